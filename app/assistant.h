@@ -1,0 +1,73 @@
+// The Assistant joins the libraries: verbs in, value signals out. The window and the command line use the same one.
+#pragma once
+
+#include <QObject>
+#include <QString>
+#include <QStringList>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "ui/records.h"
+
+namespace palimpsest::app {
+
+struct AssistantOptions {
+  std::filesystem::path database;
+  std::filesystem::path modelFolder;
+  int threads = 0;                 // 0 = the physical cores
+  double checkpointSeconds = 3.0;  // at least this often while reading
+};
+
+enum class ExportFormat { Markdown, Html, Pdf, Text };
+
+// Lives on the thread that made it (the UI thread); never blocks it. Owns one extraction thread, one engine thread and
+// the one SQLite writer. Every verb returns at once; its outcome arrives as signals, errors as sentences.
+class Assistant : public QObject {
+  Q_OBJECT
+ public:
+  explicit Assistant(AssistantOptions options, QObject* parent = nullptr);
+  ~Assistant() override;  // checkpoints what is being read, then stops the threads
+
+  // Opens the database and starts loading the model. A database that cannot be opened is reported by
+  // failed(); the model's fate by modelChanged().
+  void start();
+
+  QList<ui::LibraryItem> library() const;               // newest first
+  std::optional<ui::LibraryItem> item(qint64 id) const;
+  QList<ui::ConversationItem> conversation(qint64 id) const;
+  ui::ModelStatus model() const;
+  QString storedText(qint64 id) const;
+
+ public slots:
+  void addDocument(const QString& path, const QString& password = {});
+  void pause(qint64 id);
+  void resume(qint64 id);
+  void cancel(qint64 id);        // stops reading; the text and what was read stay
+  void retry(qint64 id, const QString& password = {});
+  void remove(qint64 id);        // the caller has asked the person
+  void ask(qint64 id, const QString& question, ui::AnswerWay way);
+  void summarize(qint64 id);
+  void stopAnswer();             // stops the answer or summary that is streaming
+  void clearConversation(qint64 id);
+  // Writes title, author, date, model, summary and conversation. Outcome: exported() or failed().
+  void exportDocument(qint64 id, const QString& file, ExportFormat format);
+
+ signals:
+  void libraryReset();                                   // the whole list changed
+  void itemChanged(const palimpsest::ui::LibraryItem& item);
+  void itemAdded(const palimpsest::ui::LibraryItem& item);
+  void itemRemoved(qint64 id);
+  void modelChanged(const palimpsest::ui::ModelStatus& status);
+  void answerStarted(qint64 id, const palimpsest::ui::ConversationItem& item);
+  void answerText(qint64 id, const QString& piece);      // streams, in order
+  void answerFinished(qint64 id, const palimpsest::ui::ConversationItem& item);
+  void exported(qint64 id, const QString& file);
+  void failed(const QString& sentence);                  // what no item can carry
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace palimpsest::app

@@ -1,0 +1,67 @@
+// The compressive memory of Infini-attention (arXiv 2404.07143, section 2.2): what a book leaves behind.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/model_config.h"
+
+namespace palimpsest::engine {
+
+// M and z of every layer and of every KV head that has a memory; fp32, zero at the start of a book.
+//
+//   layer l, memory KV head h:   M  [keyDim x valueDim], row-major      z  [keyDim]
+//
+// A value: moving is cheap, copying is the explicit clone(). Its size depends on the model only, never on
+// the length of the text. Not thread-safe; one owner at a time.
+class CompressiveMemory {
+ public:
+  // Shape of one layer's part. kvHeads counts only heads with a memory (KV groups whose every gate is 0 have none).
+  struct LayerShape {
+    int kvHeads = 0;
+    int keyDim = 0;
+    int valueDim = 0;
+    bool operator==(const LayerShape&) const = default;
+  };
+
+  CompressiveMemory() = default;
+  explicit CompressiveMemory(std::vector<LayerShape> shapes);
+  CompressiveMemory(CompressiveMemory&&) noexcept = default;
+  CompressiveMemory& operator=(CompressiveMemory&&) noexcept = default;
+  CompressiveMemory(const CompressiveMemory&) = delete;
+  CompressiveMemory& operator=(const CompressiveMemory&) = delete;
+
+  CompressiveMemory clone() const;
+  void clear();  // back to the empty memory
+
+  int layers() const { return static_cast<int>(shapes_.size()); }
+  const std::vector<LayerShape>& shapes() const { return shapes_; }
+
+  std::span<float> matrix(int layer, int head);  // M
+  std::span<const float> matrix(int layer, int head) const;
+  std::span<float> normalizer(int layer, int head);  // z
+  std::span<const float> normalizer(int layer, int head) const;
+
+  // All floats of one layer: every M, then every z.
+  std::span<float> layer(int layer);
+  std::span<const float> layer(int layer) const;
+  std::span<const float> values() const { return values_; }
+  std::span<float> values() { return values_; }
+
+  // Tokens written so far, the BOS of each segment not counted. 0 = the empty memory.
+  std::int64_t tokens() const { return tokens_; }
+  void setTokens(std::int64_t tokens) { tokens_ = tokens; }
+  bool empty() const { return tokens_ == 0; }
+
+  std::size_t bytes() const { return values_.size() * sizeof(float); }
+
+ private:
+  std::vector<LayerShape> shapes_;
+  std::vector<std::size_t> offsets_;  // where each layer starts in values_
+  std::vector<float> values_;
+  std::int64_t tokens_ = 0;
+};
+
+}  // namespace palimpsest::engine

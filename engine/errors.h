@@ -1,0 +1,32 @@
+// The errors of engine/. Each message says what failed, on what, and the reason underneath.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace palimpsest::engine {
+
+// A model folder that cannot be used: missing or lying file, wrong shape, unknown architecture.
+class ModelError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A memory snapshot that must not be loaded. reason() tells the cases apart; what() is the sentence.
+class SnapshotError : public std::runtime_error {
+ public:
+  enum class Reason { Truncated, Damaged, OtherModel, OtherVersion, OtherRule };
+  SnapshotError(Reason reason, const std::string& sentence) : std::runtime_error(sentence), reason_(reason) {}
+  Reason reason() const noexcept { return reason_; }
+
+ private:
+  Reason reason_;
+};
+
+// A job that was asked to stop, seen between two layers. Nothing of the interrupted pass has been written.
+class Stopped : public std::runtime_error {
+ public:
+  Stopped() : std::runtime_error("stopped") {}
+};
+
+}  // namespace palimpsest::engine

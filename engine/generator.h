@@ -1,0 +1,78 @@
+// The three verbs of the engine: read a text into a memory, answer a question, summarise.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/compressive_memory.h"
+#include "engine/memory_snapshot.h"
+#include "engine/model.h"
+
+namespace palimpsest::engine {
+
+struct SamplingOptions {
+  float temperature = 0.0F;  // 0 = greedy
+  float topP = 1.0F;
+  std::uint64_t seed = 0;
+  int maxTokens = 256;
+};
+
+struct Turn {  // an earlier exchange of the conversation, put before the question as ordinary local text
+  std::string question;
+  std::string answer;
+};
+
+struct Question {
+  std::string text;
+  std::vector<Turn> earlierTurns;       // oldest first; the oldest are dropped when the context is full
+  std::vector<std::string> passages;    // text of the book, best first; the last are dropped when the context is full
+  SamplingOptions sampling;
+};
+
+struct Generation {
+  enum class End { EndOfText, MaxTokens, Stopped };
+  std::string text;       // trimmed
+  End end = End::EndOfText;
+  bool unknown = false;   // the model said that the book does not say (prompts["unknown"])
+  int promptTokens = 0;
+  int generatedTokens = 0;
+  int passagesUsed = 0;   // how many of Question::passages fitted
+  double secondsToFirstToken = 0;
+};
+
+// Called with each new piece of text, on the calling thread.
+using TextCallback = std::function<void(std::string_view piece)>;
+
+// Works on one shared immutable Model; holds scratch buffers, so: one Generator per thread.
+// All verbs block; every verb checks `stop` between layers.
+class Generator {
+ public:
+  explicit Generator(std::shared_ptr<const Model> model);
+  ~Generator();
+
+  const Model& model() const;
+
+  // Reads ONE pass (a fixed number of segments from reading.position on) of the whole stored `text` into `memory` and
+  // returns the new position; call it until .complete. Pass boundaries depend on the position only, so that reading
+  // in one go, with pauses, or from a checkpoint gives the same bits. On Stopped, memory and position are unchanged.
+  ReadingPosition read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading, std::stop_token stop = {});
+
+  // `memory` == nullptr: from passages only. The memory is never changed (generation works on a clone).
+  // When `stop` is requested the text so far is returned with End::Stopped.
+  Generation answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText = {}, std::stop_token stop = {});
+
+  // The book card, generated from memory with prompts["summary"].
+  Generation summarize(const CompressiveMemory& memory, const SamplingOptions& sampling = {}, const TextCallback& onText = {}, std::stop_token stop = {});
+
+ private:
+  struct Workspace;
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+}  // namespace palimpsest::engine

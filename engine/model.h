@@ -1,0 +1,50 @@
+// A model in memory: config, tokenizer and weights of one folder. Immutable once loaded, shared by pointer.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/compressive_memory.h"
+#include "engine/model_config.h"
+#include "engine/tokenizer.h"
+
+namespace palimpsest::engine {
+
+class Transformer;
+
+enum class Precision { Automatic, Float32, BFloat16 };
+
+struct LoadOptions {
+  int threads = 0;                              // 0 = the physical cores
+  Precision precision = Precision::Automatic;   // bf16 where the CPU computes it, else f32
+  std::function<void(double share)> progress;   // 0..1
+};
+
+class Model {
+ public:
+  // Loads a Hugging Face Llama folder, with or without memory heads. Throws ModelError.
+  static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const LoadOptions& options = {});
+  ~Model();
+
+  const ModelConfig& config() const;
+  const Tokenizer& tokenizer() const;
+  const Transformer& transformer() const;
+
+  bool hasMemory() const;                // false: answers from passages only
+  CompressiveMemory emptyMemory() const;
+  const std::string& fingerprint() const;  // hex SHA-256, see DESIGN: what a snapshot belongs to
+  const std::string& name() const;
+  std::string device() const;            // "CPU, 2 threads, bf16": for the status line
+  Precision precision() const;
+  int threads() const;
+
+ private:
+  Model();
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace palimpsest::engine

@@ -1,0 +1,58 @@
+// What config.json says: the numbers of a Llama, and of its Infini-attention memory if it has one.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace palimpsest::engine {
+
+// Llama 3's frequency scaling ("rope_scaling": {"rope_type": "llama3", ...}).
+struct RopeScaling {
+  float factor = 8.0F;
+  float lowFreqFactor = 1.0F;
+  float highFreqFactor = 4.0F;
+  int originalMaxPositionEmbeddings = 8192;
+};
+
+enum class MemoryUpdate { Linear, Delta };
+
+// The "infini_attention" object of config.json. Lists have one entry per layer.
+struct InfiniAttentionConfig {
+  int segmentLength = 256;           // S, tokens; BOS not counted
+  int segmentCutter = 1;             // version of the cutting rule, see segment_cutter.h
+  MemoryUpdate memoryUpdate = MemoryUpdate::Linear;
+  std::vector<int> memoryHeads;      // added heads with g = 1
+  std::vector<int> memoryKvHeads;
+  std::vector<int> memoryHeadDim;
+  float epsilon = 1e-6F;             // on the denominator sigma(Q) z
+  std::map<std::string, std::string> prompts;  // "question", "summary", "passages", "unknown": see generator.h
+};
+
+struct ModelConfig {
+  int hiddenSize = 0;
+  int intermediateSize = 0;
+  int numLayers = 0;
+  int numHeads = 0;
+  int numKvHeads = 0;
+  int headDim = 0;
+  int vocabSize = 0;
+  int maxPositionEmbeddings = 2048;
+  float rmsNormEps = 1e-5F;
+  float ropeTheta = 10000.0F;
+  std::optional<RopeScaling> ropeScaling;
+  bool tieWordEmbeddings = false;
+  std::string name;                       // "_name_or_path", else the folder's name
+  std::vector<int> eosTokenIds;           // config.json and generation_config.json together
+  std::optional<InfiniAttentionConfig> infiniAttention;
+
+  // Whether any layer can have a memory at all. What the weights really bring is Model::hasMemory().
+  bool describesMemory() const { return infiniAttention.has_value(); }
+};
+
+// Reads config.json text. Throws ModelError naming the field, what was expected and what is there.
+ModelConfig parseModelConfig(const std::string& json, const std::string& sourceName);
+
+}  // namespace palimpsest::engine

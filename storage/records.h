@@ -1,0 +1,91 @@
+// What the database holds, as plain values. Times are seconds since 1970-01-01 UTC; text is UTF-8.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace palimpsest::storage {
+
+using Id = std::int64_t;
+
+enum class DocumentState { Waiting, Extracting, Reading, Paused, Ready, Failed };
+
+struct DocumentRecord {
+  Id id = 0;
+  std::string contentHash;  // hex SHA-256 of the file's bytes: the document's identity
+  std::string path;         // where it was last seen; a missing file never deletes anything
+  std::string format, title, author, language, date;
+  int pageCount = 0;
+  std::vector<int> pagesWithoutText;
+  std::int64_t textBytes = 0;  // length of the stored text
+  DocumentState state = DocumentState::Waiting;
+  std::string failure;         // the sentence shown when state == Failed
+  std::int64_t addedAt = 0;
+};
+
+struct ChapterRecord {
+  int ordinal = 0;
+  std::string title;
+  int level = 0;
+};
+
+// A stored piece of text (one paragraph). The stored text of a document is its passages in order joined by "\n\n".
+struct PassageRecord {
+  Id id = 0;
+  Id documentId = 0;
+  int ordinal = 0;
+  std::string text;
+  int page = 0;      // 0 = the format has no pages
+  int chapter = -1;  // ordinal of the chapter, -1 = none
+  std::string chapterTitle;  // filled by searches
+  std::int64_t begin = 0;    // byte offset in the stored text
+  double score = 0;          // searches: larger is better
+};
+
+struct MemoryRecord {
+  Id documentId = 0;
+  std::string fingerprint;  // of the model that wrote it
+  std::string modelName;
+  std::vector<std::byte> snapshot;  // opaque here; engine/memory_snapshot.h knows it
+  std::int64_t position = 0;        // bytes of the stored text read
+  std::int64_t tokens = 0;
+  bool complete = false;
+  double secondsSpent = 0;          // reading time so far
+  std::int64_t savedAt = 0;
+};
+
+struct QuoteRecord {
+  std::string text;  // verbatim from the stored text
+  int page = 0;
+  std::string chapterTitle;
+  Id passageId = 0;
+  std::int64_t begin = 0;  // byte offset of `text` in the stored text
+};
+
+// One exchange of a conversation. `way`: "memory", "memory+passages", "passages".
+struct TurnRecord {
+  Id id = 0;
+  Id documentId = 0;
+  std::string question, answer;
+  std::string way;
+  int pagesReread = 0;        // 0 from memory alone; passages counted where the format has no pages
+  double coverage = 1.0;      // share of the book that the memory covered
+  bool finished = true;       // false: stopped by the reader
+  std::string modelName;
+  std::vector<QuoteRecord> quotes;
+  std::int64_t askedAt = 0;
+};
+
+struct SummaryRecord {
+  Id id = 0;
+  Id documentId = 0;
+  std::string text;
+  double coverage = 1.0;
+  bool finished = true;
+  std::string modelName;
+  std::int64_t madeAt = 0;
+};
+
+}  // namespace palimpsest::storage

@@ -1,0 +1,63 @@
+// What the window shows, as plain values. ui/ knows Qt and these, nothing else; app/ fills them.
+#pragma once
+
+#include <QByteArray>
+#include <QDateTime>
+#include <QList>
+#include <QMetaType>
+#include <QString>
+
+namespace palimpsest::ui {
+
+enum class BookState { Waiting, Extracting, Reading, Paused, Ready, Failed };
+
+struct LibraryItem {
+  qint64 id = 0;
+  QString title, author, format;
+  QByteArray cover;          // PNG or JPEG, may be empty
+  BookState state = BookState::Waiting;
+  QString failure;           // the sentence, when Failed
+  QString note;              // e.g. "3 of 12 pages have no text", "read by another model"
+  double progress = 0;       // 0..1 while Reading or Paused
+  double tokensPerSecond = 0;
+  int secondsLeft = -1;      // -1 = not known yet
+  int pageCount = 0;
+  int pagesCovered = 0;      // 0 where the format has no pages
+  qint64 memoryBytes = 0;
+  bool hasMemory = false;    // something of it can be asked from memory
+};
+
+enum class AnswerWay { Memory, MemoryAndPassages, Passages };
+
+struct Quote {
+  QString text;              // verbatim
+  int page = 0;              // 0 = none
+  QString chapter;
+  qint64 begin = 0;          // offset in the stored text, for a reader view
+};
+
+struct ConversationItem {
+  qint64 id = 0;             // 0 while streaming
+  QString question, answer;
+  AnswerWay way = AnswerWay::Memory;
+  QString provenance;        // "From memory · 0 pages re-read · whole book"
+  QList<Quote> quotes;
+  bool streaming = false, stopped = false;
+  bool isSummary = false;
+  QString error;             // a sentence, instead of an answer
+  QDateTime at;
+};
+
+struct ModelStatus {
+  bool loaded = false, loading = false;
+  bool hasMemory = false;
+  QString name;              // "palimpsest-mini"
+  QString device;            // "CPU, 2 threads, bf16"
+  QString problem;           // when not loaded: what is wrong and what to do
+};
+
+}  // namespace palimpsest::ui
+
+Q_DECLARE_METATYPE(palimpsest::ui::LibraryItem)
+Q_DECLARE_METATYPE(palimpsest::ui::ConversationItem)
+Q_DECLARE_METATYPE(palimpsest::ui::ModelStatus)
