@@ -1,0 +1,11 @@
+# Files, tokenizers, segments, prompts, sampling: bytes and text, no arithmetic on tensors.
+find_package(OpenSSL REQUIRED)
+find_package(nlohmann_json REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
+
+list(APPEND ENGINE_SOURCES
+  sha256.cpp)
+list(APPEND ENGINE_PRIVATE_LIBS
+  OpenSSL::Crypto nlohmann_json::nlohmann_json PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::SENTENCEPIECE)

@@ -1,0 +1,3 @@
+list(APPEND ENGINE_TEST_SOURCES
+  sha256_test.cpp)
+list(APPEND ENGINE_TEST_LIBS OpenSSL::Crypto nlohmann_json::nlohmann_json)
