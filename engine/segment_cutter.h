@@ -1,15 +1,18 @@
 // The one rule by which text becomes segments, shared with training/ (palimpsest_training/cutter.py).
 //
-// Version 1. Text is the stored text of a book: its paragraphs joined by "\n\n". A word is a run of non-white-space
-// bytes; white space is ' ', '\t', '\n', '\r'. A segment starts at a word and ends after a word; white space between
-// two segments belongs to neither. From the first word on, words are taken while the segment's token count is <= S.
-// If the text ends, the segment ends. Else it ends at the last sentence end whose token offset is > 3 S / 4; else after
-// the last word that fits; else (one word longer than S) after the longest run of whole characters that fits.
-// A sentence end is a word whose last bytes, closing quotes and brackets put aside ( " ' ) ] } and U+2019 U+201D U+00BB ),
-// are one of . ! ? or U+2026, or a word that is followed by white space holding two or more '\n' (a paragraph end).
-// Each segment's text is tokenised on its own. The token offset of a word is the sum of the token counts of the pieces
-// "white space + word" up to it, each piece encoded by itself (the first without its white space); where a tokenizer is
-// not additive over such pieces and the whole comes out longer than S, words are dropped from the end until it fits.
+// Version 1. Text is the stored text of a book: its paragraphs joined by "\n\n". White space is ' ', '\t', '\n', '\r'.
+// A piece is a run of white space (it may be empty at the start of the text) and the run of other bytes after it: a
+// word with what stands before it. Segments are whole pieces and follow each other without a gap: a segment ends after
+// a word, and the white space after it opens the next one (so that the first word of a segment has the same tokens as
+// any other word). White space at the end of the text belongs to no segment.
+// From the segment's begin on, pieces are taken while its token count is <= S. If the text ends, the segment ends.
+// Else it ends at the last sentence end whose token offset is > 3 S / 4 (integer division); else after the last piece
+// that fits; else (one piece longer than S) after the longest run of whole UTF-8 characters of it that fits.
+// A sentence end is a word whose last bytes, closing quotes and brackets put aside ( " ' ) ] } and U+2019 U+201D
+// U+00BB ), are one of . ! ? or U+2026, or a word followed by white space that holds two or more '\n' (a paragraph end).
+// Each segment's text is tokenised on its own. The token offset of a piece's end is the sum of the token counts of the
+// pieces up to it, each encoded by itself; where a tokenizer is not additive over pieces and the whole comes out longer
+// than S, pieces are dropped from the end until it fits.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +36,7 @@ class SegmentCutter {
  public:
   SegmentCutter(const Tokenizer& tokenizer, int segmentLength, int version = 1);
 
-  // The segment that starts at or after `position` of `text`; nullopt when only white space is left.
+  // The segment that begins at `position` of `text`; nullopt when only white space is left.
   // `text` must be the whole stored text: cuts depend on what follows, never on who asks.
   std::optional<Segment> next(std::string_view text, std::int64_t position);
 
