@@ -12,20 +12,10 @@
 #include "engine/compressive_memory.h"
 #include "engine/memory_snapshot.h"
 #include "engine/model.h"
+#include "engine/prompt.h"
+#include "engine/sampler.h"
 
 namespace palimpsest::engine {
-
-struct SamplingOptions {
-  float temperature = 0.0F;  // 0 = greedy
-  float topP = 1.0F;
-  std::uint64_t seed = 0;
-  int maxTokens = 256;
-};
-
-struct Turn {  // an earlier exchange of the conversation, put before the question as ordinary local text
-  std::string question;
-  std::string answer;
-};
 
 struct Question {
   std::string text;

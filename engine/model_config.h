@@ -28,7 +28,7 @@ struct InfiniAttentionConfig {
   std::vector<int> memoryKvHeads;
   std::vector<int> memoryHeadDim;
   float epsilon = 1e-6F;             // on the denominator sigma(Q) z
-  std::map<std::string, std::string> prompts;  // "question", "summary", "passages", "unknown": see generator.h
+  std::map<std::string, std::string> prompts;  // "question", "summary", "passages", "unknown": see prompt.h
 };
 
 struct ModelConfig {
@@ -46,6 +46,8 @@ struct ModelConfig {
   bool tieWordEmbeddings = false;
   std::string name;                       // "_name_or_path", else the folder's name
   std::vector<int> eosTokenIds;           // config.json and generation_config.json together
+  bool int8Weights = false;               // "quantization_config" of the compressed-tensors kind, 8 bits per row
+  std::string chatTemplate;               // Jinja text of tokenizer_config.json or chat_template.jinja; empty = a base model
   std::optional<InfiniAttentionConfig> infiniAttention;
 
   // Whether any layer can have a memory at all. What the weights really bring is Model::hasMemory().
@@ -53,6 +55,7 @@ struct ModelConfig {
 };
 
 // Reads config.json text. Throws ModelError naming the field, what was expected and what is there.
+// ModelFolder adds what other files say: generation_config.json, the chat template, and a name if there is none here.
 ModelConfig parseModelConfig(const std::string& json, const std::string& sourceName);
 
 }  // namespace palimpsest::engine
