@@ -6,6 +6,7 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 
 list(APPEND ENGINE_SOURCES
+  safetensors.cpp
   sha256.cpp)
 list(APPEND ENGINE_PRIVATE_LIBS
   OpenSSL::Crypto nlohmann_json::nlohmann_json PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::SENTENCEPIECE)
