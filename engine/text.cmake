@@ -7,6 +7,9 @@ pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 
 list(APPEND ENGINE_SOURCES
   safetensors.cpp
+  sampler.cpp
   sha256.cpp)
 list(APPEND ENGINE_PRIVATE_LIBS
   OpenSSL::Crypto nlohmann_json::nlohmann_json PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::SENTENCEPIECE)
+# Fused multiply-adds would make the sampler's exponential differ between processors.
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/sampler.cpp PROPERTIES COMPILE_OPTIONS -ffp-contract=off)

@@ -2,5 +2,6 @@ find_package(OpenSSL REQUIRED)
 find_package(nlohmann_json REQUIRED)
 list(APPEND ENGINE_TEST_SOURCES
   safetensors_test.cpp
+  sampler_test.cpp
   sha256_test.cpp)
 list(APPEND ENGINE_TEST_LIBS OpenSSL::Crypto nlohmann_json::nlohmann_json)
