@@ -13,7 +13,7 @@ class ConversationStore {
  public:
   explicit ConversationStore(Database& database) : database_(&database) {}
 
-  Id addTurn(const TurnRecord& turn);  // with its quotes, in one transaction
+  Id addTurn(const TurnRecord& turn);                  // with its quotes, in one transaction
   std::vector<TurnRecord> turns(Id documentId) const;  // oldest first
   void clear(Id documentId);
 

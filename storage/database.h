@@ -1,14 +1,19 @@
 // One SQLite file: WAL, foreign keys on, numbered migrations.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
 
-namespace SQLite { class Database; }
+namespace SQLite {
+class Database;
+}
 
 namespace palimpsest::storage {
+
+class WriterLock;
 
 // what() is a sentence: what was being done, on which file, and SQLite's reason.
 class DatabaseError : public std::runtime_error {
@@ -27,7 +32,9 @@ enum class Access { ReadWrite, ReadOnly };
 // Not thread-safe: use a connection on the thread that made it.
 class Database {
  public:
-  // ReadWrite creates the file and its folder and migrates it. Throws DatabaseError.
+  // ReadWrite creates the file and its folder and migrates it; it holds the lock file beside the database, so that a
+  // second writer (another Palimpsest) gets Reason::Busy at once. ReadOnly needs a file of this schema version and
+  // works beside a writer. Throws DatabaseError.
   static Database open(const std::filesystem::path& file, Access access = Access::ReadWrite);
   Database(Database&&) noexcept;
   Database& operator=(Database&&) noexcept;
@@ -36,11 +43,16 @@ class Database {
   const std::filesystem::path& file() const { return file_; }
   static int schemaVersion();  // the version this program writes
 
+  void setBusyTimeout(int milliseconds);  // how long to wait for a lock of some other program; 5 s at first
+  // The file grows no larger than this; more is answered as a full disk is (Reason::Full).
+  void limitSize(std::int64_t bytes);
+
   SQLite::Database& connection() { return *connection_; }  // for storage/ only
 
  private:
-  Database(std::filesystem::path file, std::unique_ptr<SQLite::Database> connection);
+  Database(std::filesystem::path file, std::unique_ptr<WriterLock> lock, std::unique_ptr<SQLite::Database> connection);
   std::filesystem::path file_;
+  std::unique_ptr<WriterLock> lock_;  // released after the connection is closed
   std::unique_ptr<SQLite::Database> connection_;
 };
 

@@ -21,7 +21,7 @@ struct DocumentRecord {
   std::vector<int> pagesWithoutText;
   std::int64_t textBytes = 0;  // length of the stored text
   DocumentState state = DocumentState::Waiting;
-  std::string failure;         // the sentence shown when state == Failed
+  std::string failure;  // the sentence shown when state == Failed
   std::int64_t addedAt = 0;
 };
 
@@ -37,8 +37,8 @@ struct PassageRecord {
   Id documentId = 0;
   int ordinal = 0;
   std::string text;
-  int page = 0;      // 0 = the format has no pages
-  int chapter = -1;  // ordinal of the chapter, -1 = none
+  int page = 0;              // 0 = the format has no pages
+  int chapter = -1;          // ordinal of the chapter, -1 = none
   std::string chapterTitle;  // filled by searches
   std::int64_t begin = 0;    // byte offset in the stored text
   double score = 0;          // searches: larger is better
@@ -52,7 +52,7 @@ struct MemoryRecord {
   std::int64_t position = 0;        // bytes of the stored text read
   std::int64_t tokens = 0;
   bool complete = false;
-  double secondsSpent = 0;          // reading time so far
+  double secondsSpent = 0;  // reading time so far
   std::int64_t savedAt = 0;
 };
 
@@ -70,9 +70,9 @@ struct TurnRecord {
   Id documentId = 0;
   std::string question, answer;
   std::string way;
-  int pagesReread = 0;        // 0 from memory alone; passages counted where the format has no pages
-  double coverage = 1.0;      // share of the book that the memory covered
-  bool finished = true;       // false: stopped by the reader
+  int pagesReread = 0;    // 0 from memory alone; passages counted where the format has no pages
+  double coverage = 1.0;  // share of the book that the memory covered
+  bool finished = true;   // false: stopped by the reader
   std::string modelName;
   std::vector<QuoteRecord> quotes;
   std::int64_t askedAt = 0;

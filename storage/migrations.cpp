@@ -1,0 +1,131 @@
+#include "storage/migrations.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <array>
+#include <cstddef>
+#include <string>
+
+namespace palimpsest::storage {
+
+namespace {
+
+constexpr const char* kFirst = R"sql(
+CREATE TABLE documents (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  content_hash TEXT NOT NULL UNIQUE,       -- hex SHA-256 of the file's bytes
+  path TEXT NOT NULL,
+  format TEXT NOT NULL DEFAULT '',
+  title TEXT NOT NULL DEFAULT '',
+  author TEXT NOT NULL DEFAULT '',
+  language TEXT NOT NULL DEFAULT '',
+  date TEXT NOT NULL DEFAULT '',
+  page_count INTEGER NOT NULL DEFAULT 0,
+  pages_without_text TEXT NOT NULL DEFAULT '',   -- "3,7,8"
+  text_bytes INTEGER NOT NULL DEFAULT 0,
+  state TEXT NOT NULL,
+  failure TEXT NOT NULL DEFAULT '',
+  added_at INTEGER NOT NULL
+);
+
+CREATE TABLE covers (
+  document_id INTEGER PRIMARY KEY REFERENCES documents(id) ON DELETE CASCADE,
+  image BLOB NOT NULL
+);
+
+CREATE TABLE chapters (
+  document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+  ordinal INTEGER NOT NULL,
+  title TEXT NOT NULL,
+  level INTEGER NOT NULL,
+  PRIMARY KEY (document_id, ordinal)
+) WITHOUT ROWID;
+
+-- The passages of one document are stored in one transaction, so their ids are one unbroken range.
+CREATE TABLE passages (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+  ordinal INTEGER NOT NULL,
+  begin INTEGER NOT NULL,                  -- byte offset in the stored text
+  page INTEGER NOT NULL,
+  chapter INTEGER NOT NULL,
+  text TEXT NOT NULL
+);
+CREATE UNIQUE INDEX passages_by_place ON passages(document_id, begin);
+
+CREATE VIRTUAL TABLE passages_fts USING fts5(
+  text, content='passages', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
+CREATE TRIGGER passages_inserted AFTER INSERT ON passages BEGIN
+  INSERT INTO passages_fts(rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER passages_deleted AFTER DELETE ON passages BEGIN
+  INSERT INTO passages_fts(passages_fts, rowid, text) VALUES ('delete', old.id, old.text);
+END;
+
+CREATE TABLE memories (
+  document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+  fingerprint TEXT NOT NULL,
+  model_name TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  tokens INTEGER NOT NULL,
+  complete INTEGER NOT NULL,
+  seconds_spent REAL NOT NULL,
+  saved_at INTEGER NOT NULL,
+  snapshot BLOB NOT NULL,
+  PRIMARY KEY (document_id, fingerprint)
+);
+
+CREATE TABLE turns (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+  question TEXT NOT NULL,
+  answer TEXT NOT NULL,
+  way TEXT NOT NULL,
+  pages_reread INTEGER NOT NULL,
+  coverage REAL NOT NULL,
+  finished INTEGER NOT NULL,
+  model_name TEXT NOT NULL,
+  asked_at INTEGER NOT NULL
+);
+CREATE INDEX turns_by_document ON turns(document_id);
+
+CREATE TABLE quotes (
+  turn_id INTEGER NOT NULL REFERENCES turns(id) ON DELETE CASCADE,
+  ordinal INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  page INTEGER NOT NULL,
+  chapter_title TEXT NOT NULL,
+  passage_id INTEGER NOT NULL,             -- no reference: a quote outlives the passages it came from
+  begin INTEGER NOT NULL,
+  PRIMARY KEY (turn_id, ordinal)
+) WITHOUT ROWID;
+
+CREATE TABLE summaries (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+  text TEXT NOT NULL,
+  coverage REAL NOT NULL,
+  finished INTEGER NOT NULL,
+  model_name TEXT NOT NULL,
+  made_at INTEGER NOT NULL
+);
+CREATE INDEX summaries_by_document ON summaries(document_id);
+)sql";
+
+constexpr std::array<const char*, 1> kSteps = {kFirst};
+
+}  // namespace
+
+std::span<const char* const> migrations() { return kSteps; }
+
+void migrate(SQLite::Database& connection, std::span<const char* const> steps) {
+  const int version = connection.execAndGet("PRAGMA user_version").getInt();
+  for (std::size_t step = static_cast<std::size_t>(version); step < steps.size(); ++step) {
+    SQLite::Transaction transaction(connection, SQLite::TransactionBehavior::IMMEDIATE);
+    connection.exec(steps[step]);
+    connection.exec("PRAGMA user_version = " + std::to_string(step + 1));
+    transaction.commit();
+  }
+}
+
+}  // namespace palimpsest::storage

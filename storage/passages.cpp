@@ -1,0 +1,89 @@
+// The part of Library that reads and searches passages.
+#include "storage/library.h"
+#include "storage/search_words.h"
+#include "storage/sql.h"
+
+namespace palimpsest::storage {
+
+namespace {
+
+constexpr const char* kSelect =
+    "SELECT p.id, p.document_id, p.ordinal, p.text, p.page, p.chapter, coalesce(c.title, ''), p.begin ";
+constexpr const char* kFrom =
+    "FROM passages p LEFT JOIN chapters c ON c.document_id = p.document_id AND c.ordinal = p.chapter ";
+
+PassageRecord passageOf(SQLite::Statement& row) {
+  PassageRecord passage;
+  passage.id = row.getColumn(0).getInt64();
+  passage.documentId = row.getColumn(1).getInt64();
+  passage.ordinal = row.getColumn(2).getInt();
+  passage.text = row.getColumn(3).getString();
+  passage.page = row.getColumn(4).getInt();
+  passage.chapter = row.getColumn(5).getInt();
+  passage.chapterTitle = row.getColumn(6).getString();
+  passage.begin = row.getColumn(7).getInt64();
+  return passage;
+}
+
+}  // namespace
+
+std::string Library::text(Id id) const {
+  return withErrors(*database_, "reading a book's text", [&](SQLite::Database& connection) {
+    SQLite::Statement query(connection, "SELECT text FROM passages WHERE document_id=? ORDER BY begin");
+    query.bind(1, id);
+    std::string text;
+    for (bool first = true; query.executeStep(); first = false) {
+      if (!first) text += "\n\n";
+      const SQLite::Column piece = query.getColumn(0);
+      text.append(piece.getText(), static_cast<std::size_t>(piece.getBytes()));
+    }
+    return text;
+  });
+}
+
+std::vector<PassageRecord> Library::passages(Id id) const {
+  return withErrors(*database_, "reading the passages", [&](SQLite::Database& connection) {
+    SQLite::Statement query(connection, std::string(kSelect) + kFrom + "WHERE p.document_id=? ORDER BY p.begin");
+    query.bind(1, id);
+    std::vector<PassageRecord> passages;
+    while (query.executeStep()) passages.push_back(passageOf(query));
+    return passages;
+  });
+}
+
+std::optional<PassageRecord> Library::passageAt(Id id, std::int64_t position) const {
+  return withErrors(*database_, "reading a passage", [&](SQLite::Database& connection) {
+    SQLite::Statement query(connection, std::string(kSelect) + kFrom +
+                                            "WHERE p.document_id=? AND p.begin<=? ORDER BY p.begin DESC LIMIT 1");
+    query.bind(1, id);
+    query.bind(2, position);
+    return query.executeStep() ? std::optional(passageOf(query)) : std::nullopt;
+  });
+}
+
+std::vector<PassageRecord> Library::search(Id id, std::string_view words, int limit) const {
+  const std::string wanted = ftsQuery(words);
+  if (wanted.empty() || limit <= 0) return {};
+  return withErrors(*database_, "searching a book", [&](SQLite::Database& connection) {
+    // The rowid range keeps FTS5 within the one book; document_id is the truth.
+    SQLite::Statement query(connection,
+                            std::string(kSelect) + ", -bm25(passages_fts) " +
+                                "FROM passages_fts f JOIN passages p ON p.id = f.rowid "
+                                "LEFT JOIN chapters c ON c.document_id = p.document_id AND c.ordinal = p.chapter "
+                                "WHERE passages_fts MATCH ?1 AND p.document_id = ?2 "
+                                "AND f.rowid >= (SELECT min(id) FROM passages WHERE document_id = ?2) "
+                                "AND f.rowid <= (SELECT max(id) FROM passages WHERE document_id = ?2) "
+                                "ORDER BY bm25(passages_fts), p.begin LIMIT ?3");
+    query.bind(1, wanted);
+    query.bind(2, id);
+    query.bind(3, limit);
+    std::vector<PassageRecord> passages;
+    while (query.executeStep()) {
+      passages.push_back(passageOf(query));
+      passages.back().score = query.getColumn(8).getDouble();
+    }
+    return passages;
+  });
+}
+
+}  // namespace palimpsest::storage

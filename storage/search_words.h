@@ -1,0 +1,17 @@
+// A reader's words as an FTS5 query. Free text never reaches FTS5's own syntax.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace palimpsest::storage {
+
+// The distinct words of `text` worth looking for, in order, ASCII letters lowered: no stop words ("who", "the", ...),
+// no single letters. Where nothing else is left, all words. At most 64.
+std::vector<std::string> searchWords(std::string_view text);
+
+// "weena" OR "machine" ...: every word in double quotes. Empty if `text` has no words.
+std::string ftsQuery(std::string_view text);
+
+}  // namespace palimpsest::storage

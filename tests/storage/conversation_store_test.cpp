@@ -1,0 +1,95 @@
+#include "storage/conversation_store.h"
+
+#include "fixture.h"
+
+namespace palimpsest::storage {
+namespace {
+
+class ConversationStoreTest : public StorageTest {
+ protected:
+  Database database_ = Database::open(file());
+  ConversationStore conversations_{database_};
+  Id id_ = Library(database_).add(book("h1"));
+  Id other_ = Library(database_).add(book("h2"));
+
+  TurnRecord turn(Id document, const std::string& question) const {
+    TurnRecord record;
+    record.documentId = document;
+    record.question = question;
+    record.answer = "answer to " + question;
+    record.way = "memory+passages";
+    record.pagesReread = 3;
+    record.coverage = 0.43;
+    record.finished = false;
+    record.modelName = "mini";
+    record.quotes = {{"first \"quote\"", 12, "Chapter V", 7, 345}, {"second", 0, "", 8, 400}};
+    return record;
+  }
+};
+
+TEST_F(ConversationStoreTest, TurnsComeBackInOrderWithTheirQuotes) {
+  const Id first = conversations_.addTurn(turn(id_, "one"));
+  conversations_.addTurn(turn(other_, "elsewhere"));
+  conversations_.addTurn(turn(id_, "two"));
+  const auto turns = conversations_.turns(id_);
+  ASSERT_EQ(turns.size(), 2U);
+  EXPECT_EQ(turns[0].id, first);
+  EXPECT_EQ(turns[0].question, "one");
+  EXPECT_EQ(turns[1].answer, "answer to two");
+  EXPECT_EQ(turns[0].way, "memory+passages");
+  EXPECT_EQ(turns[0].pagesReread, 3);
+  EXPECT_DOUBLE_EQ(turns[0].coverage, 0.43);
+  EXPECT_FALSE(turns[0].finished);
+  EXPECT_EQ(turns[0].modelName, "mini");
+  EXPECT_GT(turns[0].askedAt, 1600000000);
+  ASSERT_EQ(turns[0].quotes.size(), 2U);
+  EXPECT_EQ(turns[0].quotes[0].text, "first \"quote\"");
+  EXPECT_EQ(turns[0].quotes[0].page, 12);
+  EXPECT_EQ(turns[0].quotes[0].chapterTitle, "Chapter V");
+  EXPECT_EQ(turns[0].quotes[0].passageId, 7);
+  EXPECT_EQ(turns[0].quotes[0].begin, 345);
+  EXPECT_EQ(turns[0].quotes[1].text, "second");
+}
+
+TEST_F(ConversationStoreTest, ClearingForgetsOneConversationAndKeepsTheSummary) {
+  conversations_.addTurn(turn(id_, "one"));
+  conversations_.addTurn(turn(other_, "kept"));
+  SummaryRecord summary;
+  summary.documentId = id_;
+  summary.text = "card";
+  conversations_.addSummary(summary);
+  conversations_.clear(id_);
+  EXPECT_TRUE(conversations_.turns(id_).empty());
+  EXPECT_EQ(conversations_.turns(other_).size(), 1U);
+  EXPECT_TRUE(conversations_.latestSummary(id_));
+}
+
+TEST_F(ConversationStoreTest, SummariesAreKeptAndTheLatestIsFirst) {
+  EXPECT_FALSE(conversations_.latestSummary(id_));
+  SummaryRecord summary;
+  summary.documentId = id_;
+  summary.text = "early";
+  summary.coverage = 0.5;
+  summary.finished = false;
+  summary.modelName = "mini";
+  conversations_.addSummary(summary);
+  summary.text = "late";
+  summary.coverage = 1.0;
+  summary.finished = true;
+  conversations_.addSummary(summary);
+  EXPECT_EQ(conversations_.latestSummary(id_)->text, "late");
+  const auto all = conversations_.summaries(id_);
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[1].text, "early");
+  EXPECT_DOUBLE_EQ(all[1].coverage, 0.5);
+  EXPECT_FALSE(all[1].finished);
+  EXPECT_EQ(all[1].modelName, "mini");
+}
+
+TEST_F(ConversationStoreTest, ATurnOfNoDocumentIsRefusedWhole) {
+  EXPECT_THROW(conversations_.addTurn(turn(999, "stray")), DatabaseError);
+  EXPECT_TRUE(conversations_.turns(999).empty());
+}
+
+}  // namespace
+}  // namespace palimpsest::storage

@@ -1,0 +1,205 @@
+#include "storage/database.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+
+#include "fixture.h"
+#include "storage/memory_store.h"
+#include "storage/migrations.h"
+
+namespace palimpsest::storage {
+namespace {
+
+using Reason = DatabaseError::Reason;
+using testing::HasSubstr;
+
+class DatabaseTest : public StorageTest {
+ protected:
+  void overwrite(std::size_t from, std::size_t count, char value) {
+    std::fstream stream(file(), std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(static_cast<std::streamoff>(from));
+    const std::string rubbish(count, value);
+    stream.write(rubbish.data(), static_cast<std::streamsize>(rubbish.size()));
+  }
+};
+
+TEST_F(DatabaseTest, OpeningMakesTheFolderAndTheFileInWalModeWithForeignKeys) {
+  const auto nested = file().parent_path() / "a" / "b" / "library.db";
+  Database database = Database::open(nested);
+  EXPECT_TRUE(std::filesystem::exists(nested));
+  EXPECT_EQ(database.connection().execAndGet("PRAGMA journal_mode").getString(), "wal");
+  EXPECT_EQ(database.connection().execAndGet("PRAGMA foreign_keys").getInt(), 1);
+  EXPECT_EQ(database.connection().execAndGet("PRAGMA user_version").getInt(), Database::schemaVersion());
+}
+
+TEST_F(DatabaseTest, MigrationsRunOnceInOrderAndKeepWhatIsThere) {
+  SQLite::Database connection(file().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+  const std::array<const char*, 1> first = {"CREATE TABLE t(a); INSERT INTO t VALUES (1)"};
+  const std::array<const char*, 2> both = {first[0], "ALTER TABLE t ADD COLUMN b DEFAULT 7"};
+  migrate(connection, first);
+  migrate(connection, both);
+  migrate(connection, both);
+  EXPECT_EQ(connection.execAndGet("SELECT count(*) FROM t").getInt(), 1);
+  EXPECT_EQ(connection.execAndGet("SELECT b FROM t").getInt(), 7);
+  EXPECT_EQ(connection.execAndGet("PRAGMA user_version").getInt(), 2);
+}
+
+TEST_F(DatabaseTest, AMigrationThatFailsLeavesTheVersionBefore) {
+  SQLite::Database connection(file().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+  const std::array<const char*, 2> steps = {"CREATE TABLE t(a)", "CREATE TABLE u(a); INSERT INTO nowhere VALUES (1)"};
+  EXPECT_THROW(migrate(connection, steps), SQLite::Exception);
+  EXPECT_EQ(connection.execAndGet("PRAGMA user_version").getInt(), 1);
+  EXPECT_FALSE(connection.tableExists("u"));
+}
+
+TEST_F(DatabaseTest, AFileOfANewerVersionIsItsOwnErrorAndStaysAsItIs) {
+  {
+    Database database = Database::open(file());
+    database.connection().exec("PRAGMA user_version = 99");
+  }
+  for (const Access access : {Access::ReadWrite, Access::ReadOnly}) {
+    std::string sentence;
+    EXPECT_EQ(reasonOf([&] { Database::open(file(), access); }, &sentence), Reason::NewerVersion);
+    EXPECT_THAT(sentence, HasSubstr("newer Palimpsest (schema 99"));
+    EXPECT_THAT(sentence, HasSubstr(file().string()));
+  }
+  SQLite::Database raw(file().string());
+  EXPECT_EQ(raw.execAndGet("PRAGMA user_version").getInt(), 99);
+}
+
+TEST_F(DatabaseTest, AnotherProgramsDatabaseIsRefusedUntouched) {
+  {
+    SQLite::Database other(file().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+    other.exec("CREATE TABLE bookmarks(url)");
+  }
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Database::open(file()); }, &sentence), Reason::CannotOpen);
+  EXPECT_THAT(sentence, HasSubstr("some other program"));
+  SQLite::Database other(file().string());
+  EXPECT_FALSE(other.tableExists("documents"));
+}
+
+TEST_F(DatabaseTest, AFileThatIsNoDatabaseIsCalledDamaged) {
+  std::ofstream(file()) << std::string(8192, 'x');
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Database::open(file()); }, &sentence), Reason::Damaged);
+  EXPECT_THAT(sentence, HasSubstr("damaged"));
+  EXPECT_THAT(sentence, HasSubstr("backup"));
+}
+
+TEST_F(DatabaseTest, DamageInsideTheFileIsReportedNotSwallowed) {
+  {
+    Database database = Database::open(file());
+    Library library(database);
+    const Id id = library.add(book("h1"));
+    library.storeText(id, book("h1"), {}, passages(std::vector<std::string>(400, std::string(500, 'w'))), {});
+  }
+  const auto size = std::filesystem::file_size(file());
+  overwrite(size / 2, size - size / 2, '\x5a');
+  Database database = Database::open(file(), Access::ReadOnly);
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Library(database).passages(1); }, &sentence), Reason::Damaged);
+  EXPECT_THAT(sentence, HasSubstr("damaged"));
+}
+
+TEST_F(DatabaseTest, AFolderInPlaceOfTheFileIsSaid) {
+  std::filesystem::create_directory(file());
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Database::open(file()); }, &sentence), Reason::CannotOpen);
+  EXPECT_THAT(sentence, HasSubstr("is a folder"));
+}
+
+TEST_F(DatabaseTest, AFolderThatCannotBeMadeIsSaid) {
+  std::ofstream(file()) << "in the way";
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Database::open(file() / "library.db"); }, &sentence), Reason::CannotOpen);
+  EXPECT_THAT(sentence, HasSubstr("cannot be opened for writing"));
+}
+
+TEST_F(DatabaseTest, ReadingALibraryThatIsNotThereDoesNotMakeOne) {
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Database::open(file(), Access::ReadOnly); }, &sentence), Reason::CannotOpen);
+  EXPECT_THAT(sentence, HasSubstr("no library"));
+  EXPECT_FALSE(std::filesystem::exists(file()));
+}
+
+TEST_F(DatabaseTest, ASecondWriterIsRefusedAtOnceAndToldWhoWrites) {
+  Database first = Database::open(file());
+  const auto start = std::chrono::steady_clock::now();
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Database::open(file()); }, &sentence), Reason::Busy);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
+  EXPECT_THAT(sentence, HasSubstr("Another Palimpsest (process " + std::to_string(getpid()) + ")"));
+}
+
+TEST_F(DatabaseTest, TheLockGoesWithItsHolder) {
+  {
+    Database first = Database::open(file());
+    Database moved = std::move(first);
+    EXPECT_EQ(reasonOf([&] { Database::open(file()); }), Reason::Busy);
+  }
+  EXPECT_NO_THROW(Database::open(file()));
+}
+
+TEST_F(DatabaseTest, AReaderWorksBesideTheWriterSeesWhatItCommitsAndCannotWrite) {
+  Database writer = Database::open(file());
+  Database reader = Database::open(file(), Access::ReadOnly);
+  Library(writer).add(book("h1"));
+  EXPECT_EQ(Library(reader).list().size(), 1U);
+  EXPECT_EQ(reasonOf([&] { Library(reader).add(book("h2")); }), Reason::CannotOpen);
+  EXPECT_EQ(Library(writer).list().size(), 1U);
+}
+
+TEST_F(DatabaseTest, AReaderWaitsForNoOneWhileALongWriteIsOpen) {
+  Database writer = Database::open(file());
+  Library(writer).add(book("h1"));
+  Database reader = Database::open(file(), Access::ReadOnly);
+  SQLite::Transaction open(writer.connection(), SQLite::TransactionBehavior::IMMEDIATE);
+  writer.connection().exec("DELETE FROM documents");
+  EXPECT_EQ(Library(reader).list().size(), 1U);
+}
+
+TEST_F(DatabaseTest, ALockThatAnotherProgramHoldsIsSaid) {
+  Database writer = Database::open(file());
+  SQLite::Database other(file().string(), SQLite::OPEN_READWRITE);
+  other.exec("BEGIN IMMEDIATE");
+  writer.setBusyTimeout(50);
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Library(writer).add(book("h1")); }, &sentence), Reason::Busy);
+  EXPECT_THAT(sentence, HasSubstr("locked"));
+  other.exec("ROLLBACK");
+  EXPECT_NO_THROW(Library(writer).add(book("h1")));
+}
+
+TEST_F(DatabaseTest, AFullDiskLosesNothingThatWasStored) {
+  Database database = Database::open(file());
+  Library library(database);
+  MemoryStore memories(database);
+  const Id id = library.add(book("h1"));
+  MemoryRecord memory;
+  memory.documentId = id;
+  memory.fingerprint = "f";
+  memory.snapshot = bytes("the first checkpoint");
+  memory.position = 10;
+  memories.save(memory);
+
+  database.limitSize(static_cast<std::int64_t>(std::filesystem::file_size(file())) + 256 * 1024);
+  memory.snapshot.resize(4 << 20);
+  memory.position = 20;
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { memories.save(memory); }, &sentence), Reason::Full);
+  EXPECT_THAT(sentence, HasSubstr("disk is full"));
+  EXPECT_THAT(sentence, HasSubstr("while saving a memory"));
+
+  std::vector<PassageRecord> large = passages(std::vector<std::string>(4000, std::string(1000, 'w')));
+  EXPECT_EQ(reasonOf([&] { library.storeText(id, book("h1"), {}, large, {}); }), Reason::Full);
+  EXPECT_EQ(memories.load(id, "f")->position, 10);
+  EXPECT_EQ(memories.load(id, "f")->snapshot, bytes("the first checkpoint"));
+  EXPECT_TRUE(library.passages(id).empty());
+}
+
+}  // namespace
+}  // namespace palimpsest::storage

@@ -1,0 +1,95 @@
+#include "fixture.h"
+#include "storage/search_words.h"
+
+namespace palimpsest::storage {
+namespace {
+
+using testing::ElementsAre;
+
+class SearchTest : public StorageTest {
+ protected:
+  Database database_ = Database::open(file());
+  Library library_{database_};
+
+  Id add(const std::string& hash, const std::vector<std::string>& texts) {
+    const Id id = library_.add(book(hash));
+    const std::vector<ChapterRecord> chapters = {{0, "Chapter V", 0}};
+    library_.storeText(id, book(hash), chapters, passages(texts), {});
+    return id;
+  }
+
+  std::string best(Id id, const std::string& words) {
+    const auto found = library_.search(id, words, 3);
+    return found.empty() ? "" : found.front().text;
+  }
+};
+
+TEST(SearchWords, KeepTheWordsAQuestionIsAbout) {
+  EXPECT_THAT(searchWords("Who is Weena, and where did she come from?"), ElementsAre("weena", "come"));
+  EXPECT_THAT(searchWords("“Filby’s” house—in Richmond 1895"), ElementsAre("filby", "house", "richmond", "1895"));
+  EXPECT_THAT(searchWords("größer Ärger 漢字。次"), ElementsAre("größer", "Ärger", "漢字", "次"));
+}
+
+TEST(SearchWords, AQuestionOfStopWordsOnlyIsStillAQuestion) {
+  EXPECT_THAT(searchWords("Who are you?"), ElementsAre("who", "are", "you"));
+  EXPECT_EQ(ftsQuery(" ?! -- \"\" "), "");
+}
+
+TEST(SearchWords, ALongTextBecomesABoundedQuery) {
+  std::string text;
+  for (int i = 0; i < 10000; ++i) text += "word" + std::to_string(i) + " ";
+  EXPECT_EQ(searchWords(text).size(), 64U);
+}
+
+TEST_F(SearchTest, StopWordsDoNotDrownTheNameThatMatters) {
+  const Id id =
+      add("h1", {"Who was it that was there, and what was it that they were and where is it from? Who is he?",
+                 "A little woman, whose name was Weena.", "Is that what it is? Who is it? Where is it? What is it?"});
+  EXPECT_EQ(best(id, "Who is Weena and what was it that she was?"), "A little woman, whose name was Weena.");
+}
+
+TEST_F(SearchTest, InflectedWordsAndAccentsMatch) {
+  const Id id = add("h1", {"They were climbing the cliffs.", "Le café était fermé.", "Nothing here."});
+  EXPECT_EQ(best(id, "Who climbed a cliff?"), "They were climbing the cliffs.");
+  EXPECT_EQ(best(id, "cafe ferme"), "Le café était fermé.");
+}
+
+TEST_F(SearchTest, OnlyTheOneBookIsSearched) {
+  const Id first = add("h1", {"The walrus of the first book."});
+  const Id second = add("h2", {"The walrus of the second book."});
+  add("h3", {"The walrus of the third book."});
+  EXPECT_EQ(library_.search(second, "walrus", 9).size(), 1U);
+  EXPECT_EQ(best(second, "walrus"), "The walrus of the second book.");
+  EXPECT_EQ(best(first, "walrus"), "The walrus of the first book.");
+  EXPECT_TRUE(library_.search(999, "walrus", 9).empty());
+}
+
+TEST_F(SearchTest, ResultsAreBestFirstWithPlaceAndScore) {
+  const Id id = add("h1", {"A walrus.", "A carpenter.", "The walrus and the carpenter."});
+  const auto found = library_.search(id, "walrus carpenter", 2);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].text, "The walrus and the carpenter.");
+  EXPECT_GE(found[0].score, found[1].score);
+  EXPECT_EQ(found[0].page, 3);
+  EXPECT_EQ(found[0].chapterTitle, "Chapter V");
+  EXPECT_EQ(library_.text(id).substr(static_cast<std::size_t>(found[0].begin), found[0].text.size()), found[0].text);
+}
+
+// Whatever is typed is words: no operator, column filter, quote or wildcard of FTS5 has an effect.
+class HostileWords : public SearchTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(HostileWords, NeverReachTheQueryLanguage) {
+  const Id id = add("h1", {"The walrus sings.", "The carpenter weeps."});
+  std::vector<PassageRecord> found;
+  EXPECT_NO_THROW(found = library_.search(id, GetParam(), 5));
+  EXPECT_LE(found.size(), 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(FreeText, HostileWords,
+                         testing::Values("\"walrus", "walrus\"\"", "walrus*", "w*", "NOT walrus", "walrus NOT walrus",
+                                         "text:walrus", "nosuch:walrus", "NEAR(walrus", "^walrus", "walrus) OR (zebra",
+                                         "-walrus", "+walrus", "{text}: walrus", "'; DROP TABLE passages; --",
+                                         "walrus AND zebra", "\xff\xfe walrus", "\xe2\x80", ""));
+
+}  // namespace
+}  // namespace palimpsest::storage
