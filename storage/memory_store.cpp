@@ -7,7 +7,8 @@ namespace palimpsest::storage {
 namespace {
 
 constexpr const char* kHeader =
-    "SELECT document_id, fingerprint, model_name, position, tokens, complete, seconds_spent, saved_at";
+    "SELECT document_id, fingerprint, model_name, position, tokens, complete, seconds_spent, saved_at, "
+    "length(snapshot)";
 
 MemoryRecord headerOf(SQLite::Statement& row) {
   MemoryRecord memory;
@@ -19,6 +20,7 @@ MemoryRecord headerOf(SQLite::Statement& row) {
   memory.complete = row.getColumn(5).getInt() != 0;
   memory.secondsSpent = row.getColumn(6).getDouble();
   memory.savedAt = row.getColumn(7).getInt64();
+  memory.snapshotBytes = row.getColumn(8).getInt64();
   return memory;
 }
 
@@ -54,7 +56,7 @@ std::optional<MemoryRecord> MemoryStore::load(Id documentId, std::string_view fi
     bindText(query, 2, fingerprint);
     if (!query.executeStep()) return std::nullopt;
     MemoryRecord memory = headerOf(query);
-    memory.snapshot = bytesOf(query.getColumn(8));
+    memory.snapshot = bytesOf(query.getColumn(9));
     return memory;
   });
 }

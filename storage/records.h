@@ -49,6 +49,7 @@ struct MemoryRecord {
   std::string fingerprint;  // of the model that wrote it
   std::string modelName;
   std::vector<std::byte> snapshot;  // opaque here; engine/memory_snapshot.h knows it
+  std::int64_t snapshotBytes = 0;   // its size, filled by load() and list()
   std::int64_t position = 0;        // bytes of the stored text read
   std::int64_t tokens = 0;
   bool complete = false;

@@ -56,6 +56,7 @@ TEST_F(MemoryStoreTest, TheListCarriesHeadersOnly) {
   const auto list = memories_.list(id_);
   ASSERT_EQ(list.size(), 1U);
   EXPECT_TRUE(list[0].snapshot.empty());
+  EXPECT_EQ(list[0].snapshotBytes, 16);
   EXPECT_EQ(list[0].modelName, "model f");
   EXPECT_EQ(list[0].position, 100);
 }
