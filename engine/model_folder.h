@@ -65,17 +65,20 @@ class ModelFolder {
   std::string fingerprint() const;
 
  private:
-  struct Files;
   ModelFolder() = default;
-  void addWeight(const std::string& name, const SafetensorsFile* only, std::span<const std::int64_t> shape);
-  void collectBase();
-  void collectMemory();
+  void readConfig();
+  void openWeightFiles();
+  void requireWeight(const std::vector<SafetensorsFile>& files, const std::string& name,
+                     std::vector<std::int64_t> shape);
+  void requireBase();
+  void requireMemory();
 
   std::filesystem::path path_;
   ModelConfig config_;
   std::vector<SafetensorsFile> shards_;
   std::vector<SafetensorsFile> memoryFile_;  // none or one
   bool hasMemory_ = false;
+  std::string addBosToken_;  // of tokenizer_config.json, as it stands there
   std::map<std::string, Weight, std::less<>> weights_;
 };
 

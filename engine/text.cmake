@@ -6,6 +6,9 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 
 list(APPEND ENGINE_SOURCES
+  json_file.cpp
+  model_config.cpp
+  model_folder.cpp
   safetensors.cpp
   sampler.cpp
   sha256.cpp)

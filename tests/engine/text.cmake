@@ -1,6 +1,8 @@
 find_package(OpenSSL REQUIRED)
 find_package(nlohmann_json REQUIRED)
 list(APPEND ENGINE_TEST_SOURCES
+  model_config_test.cpp
+  model_folder_test.cpp
   safetensors_test.cpp
   sampler_test.cpp
   sha256_test.cpp)
