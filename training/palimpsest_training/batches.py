@@ -1,0 +1,230 @@
+"""Training batches: prose with facts strewn in, cut into segments, and questions that read the memory.
+
+A batch of the memory phase, as numpy arrays (B documents, N segments, L = S + 1 positions, Q questions, P positions):
+  segments u16 [B, N, L], write bool [B, N, L], labels i64 [B, N, L] (-100 = no loss)
+  questions u16 [B, Q, P], reads_from i64 [B, Q], answers i64 [B, Q, P] (-100 = no loss)
+A batch of the base phase has N = 1 segment a row, its questions inside the same row (answers marked in `answers`).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+
+from .books import Books, book_card
+from .config import PROMPTS
+from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, draw_facts, passkey_sentence
+from .cutter import cut_tokens
+
+IGNORE = -100
+BOS, EOS = 0, 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One shape of the curriculum. `prose` is the share of documents' tokens that is not facts where facts are dense."""
+
+    segment_length: int
+    segments: int
+    facts: tuple[int, int]  # fewest and most facts of a document, drawn log-uniformly
+    questions: int  # per document
+
+
+STAGES = {
+    "dense": Stage(64, 8, (4, 10), 10),
+    "2k": Stage(128, 16, (6, 20), 16),
+    "4k": Stage(256, 16, (8, 32), 24),
+    "8k": Stage(256, 32, (8, 48), 40),
+    "16k": Stage(256, 64, (8, 64), 64),
+    "64k": Stage(256, 255, (8, 96), 128),
+}
+# Share of the run at which a stage begins to be drawn, and the weights with which the stages are drawn then.
+CURRICULUM = (
+    (0.00, {"dense": 1.0}),
+    (0.16, {"dense": 0.25, "2k": 0.75}),
+    (0.30, {"dense": 0.10, "2k": 0.30, "4k": 0.60}),
+    (0.42, {"dense": 0.05, "2k": 0.15, "4k": 0.25, "8k": 0.55}),
+    (0.58, {"dense": 0.03, "2k": 0.10, "4k": 0.17, "8k": 0.30, "16k": 0.40}),
+    (0.75, {"2k": 0.08, "4k": 0.12, "8k": 0.25, "16k": 0.30, "64k": 0.25}),
+)
+
+
+def stage_at(progress: float, rng: random.Random) -> str:
+    weights = [w for at, w in CURRICULUM if progress >= at][-1]
+    return rng.choices(list(weights), list(weights.values()))[0]
+
+
+class BatchMaker:
+    def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80):
+        self.books, self.rng = books, random.Random(seed)
+        self.tokens_per_batch, self.P = tokens_per_batch, question_length
+        self._cache: dict[str, list[int]] = {}
+
+    def encode(self, text: str) -> list[int]:
+        return self.books.tokenizer.encode(text, add_special_tokens=False).ids
+
+    # -- what is asked -------------------------------------------------------------------------------------------
+
+    def prompt(self, question: str) -> list[int]:
+        return self.encode(PROMPTS["question"].format(question=question))
+
+    def qa(self, question: str, answer: str) -> tuple[list[int], list[int]]:
+        return self.prompt(question), self.encode(" " + answer) + [EOS]
+
+    def card(self, begin: int, end: int) -> tuple[list[int], list[int]]:
+        return self.encode(PROMPTS["summary"]), self.encode(book_card(*self.books.card(begin, end))) + [EOS]
+
+    def foreign_question(self) -> str:
+        """A natural question about another place of the corpus: the answer is that the book does not say."""
+        return self.books.mined[self.rng.randrange(len(self.books.mined))][0]
+
+    # -- documents -----------------------------------------------------------------------------------------------
+
+    def strew(self, begin: int, end: int, statements: list[str]) -> tuple[np.ndarray, list[int]]:
+        """Tokens of prose with the statements put in at sentence ends; and the token offset where each one ends."""
+        points = self.books.insertion_points(self.rng, begin, end, len(statements))
+        order = list(range(len(statements)))
+        pieces, ends, at, length = [], [0] * len(statements), begin, 0
+        for point, i in zip(points, order):
+            fact = np.array(self.encode(" " + statements[i]), np.uint16)
+            pieces += [self.books.tokens[at:point], fact]
+            length += point - at + len(fact)
+            ends[i] = length
+            at = point
+        pieces.append(self.books.tokens[at:end])
+        return np.concatenate(pieces), ends
+
+    def passkey_document(self, length: int) -> tuple[np.ndarray, list[tuple[str, str, int]]]:
+        rng = self.rng
+        key = str(rng.randint(1000, 99999))
+        filler = self.encode(" " + PASSKEY_FILLER)
+        intro, needle = self.encode(PASSKEY_INTRO), self.encode(" " + passkey_sentence(key))
+        total = max(1, (length - len(intro) - len(needle)) // len(filler))
+        before = rng.randint(0, total)
+        tokens = np.array(intro + filler * before + needle + filler * (total - before), np.uint16)
+        return tokens, [(PASSKEY_QUESTION, key, len(intro) + before * len(filler) + len(needle))]
+
+    def document(self, stage: Stage) -> tuple[np.ndarray, list[tuple[list[int], list[int], int]]]:
+        """Tokens, and questions as (prompt, answer, token offset after which it can be answered)."""
+        rng = self.rng
+        length = stage.segments * stage.segment_length
+        length = int(length * 0.88)  # segments end at sentence ends and are not quite full
+        if rng.random() < 0.03:
+            tokens, asked = self.passkey_document(length)
+            return tokens, [(*self.qa(q, a), at) for q, a, at in asked] * 2
+        low, high = stage.facts
+        count = round(low * (high / low) ** rng.random())
+        absent = sum(rng.random() < 0.14 for _ in range(count))
+        facts, unknown = draw_facts(rng, count, False, absent)
+        statements = [f.statement for f in facts]
+        if rng.random() < 0.15:
+            key = str(rng.randint(1000, 99999))
+            statements.append(passkey_sentence(key))
+        else:
+            key = None
+        prose = max(16, length - 15 * len(statements))
+        begin, end = self.books.range(rng, prose)
+        tokens, ends = self.strew(begin, end, statements)
+        questions = [(*self.qa(f.question, f.answer), at) for f, at in zip(facts, ends)]
+        if key:
+            questions.append((*self.qa(PASSKEY_QUESTION, key), ends[-1]))
+        questions += [(*self.qa(f.question, UNKNOWN), 0) for f in unknown]
+        whole = len(tokens)
+        if length >= 1500 and rng.random() < 0.7:
+            questions.append((*self.card(begin, end), whole))
+        natural = self.books.questions(begin, end)
+        rng.shuffle(natural)
+        room = max(2, stage.questions - len(questions))
+        for i in natural[:room]:
+            # what stands at token t of the prose has moved by the facts before it: asking at the end is always right
+            questions.append((*self.qa(*self.books.mined[i]), whole))
+        for _ in range(1 + len(natural[:room]) // 8):
+            questions.append((*self.qa(self.foreign_question(), UNKNOWN), 0))
+        return tokens, questions
+
+    # -- batches -------------------------------------------------------------------------------------------------
+
+    def memory_batch(self, name: str) -> dict[str, np.ndarray]:
+        stage, rng = STAGES[name], self.rng
+        S, N, Q, P = stage.segment_length, stage.segments, stage.questions, self.P
+        B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
+        segments = np.full((B, N, L), EOS, np.uint16)
+        write = np.zeros((B, N, L), bool)
+        labels = np.full((B, N, L), IGNORE, np.int64)
+        questions = np.full((B, Q, P), EOS, np.uint16)
+        answers = np.full((B, Q, P), IGNORE, np.int64)
+        reads_from = np.zeros((B, Q), np.int64)
+        segments[:, :, 0] = questions[:, :, 0] = BOS
+        for b in range(B):
+            tokens, asked = self.document(stage)
+            words = self.books.table.word_ends(tokens)
+            cuts = cut_tokens(words, self.books.table.sentence_ends(tokens, words), S)[:N]
+            start = 0
+            for n, end in enumerate(cuts):
+                ids = tokens[start:end]
+                segments[b, n, 1 : len(ids) + 1] = ids
+                write[b, n, 1 : len(ids) + 1] = True
+                labels[b, n, : len(ids)] = ids
+                start = end
+            used = len(cuts)
+            asked = [a for a in asked if a[2] <= cuts[-1]]
+            rng.shuffle(asked)
+            for q, (prompt, answer, at) in enumerate(asked[:Q]):
+                ids = prompt + answer
+                if len(ids) + 1 > P:
+                    continue
+                questions[b, q, 1 : len(ids) + 1] = ids
+                answers[b, q, len(prompt) : len(ids)] = answer
+                first = int(np.searchsorted(cuts, at)) + 1 if at > 0 else 1  # the segment that holds the answer is read
+                reads_from[b, q] = used if rng.random() < 0.6 else rng.randint(min(first, used), used)
+        return dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from)
+
+    def base_batch(self, length: int) -> dict[str, np.ndarray]:
+        """Rows of prose with facts and, behind it, questions and answers as in a conversation; all inside the row."""
+        rng = self.rng
+        B = max(1, self.tokens_per_batch // length)
+        segments = np.full((B, 1, length), EOS, np.uint16)
+        labels = np.full((B, 1, length), IGNORE, np.int64)
+        answers = np.full((B, 1, length), IGNORE, np.int64)
+        segments[:, :, 0] = BOS
+        for b in range(B):
+            row, marks = self._base_row(length - 1)
+            row = row[: length - 1]
+            segments[b, 0, 1 : len(row) + 1] = row
+            labels[b, 0, : len(row)] = row
+            for at, target in marks:
+                if at < length:
+                    answers[b, 0, at] = target
+                    labels[b, 0, at] = IGNORE
+        return dict(segments=segments, labels=labels, answers=answers)
+
+    def _base_row(self, room: int) -> tuple[list[int], list[tuple[int, int]]]:
+        """Tokens without BOS, and (position in the row with BOS, target) of every answer token."""
+        rng = self.rng
+        if rng.random() < 0.25:  # plain prose, as in reading
+            begin, end = self.books.range(rng, room)
+            return self.books.tokens[begin:end].tolist(), []
+        count = rng.randint(1, max(2, room // 60))
+        facts, unknown = draw_facts(rng, count, False, 1 + count // 6)
+        spare = room - 16 * count - 24 * min(count + 2, 8)
+        begin, end = self.books.range(rng, max(24, spare))
+        tokens, _ = self.strew(begin, end, [f.statement for f in facts])
+        asked = [self.qa(f.question, f.answer) for f in facts] + [self.qa(f.question, UNKNOWN) for f in unknown]
+        natural = self.books.questions(begin, end)
+        asked += [self.qa(*self.books.mined[i]) for i in natural]
+        if natural and rng.random() < 0.3:
+            asked.append(self.qa(self.foreign_question(), UNKNOWN))
+        if room > 700 and rng.random() < 0.5:
+            asked.append(self.card(begin, end))
+        rng.shuffle(asked)
+        row, marks = tokens.tolist(), []
+        gap = self.encode("\n\n")
+        for prompt, answer in asked[:8]:
+            if len(row) + len(gap) + len(prompt) + len(answer) > room:
+                break
+            row += gap + prompt
+            marks += [(len(row) + i, t) for i, t in enumerate(answer)]
+            row += answer[:-1]  # the end token is predicted, the next question follows
+        return row, marks

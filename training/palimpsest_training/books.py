@@ -1,0 +1,77 @@
+"""The packed books (prepare.py) as a worker sees them: token ranges, and what can be asked about a range."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from .cutter import TokenTable
+
+
+def book_card(people: list[str], places: list[str], keywords: list[str]) -> str:
+    line = lambda items: ", ".join(items) + "." if items else "none."
+    return f"People: {line(people)}\nPlaces: {line(places)}\nKeywords: {line(keywords)}"
+
+
+class Books:
+    def __init__(self, packed: Path, tokenizer: Tokenizer):
+        data = np.load(packed)
+        self.tokenizer = tokenizer
+        self.table = TokenTable(tokenizer)
+        self.tokens, self.start = data["tokens"], data["book_start"]
+        self.names = [str(n) for n in data["book_name"]]
+        texts = [str(t) for t in data["name_text"]]
+        by_text = {t: i for i, t in enumerate(texts)}
+        plain = np.array([by_text.get(t[:-2], i) if t.endswith("'s") else i for i, t in enumerate(texts)], np.int32)
+        self.name_text = [t[:-2] if t.endswith("'s") else t for t in texts]
+        self.name_pos, self.name_id, self.name_place = data["name_pos"], plain[data["name_id"]], data["name_place"]
+        self.word_pos, self.word_id = data["word_pos"], data["word_id"]
+        self.word_text, self.word_idf = [str(t) for t in data["word_text"]], data["word_idf"]
+        self.mined_pos = data["mined_pos"]
+        self.mined_kind = [str(t) for t in data["mined_kind"]]
+        self.mined = list(zip((str(q) for q in data["mined_question"]), (str(a) for a in data["mined_answer"])))
+        ends = self.table.word_ends(self.tokens)
+        self.sentence_ends = np.flatnonzero(self.table.sentence_ends(self.tokens, ends)) + 1
+
+    def range(self, rng: random.Random, length: int) -> tuple[int, int]:
+        """A stretch of `length` tokens of prose that begins after a sentence end and may run on into following books."""
+        while True:
+            at = self.sentence_ends[rng.randrange(len(self.sentence_ends))]
+            if at + length <= len(self.tokens):
+                return int(at), int(at + length)
+
+    def insertion_points(self, rng: random.Random, begin: int, end: int, count: int) -> list[int]:
+        """`count` sentence ends (token offsets, sorted; may repeat when the stretch has few)."""
+        a, b = np.searchsorted(self.sentence_ends, (begin, end))
+        if a >= b:
+            return [begin] * count
+        points = self.sentence_ends[a:b]
+        return sorted(int(points[rng.randrange(len(points))]) for _ in range(count))
+
+    def questions(self, begin: int, end: int) -> list[int]:
+        """Indices into `mined` whose sentence lies in the range."""
+        a, b = np.searchsorted(self.mined_pos, (begin, end))
+        return list(range(int(a), int(b)))
+
+    def card(self, begin: int, end: int) -> tuple[list[str], list[str], list[str]]:
+        """People (at most 5), places (3) and keywords (5) of a range, the most frequent first."""
+        a, b = np.searchsorted(self.name_pos, (begin, end))
+        ids, counts = np.unique(self.name_id[a:b], return_counts=True)
+        people, places = [], []
+        if len(ids):
+            where = np.zeros(len(ids))
+            np.add.at(where, np.searchsorted(ids, self.name_id[a:b]), self.name_place[a:b])
+            for i in np.argsort(-counts, kind="stable"):
+                if counts[i] < 3 or (len(people) >= 5 and len(places) >= 3):
+                    break
+                kind, limit = (places, 3) if where[i] > 0.4 * counts[i] else (people, 5)
+                name = self.name_text[ids[i]]
+                if len(kind) < limit and name not in kind:
+                    kind.append(name)
+        a, b = np.searchsorted(self.word_pos, (begin, end))
+        ids, counts = np.unique(self.word_id[a:b], return_counts=True)
+        order = np.argsort(-counts * self.word_idf[ids], kind="stable") if len(ids) else []
+        return people, places, [self.word_text[ids[i]] for i in order[:5] if counts[i] >= 2]

@@ -1,0 +1,74 @@
+"""The numbers of a model, as config.json writes them (DESIGN: the Hugging Face folder, plus one file)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROMPTS = {
+    "question": "Question: {question}\nAnswer:",
+    "turn": "Question: {question}\nAnswer: {answer}\n\n",
+    "passages": "{passages}\n\n",
+    "summary": "Book card:\n",
+    "unknown": "The book does not say.",
+}
+
+
+@dataclass
+class ModelConfig:
+    hidden_size: int = 512
+    intermediate_size: int = 1408
+    num_hidden_layers: int = 8
+    num_attention_heads: int = 8
+    num_key_value_heads: int = 8
+    head_dim: int = 64
+    vocab_size: int = 8192
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    rope_scaling: dict | None = None
+    tie_word_embeddings: bool = True
+    bos_token_id: int = 0
+    eos_token_id: int = 1
+    # infini_attention
+    segment_length: int = 256
+    memory_update: str = "linear"  # or "delta"
+    memory_heads: int = 4  # 0 = a plain Llama
+    memory_kv_heads: int = 4
+    memory_head_dim: int = 64
+    memory_gate: bool = False  # beta on the base heads
+    epsilon: float = 1e-6
+    prompts: dict = field(default_factory=lambda: dict(PROMPTS))
+
+    @property
+    def has_memory(self) -> bool:
+        return self.memory_heads > 0 or self.memory_gate
+
+    def to_json(self, name: str, torch_dtype: str = "bfloat16") -> dict:
+        out = {
+            "_name_or_path": name,
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "mlp_bias": False,
+            "torch_dtype": torch_dtype,
+        }
+        for key in ("hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim vocab_size "
+                    "max_position_embeddings rms_norm_eps rope_theta rope_scaling tie_word_embeddings bos_token_id eos_token_id").split():
+            out[key] = getattr(self, key)
+        if self.has_memory:
+            out["infini_attention"] = {
+                "segment_length": self.segment_length, "segment_cutter": 1, "memory_update": self.memory_update,
+                "memory_heads": self.memory_heads, "memory_kv_heads": self.memory_kv_heads, "memory_head_dim": self.memory_head_dim,
+                "epsilon": self.epsilon, "prompts": self.prompts,
+            }
+        return out
+
+    @staticmethod
+    def from_folder(folder: Path) -> "ModelConfig":
+        data = json.loads((Path(folder) / "config.json").read_text())
+        infini = data.pop("infini_attention", None) or {"memory_heads": 0, "memory_kv_heads": 0}
+        known = ModelConfig.__dataclass_fields__
+        return ModelConfig(**{k: v for k, v in {**data, **infini}.items() if k in known})

@@ -1,0 +1,296 @@
+"""Llama with Infini-attention (arXiv 2404.07143), the definition that the C++ engine must agree with.
+
+Letters in shape comments: B documents, N segments of one document, L positions of a segment (BOS and padding included),
+Q questions, P positions of a question, D hidden size, H query heads, G KV heads, d head dimension.
+
+Two ways to run the same weights:
+  * `read_and_ask`: everything of a batch at once, for training. Layer by layer all segments of all documents are one
+    batch for the local part; with the linear rule the memory before segment n is the cumulative sum of the writes of
+    the segments before it. Gradients flow through M and z without truncation.
+  * reference.py: one document, one segment after another, as the equations stand. Slow and obvious; the tests hold
+    this file against it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import ModelConfig
+
+
+def sigma(x: Tensor) -> Tensor:
+    """ELU(x) + 1 in fp32: the feature map of the memory."""
+    return F.elu(x.float()) + 1.0
+
+
+def rope_frequencies(c: ModelConfig) -> Tensor:
+    """Inverse frequencies [d / 2], with Llama 3's scaling if the config asks for it."""
+    inv = 1.0 / c.rope_theta ** (torch.arange(0, c.head_dim, 2, dtype=torch.float64) / c.head_dim)
+    s = c.rope_scaling
+    if s and s.get("rope_type", s.get("type")) == "llama3":
+        low, high, old = s["low_freq_factor"], s["high_freq_factor"], s["original_max_position_embeddings"]
+        wavelength = 2 * math.pi / inv
+        smooth = ((old / wavelength - low) / (high - low)).clamp(0, 1)
+        inv = (1 - smooth) * inv / s["factor"] + smooth * inv
+    return inv
+
+
+def rope_table(c: ModelConfig, length: int) -> tuple[Tensor, Tensor]:
+    """cos and sin [length, d], the two halves alike (Hugging Face's layout)."""
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), rope_frequencies(c))
+    angles = torch.cat([angles, angles], -1)
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x [..., L, heads, d], cos and sin [L, 1, d] or broadcastable."""
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], -1)
+    return (x * cos + turned * sin).to(x.dtype)
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, dim: int, eps: float):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(dim)), eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.float()
+        y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (y * self.weight.float()).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """The projections of base heads and memory heads; the mixing over time is in Layer."""
+
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        linear = lambda i, o: nn.Linear(i, o, bias=False)
+        self.q_proj = linear(c.hidden_size, c.num_attention_heads * c.head_dim)
+        self.k_proj = linear(c.hidden_size, c.num_key_value_heads * c.head_dim)
+        self.v_proj = linear(c.hidden_size, c.num_key_value_heads * c.head_dim)
+        self.o_proj = linear(c.num_attention_heads * c.head_dim, c.hidden_size)
+        if c.memory_heads:
+            self.memory_q_proj = linear(c.hidden_size, c.memory_heads * c.memory_head_dim)
+            self.memory_k_proj = linear(c.hidden_size, c.memory_kv_heads * c.memory_head_dim)
+            self.memory_v_proj = linear(c.hidden_size, c.memory_kv_heads * c.memory_head_dim)
+            self.memory_o_proj = linear(c.memory_heads * c.memory_head_dim, c.hidden_size)
+        if c.memory_gate:
+            self.memory_gate = nn.Parameter(torch.zeros(c.num_attention_heads))  # beta
+
+
+class MLP(nn.Module):
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        self.gate_proj = nn.Linear(c.hidden_size, c.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(c.hidden_size, c.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(c.intermediate_size, c.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class MemoryState:
+    """M [B, G, dk, dv] and z [B, G, dk] of one part of one layer, fp32: what earlier calls have written."""
+
+    def __init__(self, M: Tensor, z: Tensor):
+        self.M, self.z = M, z
+
+
+class Layer(nn.Module):
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        self.c = c
+        self.input_layernorm = RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.self_attn = Attention(c)
+        self.post_attention_layernorm = RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.mlp = MLP(c)
+
+    def project(self, h: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+        """h [T, D] -> rotated q, k, and plain q, k, v of the base heads, then q, k, v of the memory heads: [T, heads, d]."""
+        c, a = self.c, self.self_attn
+        n = self.input_layernorm(h)
+        split = lambda t, d: t.view(t.shape[0], -1, d)
+        q, k, v = (split(p(n), c.head_dim) for p in (a.q_proj, a.k_proj, a.v_proj))
+        out = (rotate(q, cos, sin), rotate(k, cos, sin), q, k, v)
+        if c.memory_heads:
+            out += tuple(split(p(n), c.memory_head_dim) for p in (a.memory_q_proj, a.memory_k_proj, a.memory_v_proj))
+        return out
+
+    def finish(self, h: Tensor, local: Tensor, memory: Tensor | None) -> Tensor:
+        """Output projections, residuals and feed-forward. local [T, H d], memory [T, Hm dm]."""
+        a = self.self_attn
+        h = h + a.o_proj(local)
+        if memory is not None:
+            h = h + a.memory_o_proj(memory)
+        return h + self.mlp(self.post_attention_layernorm(h))
+
+
+def local_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal softmax attention inside each segment. q [S, L, H, d], k, v [S, L, G, d] -> [S, L, H, d]."""
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1]).transpose(1, 2)
+
+
+def read_memory(q: Tensor, M: Tensor, z: Tensor, eps: float) -> Tensor:
+    """A_mem = sigma(Q) M / (sigma(Q) z + eps). q [..., L, H, d], M [..., G, d, dv], z [..., G, d] -> [..., L, H, dv] fp32."""
+    heads, groups = q.shape[-2], z.shape[-2]
+    sq = sigma(q).unflatten(-2, (groups, heads // groups))  # [..., L, G, r, d]
+    top = torch.einsum("...lgrd,...gdv->...lgrv", sq, M)
+    bottom = torch.einsum("...lgrd,...gd->...lgr", sq, z)
+    return (top / (bottom + eps).unsqueeze(-1)).flatten(-3, -2)
+
+
+class InfiniLlama(nn.Module):
+    """Parameter names are Hugging Face's ("model.layers.0.self_attn.q_proj.weight"), memory heads as in DESIGN."""
+
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        self.c = c
+        self.model = nn.Module()
+        self.model.embed_tokens = nn.Embedding(c.vocab_size, c.hidden_size)
+        self.model.layers = nn.ModuleList(Layer(c) for _ in range(c.num_hidden_layers))
+        self.model.norm = RMSNorm(c.hidden_size, c.rms_norm_eps)
+        if not c.tie_word_embeddings:
+            self.lm_head = nn.Linear(c.hidden_size, c.vocab_size, bias=False)
+        cos, sin = rope_table(c, c.max_position_embeddings)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+        self.project, self.finish = Layer.project, Layer.finish
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        depth = 1 / math.sqrt(2 * self.c.num_hidden_layers)
+        for name, p in self.named_parameters():
+            if name.endswith("memory_o_proj.weight"):
+                nn.init.zeros_(p)  # an added head changes nothing until it has learned something
+            elif p.dim() == 2:
+                std = 0.02 if "embed_tokens" in name or "lm_head" in name else p.shape[1] ** -0.5
+                nn.init.normal_(p, std=std * (depth if name.endswith(("o_proj.weight", "down_proj.weight")) else 1))
+            elif name.endswith("memory_gate"):
+                # half of the heads start as memory heads, half as local ones: a gate in the middle learns neither
+                g = torch.full_like(p, math.log(0.05 / 0.95))
+                g[: len(g) // 2] = math.log(0.95 / 0.05)
+                p.data.copy_(g)
+
+    def compile_blocks(self) -> None:
+        """Compiles the two halves of a layer (not the model: their shapes change least)."""
+        self.project = torch.compile(Layer.project, dynamic=True)
+        self.finish = torch.compile(Layer.finish, dynamic=True)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        weight = self.model.embed_tokens.weight if self.c.tie_word_embeddings else self.lm_head.weight
+        return F.linear(hidden, weight)
+
+    def read_and_ask(
+        self,
+        segments: Tensor | None,  # [B, N, L] token ids, padded at the end
+        write: Tensor | None,  # [B, N, L] bool: which positions are written (neither BOS nor padding)
+        questions: Tensor | None = None,  # [B, Q, P]
+        reads_from: Tensor | None = None,  # [B, Q]: how many segments of this call stand in the memory that the question reads
+        states: list[list[MemoryState]] | None = None,  # memory before the first segment, per layer and part; empty if None
+        keep_states: bool = False,
+    ):
+        """Hidden states after the final norm: (of segments [B, N, L, D], of questions [B, Q, P, D], new states).
+
+        Linear rule only: the delta rule depends on the order of segments (reference.py has it).
+        """
+        c = self.c
+        if c.memory_update != "linear":
+            raise ValueError("read_and_ask knows the linear rule; use reference.py for " + c.memory_update)
+        parts = [t for t in (segments, questions) if t is not None]
+        B = parts[0].shape[0]
+        counts = [t.numel() for t in parts]
+        device = parts[0].device
+        h = self.model.embed_tokens(torch.cat([t.reshape(-1) for t in parts]))
+        if torch.is_autocast_enabled(device.type):
+            h = h.to(torch.get_autocast_dtype(device.type))
+        place = torch.cat([torch.arange(t.shape[-1], device=device).repeat(t.numel() // t.shape[-1]) for t in parts])
+        cos, sin = self.cos[place].unsqueeze(1), self.sin[place].unsqueeze(1)
+        new_states: list[list[MemoryState]] = []
+        for i, layer in enumerate(self.model.layers):
+            r, k, q0, k0, v, *added = self.project(layer, h, cos, sin)
+            local = self._local(parts, counts, r, k, v)
+            a = layer.self_attn
+            before = states[i] if states is not None else [None, None]
+            after: list[MemoryState] = []
+            memory = None
+            if c.memory_gate:
+                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, before[len(after)])
+                g = torch.sigmoid(a.memory_gate.float()).view(1, -1, 1)
+                empty = self._empty(parts, reads_from, before[len(after)], device).view(-1, 1, 1)
+                mixed = torch.where(empty, local.float(), g * mixed + (1 - g) * local.float())
+                local = mixed.to(local.dtype)
+                after.append(state)
+            if c.memory_heads:
+                memory, state = self._remember(parts, counts, *added, write, reads_from, before[len(after)])
+                memory = memory.to(h.dtype).flatten(1)
+                after.append(state)
+            h = self.finish(layer, h, local.flatten(1), memory)
+            new_states.append(after if keep_states else [])
+        h = self.model.norm(h)
+        out = [t.view(*p.shape, -1) for t, p in zip(h.split(counts), parts)]
+        seg = out[0] if segments is not None else None
+        return seg, (out[-1] if questions is not None else None), new_states
+
+    @staticmethod
+    def _local(parts, counts, q, k, v) -> Tensor:
+        out = []
+        for p, a, b, e in zip(parts, q.split(counts), k.split(counts), v.split(counts)):
+            shape = lambda t: t.reshape(-1, p.shape[-1], *t.shape[1:])
+            out.append(local_attention(shape(a).to(v.dtype), shape(b).to(v.dtype), shape(e)).flatten(0, 1))
+        return torch.cat(out)
+
+    @staticmethod
+    def _empty(parts, reads_from, before: MemoryState | None, device) -> Tensor:
+        """Per token: does it read the empty memory? Then heads with 0 < g < 1 use A_dot alone."""
+        out = []
+        for p in parts:
+            if p is parts[0] and (reads_from is None or len(parts) == 2):
+                first = torch.arange(p.shape[1], device=device).expand(p.shape[:2]) == 0
+            else:
+                first = reads_from == 0
+            out.append(first.unsqueeze(-1).expand(p.shape).reshape(-1))
+        empty = torch.cat(out)
+        return empty if before is None else torch.zeros_like(empty)
+
+    def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None):
+        """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv], new state."""
+        c = self.c
+        B = parts[0].shape[0]
+        view = lambda t, p: t.reshape(*p.shape, *t.shape[1:])
+        with torch.autocast(q.device.type, enabled=False):
+            qs = [view(t, p) for t, p in zip(q.split(counts), parts)]
+            asked = qs.pop() if reads_from is not None else None
+            out = []
+            if qs:
+                p = parts[0]
+                sk = sigma(view(k.split(counts)[0], p)) * write.unsqueeze(-1).unsqueeze(-1)  # [B, N, L, G, d]
+                vv = view(v.split(counts)[0], p).float()
+                dM = torch.einsum("bnlgd,bnlgv->bngdv", sk, vv)
+                dz = sk.sum(2)
+                M, z = dM.cumsum(1), dz.cumsum(1)  # after segment n
+                if before is not None:
+                    M, z = M + before.M.unsqueeze(1), z + before.z.unsqueeze(1)
+                    M0, z0 = before.M, before.z
+                else:
+                    M0, z0 = torch.zeros_like(M[:, 0]), torch.zeros_like(z[:, 0])
+                M = torch.cat([M0.unsqueeze(1), M], 1)  # [B, N + 1, G, d, dv]: entry n = before segment n
+                z = torch.cat([z0.unsqueeze(1), z], 1)
+                out.append(read_memory(qs[0], M[:, :-1], z[:, :-1], c.epsilon).flatten(0, 2))
+                state = MemoryState(M[:, -1], z[:, -1])
+            else:
+                M, z, state = before.M.unsqueeze(1), before.z.unsqueeze(1), before
+                reads_from = torch.zeros_like(reads_from)
+            if asked is not None:
+                rows = torch.arange(B, device=q.device).unsqueeze(1)
+                out.append(read_memory(asked, M[rows, reads_from], z[rows, reads_from], c.epsilon).flatten(0, 2))
+        return torch.cat(out), state
+
+
+def detached(states: list[list[MemoryState]]) -> list[list[MemoryState]]:
+    return [[MemoryState(s.M.detach(), s.z.detach()) for s in layer] for layer in states]

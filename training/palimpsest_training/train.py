@@ -1,0 +1,197 @@
+"""One training run: the plain model, its memory heads, or everything together. The recipe (recipe.py) calls it in turn.
+
+    python -m palimpsest_training.train --phase base   --data train.npz --tokenizer DIR --minutes 9 --out base.pt
+    python -m palimpsest_training.train --phase memory --data train.npz --tokenizer DIR --minutes 12 --init base.pt --out memory.pt
+    python -m palimpsest_training.train --phase all    ... --init memory.pt     (nothing frozen)
+
+Phases:
+  base    local attention only; questions inside the segment
+  memory  memory heads are added; only they are trained, the base stays as it is bit for bit
+  all     base and memory heads together; with --split-gates from scratch: base heads split into memory and local ones
+A run is measured in minutes, not in steps: the curriculum and the learning rate follow the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from .batches import IGNORE, BatchMaker, stage_at
+from .books import Books
+from .config import ModelConfig
+from .model import InfiniLlama
+from .optim import build_optimizers, set_rate
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE)
+
+
+class Losses:
+    """Language modelling on prose and the answers' tokens: each averaged over its own tokens, then added."""
+
+    def __init__(self, model: InfiniLlama, compile: bool, lm_share: float, lm_weight: float):
+        self.model, self.lm_share, self.lm_weight = model, lm_share, lm_weight
+        head = lambda hidden, weight, labels: cross_entropy(F.linear(hidden, weight), labels)
+        self.loss = torch.compile(head, dynamic=True) if compile else head
+
+    def of(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        weight = self.model.model.embed_tokens.weight if self.model.c.tie_word_embeddings else self.model.lm_head.weight
+        return self.loss(hidden.flatten(0, -2), weight.to(hidden.dtype), labels.flatten())
+
+    def base(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        hidden, _, _ = self.model.read_and_ask(batch["segments"], None if not self.model.c.has_memory else batch["write"])
+        chosen = batch["answers"] != IGNORE
+        return self.of(hidden, batch["labels"]), self.of(hidden[chosen], batch["answers"][chosen])
+
+    def memory(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        hidden, asked, _ = self.model.read_and_ask(batch["segments"], batch["write"], batch["questions"], batch["reads_from"])
+        flat, labels = hidden.flatten(0, 1), batch["labels"].flatten(0, 1)
+        if self.lm_share < 1:  # with a frozen base the prose teaches the memory heads little: a part of it is enough
+            take = torch.randperm(flat.shape[0], device=flat.device)[: max(1, int(flat.shape[0] * self.lm_share))]
+            flat, labels = flat[take], labels[take]
+        chosen = batch["answers"] != IGNORE
+        return self.of(flat, labels), self.of(asked[chosen], batch["answers"][chosen])
+
+
+def worker(books: Books, phase: str, seed: int, tokens: int, progress, stop, queue, stages, start_at: float = 0.0) -> None:
+    torch.set_num_threads(1)
+    rng = random.Random(seed)
+    maker = BatchMaker(books, seed, tokens)
+    while not stop.is_set():
+        if phase == "base":
+            name = rng.choices([512, 256, 1024, 2048], [0.45, 0.2, 0.2, 0.15])[0]
+            batch = maker.base_batch(name)
+        else:
+            name = stage_at(start_at + (1 - start_at) * progress.value, rng) if not stages else rng.choice(stages)
+            batch = maker.memory_batch(name)
+        queue.put((name, batch))
+
+
+def to_device(batch: dict[str, np.ndarray], device) -> dict[str, Tensor]:
+    move = lambda a: torch.from_numpy(a.astype(np.int32) if a.dtype == np.uint16 else a).to(device, non_blocking=True)
+    out = {k: move(v) for k, v in batch.items()}
+    return {k: v.long() if v.dtype == torch.int32 else v for k, v in out.items()}
+
+
+def build_model(args, device) -> InfiniLlama:
+    if args.init:
+        saved = torch.load(args.init, map_location="cpu", weights_only=True)
+        config, weights = ModelConfig(**saved["config"]), saved["weights"]
+    else:
+        config, weights = ModelConfig(**json.loads(args.config or "{}")), None
+        config.memory_heads = config.memory_kv_heads = 0
+    if args.split_gates:
+        config.memory_gate = True
+    if args.phase == "memory" and not config.memory_heads:
+        config.memory_heads, config.memory_kv_heads, config.memory_head_dim = args.memory_heads, args.memory_heads, args.memory_head_dim
+    torch.manual_seed(args.seed)
+    model = InfiniLlama(config)
+    if weights:
+        missing, unexpected = model.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
+        assert not unexpected and all("memory_" in m for m in missing), (missing, unexpected)
+    for name, p in model.named_parameters():
+        p.requires_grad_(args.phase != "memory" or "memory_" in name)
+    return model.to(device)
+
+
+def save(model: InfiniLlama, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"config": asdict(model.c), "weights": {k: v.detach().cpu() for k, v in model.state_dict().items()}}, out)
+
+
+def train(args) -> None:
+    device = torch.device(args.device)
+    torch.backends.cuda.matmul.allow_tf32 = False  # M, z and what reads them are fp32
+    tokenizer = Tokenizer.from_file(str(Path(args.tokenizer) / "tokenizer.json"))
+    books = Books(args.data, tokenizer)  # before the fork: the workers share its pages
+    context = multiprocessing.get_context("fork")
+    progress, stop, queue = context.Value("d", 0.0), context.Event(), context.Queue(maxsize=2 * args.workers)
+    pool = [context.Process(target=worker, daemon=True,
+                            args=(books, args.phase, args.seed * 1000 + i, args.tokens, progress, stop, queue, args.stages, args.curriculum_from))
+            for i in range(args.workers)]
+    for p in pool:
+        p.start()
+    model = build_model(args, device)
+    if args.compile:
+        model.compile_blocks()
+    optimizers = build_optimizers(model, args.muon_lr, args.adam_lr)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    losses = Losses(model, args.compile, args.lm_share, args.lm_weight)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {sum(p.numel() for p in trainable):,} trained", flush=True)
+
+    started, warmed, tokens, step, last = time.time(), 0.0, 0, 0, time.time()
+    seconds = args.minutes * 60
+    averages: dict[str, list[float]] = {}
+    while progress.value < 1 and (not args.steps or step < args.steps):
+        name, batch = queue.get()
+        batch = to_device(batch, device)
+        set_rate(optimizers, progress.value)
+        with torch.autocast(device.type, torch.bfloat16):
+            lm, answer = (losses.base if args.phase == "base" else losses.memory)(batch)
+            loss = args.lm_weight * lm + answer
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(trainable, 1.0)
+        if torch.isfinite(norm):
+            for o in optimizers:
+                o.step()
+        for o in optimizers:
+            o.zero_grad(set_to_none=True)
+        step += 1
+        tokens += batch["segments"].numel()
+        if step % 10 == 0:
+            averages.setdefault(str(name), []).append(float(answer.detach()))
+            averages.setdefault("lm", []).append(float(lm.detach()))
+        progress.value = min(1.0, (time.time() - started) / seconds) if not args.steps else step / args.steps
+        if time.time() - last > args.log_seconds:
+            last = time.time()
+            recent = {k: round(sum(v[-5:]) / len(v[-5:]), 3) for k, v in averages.items()}
+            print(f"{progress.value:6.1%} step {step} {tokens / (last - started) / 1e3:.0f}K tokens/s grad {float(norm):.2f} {recent}", flush=True)
+    stop.set()
+    save(model, Path(args.out))
+    print(f"{step} steps, {tokens:,} tokens, {time.time() - started:.0f} s -> {args.out}", flush=True)
+    for p in pool:
+        p.kill()
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--phase", choices=["base", "memory", "all"], required=True)
+    p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--tokenizer", required=True)
+    p.add_argument("--init")
+    p.add_argument("--out", required=True)
+    p.add_argument("--config", help="JSON of ModelConfig fields")
+    p.add_argument("--minutes", type=float, default=1)
+    p.add_argument("--steps", type=int, default=0, help="instead of minutes")
+    p.add_argument("--tokens", type=int, default=65536, help="per step")
+    p.add_argument("--split-gates", action="store_true")
+    p.add_argument("--memory-heads", type=int, default=4)
+    p.add_argument("--memory-head-dim", type=int, default=64)
+    p.add_argument("--stages", nargs="*", help="draw these stages only")
+    p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")
+    p.add_argument("--lm-share", type=float, default=0.25)
+    p.add_argument("--lm-weight", type=float, default=1.0)
+    p.add_argument("--muon-lr", type=float, default=0.02)
+    p.add_argument("--adam-lr", type=float, default=3e-3)
+    p.add_argument("--workers", type=int, default=14)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--compile", action="store_true")
+    p.add_argument("--log-seconds", type=float, default=15)
+    return p
+
+
+if __name__ == "__main__":
+    train(parser().parse_args())
