@@ -53,7 +53,7 @@ std::vector<int> splitNumbers(const std::string& joined) {
 
 constexpr const char* kDocumentColumns =
     "id, content_hash, path, format, title, author, language, date, page_count, pages_without_text, text_bytes, state, "
-    "failure, added_at";
+    "failure, failure_kind, added_at";
 
 DocumentRecord documentOf(SQLite::Statement& row) {
   DocumentRecord document;
@@ -70,7 +70,8 @@ DocumentRecord documentOf(SQLite::Statement& row) {
   document.textBytes = row.getColumn(10).getInt64();
   document.state = stateOf(row.getColumn(11).getString());
   document.failure = row.getColumn(12).getString();
-  document.addedAt = row.getColumn(13).getInt64();
+  document.failureKind = row.getColumn(13).getString();
+  document.addedAt = row.getColumn(14).getInt64();
   return document;
 }
 
@@ -216,12 +217,13 @@ void Library::storeText(Id id, const DocumentRecord& metadata, std::span<const C
   });
 }
 
-void Library::setState(Id id, DocumentState state, const std::string& failure) {
+void Library::setState(Id id, DocumentState state, const std::string& failure, const std::string& failureKind) {
   withErrors(*database_, "noting the state of a document", [&](SQLite::Database& connection) {
-    SQLite::Statement update(connection, "UPDATE documents SET state=?, failure=? WHERE id=?");
+    SQLite::Statement update(connection, "UPDATE documents SET state=?, failure=?, failure_kind=? WHERE id=?");
     update.bind(1, nameOf(state));
     update.bind(2, failure);
-    update.bind(3, id);
+    update.bind(3, failureKind);
+    update.bind(4, id);
     update.exec();
   });
 }

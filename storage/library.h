@@ -23,7 +23,7 @@ class Library {
   // Fills PassageRecord::ordinal and begin from the order given.
   void storeText(Id id, const DocumentRecord& metadata, std::span<const ChapterRecord> chapters,
                  std::span<const PassageRecord> passages, std::span<const std::byte> cover);
-  void setState(Id id, DocumentState state, const std::string& failure = {});
+  void setState(Id id, DocumentState state, const std::string& failure = {}, const std::string& failureKind = {});
   void setPath(Id id, const std::string& path);
   void remove(Id id);  // with its text, memories, conversation and summaries
 

@@ -25,6 +25,7 @@ CREATE TABLE documents (
   text_bytes INTEGER NOT NULL DEFAULT 0,
   state TEXT NOT NULL,
   failure TEXT NOT NULL DEFAULT '',
+  failure_kind TEXT NOT NULL DEFAULT '',
   added_at INTEGER NOT NULL
 );
 

@@ -87,9 +87,13 @@ TEST_F(LibraryTest, EveryStateSurvivesAndCarriesItsReason) {
     library_.setState(id, state);
     EXPECT_EQ(library_.find(id)->state, state);
   }
-  library_.setState(id, DocumentState::Failed, "The PDF is locked.");
+  library_.setState(id, DocumentState::Failed, "The PDF is locked.", "locked");
   EXPECT_EQ(library_.find(id)->state, DocumentState::Failed);
   EXPECT_EQ(library_.find(id)->failure, "The PDF is locked.");
+  EXPECT_EQ(library_.find(id)->failureKind, "locked");
+  library_.setState(id, DocumentState::Waiting);
+  EXPECT_EQ(library_.find(id)->failure, "");
+  EXPECT_EQ(library_.find(id)->failureKind, "");
 }
 
 TEST_F(LibraryTest, StoringTextAgainReplacesItInTheIndexToo) {
