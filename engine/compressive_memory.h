@@ -14,16 +14,30 @@ namespace palimpsest::engine {
 //
 //   layer l, memory KV head h:   M  [keyDim x valueDim], row-major      z  [keyDim]
 //
+// A layer's heads are in two parts: base heads that a gate opens to the memory, then the added memory heads. Within
+// a layer every M comes first, then every z.
+//
 // A value: moving is cheap, copying is the explicit clone(). Its size depends on the model only, never on
 // the length of the text. Not thread-safe; one owner at a time.
 class CompressiveMemory {
  public:
-  // Shape of one layer's part. kvHeads counts only heads with a memory (KV groups whose every gate is 0 have none).
-  struct LayerShape {
+  // One part of a layer. kvHeads counts only heads with a memory (KV groups whose every gate is 0 have none).
+  struct PartShape {
     int kvHeads = 0;
     int keyDim = 0;
     int valueDim = 0;
+    bool operator==(const PartShape&) const = default;
+  };
+  struct LayerShape {
+    PartShape base;
+    PartShape added;
     bool operator==(const LayerShape&) const = default;
+
+    int heads() const { return base.kvHeads + added.kvHeads; }
+    const PartShape& partOf(int head) const { return head < base.kvHeads ? base : added; }
+    std::size_t matrixOffset(int head) const;      // where head's M starts in the layer, in floats
+    std::size_t normalizerOffset(int head) const;  // where its z starts
+    std::size_t floats() const;                    // of the whole layer
   };
 
   CompressiveMemory() = default;

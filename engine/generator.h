@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -61,6 +62,10 @@ class Generator {
 
  private:
   struct Workspace;
+  class Writer;
+  Generation generate(const CompressiveMemory* memory, std::span<const TokenId> prompt, const SamplingOptions& sampling,
+                      const TextCallback& onText, std::stop_token stop);
+
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Workspace> workspace_;
 };

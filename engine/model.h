@@ -9,13 +9,12 @@
 
 #include "engine/compressive_memory.h"
 #include "engine/model_config.h"
+#include "engine/precision.h"
 #include "engine/tokenizer.h"
 
 namespace palimpsest::engine {
 
 class Transformer;
-
-enum class Precision { Automatic, Float32, BFloat16 };
 
 struct LoadOptions {
   int threads = 0;                              // 0 = the physical cores

@@ -21,13 +21,13 @@ enum class MemoryUpdate { Linear, Delta };
 
 // The "infini_attention" object of config.json. Lists have one entry per layer.
 struct InfiniAttentionConfig {
-  int segmentLength = 256;           // S, tokens; BOS not counted
-  int segmentCutter = 1;             // version of the cutting rule, see segment_cutter.h
+  int segmentLength = 256;  // S, tokens; BOS not counted
+  int segmentCutter = 1;    // version of the cutting rule, see segment_cutter.h
   MemoryUpdate memoryUpdate = MemoryUpdate::Linear;
-  std::vector<int> memoryHeads;      // added heads with g = 1
+  std::vector<int> memoryHeads;  // added heads with g = 1
   std::vector<int> memoryKvHeads;
   std::vector<int> memoryHeadDim;
-  float epsilon = 1e-6F;             // on the denominator sigma(Q) z
+  float epsilon = 1e-6F;                       // on the denominator sigma(Q) z
   std::map<std::string, std::string> prompts;  // "question", "summary", "passages", "unknown": see prompt.h
 };
 
@@ -44,10 +44,10 @@ struct ModelConfig {
   float ropeTheta = 10000.0F;
   std::optional<RopeScaling> ropeScaling;
   bool tieWordEmbeddings = false;
-  std::string name;                       // "_name_or_path", else the folder's name
-  std::vector<int> eosTokenIds;           // config.json and generation_config.json together
-  bool int8Weights = false;               // "quantization_config" of the compressed-tensors kind, 8 bits per row
-  std::string chatTemplate;               // Jinja text of tokenizer_config.json or chat_template.jinja; empty = a base model
+  std::string name;              // "_name_or_path", else the folder's name
+  std::vector<int> eosTokenIds;  // config.json and generation_config.json together
+  bool int8Weights = false;      // "quantization_config" of the compressed-tensors kind, 8 bits per row
+  std::string chatTemplate;      // Jinja text of tokenizer_config.json or chat_template.jinja; empty = a base model
   std::optional<InfiniAttentionConfig> infiniAttention;
 
   // Whether any layer can have a memory at all. What the weights really bring is Model::hasMemory().

@@ -1,0 +1,160 @@
+// The seam between the mathematics (transformer.cpp) and the device that computes it.
+//
+// Above it, Infini-attention is written once; below it there is one source file per device (backend_cpu.cpp). A Backend
+// owns what never changes (weights, packed once for its matrix products); a Stream belongs to one thread and owns
+// what does (buffers, kernels prepared for their shapes). Operations on a Stream run in the order of the calls and take
+// whole passes: several segments at once, as rows of one matrix. A device may queue them; download() waits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/model_config.h"
+#include "engine/precision.h"
+
+namespace palimpsest::engine {
+
+// How the numbers of a buffer are kept. Compute is the type that matrix products take: f32, or bf16 where the device
+// multiplies in it. Sums, softmax, sigma, M and z are f32 everywhere.
+enum class Element { Float32, Compute };
+
+// Device memory: rows x columns, row-major, zero when new. Made by Stream::allocate, opaque above the seam.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  int rows() const { return rows_; }
+  int columns() const { return columns_; }
+
+ protected:
+  Buffer(int rows, int columns) : rows_(rows), columns_(columns) {}
+
+ private:
+  int rows_;
+  int columns_;
+};
+
+// A weight [outputs x inputs] in the order that the device's matrix product wants.
+class PackedWeight {
+ public:
+  virtual ~PackedWeight() = default;
+  PackedWeight(const PackedWeight&) = delete;
+  PackedWeight& operator=(const PackedWeight&) = delete;
+  int outputs() const { return outputs_; }
+  int inputs() const { return inputs_; }
+  virtual std::size_t bytes() const = 0;
+
+ protected:
+  PackedWeight(int outputs, int inputs) : outputs_(outputs), inputs_(inputs) {}
+
+ private:
+  int outputs_;
+  int inputs_;
+};
+
+// Rows [begin, begin + rows) of a weight that is still on disk, as f32, into `out`. See Backend::pack.
+using RowSource = std::function<void(std::int64_t begin, std::int64_t rows, std::span<float> out)>;
+
+// A run of rows that belong to one segment. When a segment is extended (a prompt, then token by token) only its
+// new rows are in the pass, and its earlier keys are in a cache.
+struct PassSegment {
+  int begin = 0;             // its first row in the pass
+  int rows = 0;
+  int firstPosition = 0;     // position of that row in its segment; earlier positions are in the key cache
+  int keysBegin = 0;         // row of the key buffer that holds position 0
+  int unwritten = 0;         // leading rows that are never written to the memory: 1 where a BOS opens the segment
+  bool emptyMemory = false;  // nothing has been written before this segment
+};
+
+// Heads as columns of the buffers they read and write, so that any mixture of base heads, memory heads and GQA groups
+// is one flat list. All of a list have the same dimension.
+struct LocalHead {
+  int query, key, value, out;  // first columns
+};
+struct MemoryReader {
+  int query, out;             // first columns
+  int matrix, normalizer;     // where its KV head's M and z start in a memory state, in floats
+};
+struct MemoryWriter {
+  int key, value;             // first columns
+  int matrix, normalizer;
+};
+// out = g A_mem + (1 - g) A_dot over `width` columns. On an empty memory a gate strictly between 0 and 1 counts as 0.
+struct GatedColumns {
+  int column, width;
+  float gate;
+};
+struct RotatedColumns {
+  int column, heads;  // heads next to each other
+};
+
+class Stream {
+ public:
+  virtual ~Stream() = default;
+
+  virtual std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) = 0;
+  // Float32 buffers, from float `offset` of the buffer on.
+  virtual void upload(std::span<const float> from, Buffer& to, std::size_t offset = 0) = 0;
+  virtual void download(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
+  // Rows [0, rows) of `width` columns. Float32 to Float32 or Compute to Compute.
+  virtual void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow, int toColumn) = 0;
+
+  // The rows that all operations until the next beginPass work on. Buffers of activations need at least
+  // paddedRows(rows) rows, because a device may compute a few more than asked.
+  virtual void beginPass(std::span<const PassSegment> segments) = 0;
+
+  // x[t] = table[tokens[t]]
+  virtual void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) = 0;
+  // out = x / sqrt(mean(x^2) + eps) * weight; weight is [1 x columns]
+  virtual void rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Buffer& out) = 0;
+  // out = in W^T; `out` may be Float32 or Compute
+  virtual void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) = 0;
+  // x += in W^T; x is Float32
+  virtual void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) = 0;
+  // out = silu(g) * u, with [g | u] = gateUp
+  virtual void siluMul(const Buffer& gateUp, Buffer& out) = 0;
+
+  // Rotates the two halves of each head by cos and sin of its row's position; tables are [positions x dim / 2].
+  virtual void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines, const Buffer& sines) = 0;
+  // Causal softmax attention of each segment with itself: row i sees its segment's positions 0..i.
+  virtual void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads,
+                              int dim, Buffer& out) = 0;
+
+  // states is [segments + 1 x floats of one layer]: row s is what segment s reads. Row 0 is given; for each segment
+  //   linear  states[s + 1] = states[s] + sigma(K)^T V
+  //   delta   states[s + 1] = states[s] + sigma(K)^T (V - sigma(K) M / (sigma(K) z + eps)),  M and z of states[s]
+  // and z grows by the sum of sigma(K). The segment's keys and values start at row keysBegin of their buffers.
+  virtual void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
+                           MemoryUpdate rule, float epsilon, Buffer& states) = 0;
+  // out = sigma(Q) M / (sigma(Q) z + eps), with M and z of states[s] for the rows of segment s
+  virtual void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon, const Buffer& states,
+                          Buffer& out) = 0;
+  virtual void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) = 0;
+};
+
+// Thread-safe once the weights are packed; outlives its streams.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string description() const = 0;  // "CPU, 2 threads, bf16"
+  virtual bool computesBFloat16() const = 0;
+  virtual int threads() const = 0;
+  virtual int paddedRows(int rows) const = 0;
+
+  // Reads the weight in blocks of rows, so that no whole f32 copy of a large model is needed.
+  virtual std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) = 0;
+  // A table for embed(), Compute.
+  virtual std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) = 0;
+  virtual std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) = 0;  // Float32
+  virtual std::unique_ptr<Stream> makeStream() const = 0;
+};
+
+// threads 0 = the physical cores. Throws ModelError when bf16 is asked of a CPU without it.
+std::unique_ptr<Backend> makeCpuBackend(int threads, Precision precision);
+
+}  // namespace palimpsest::engine

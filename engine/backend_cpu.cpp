@@ -1,0 +1,96 @@
+// The CPU back end: how many threads, which precision, and how weights are kept.
+#include <sched.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "engine/cpu_stream.h"
+#include "engine/errors.h"
+
+namespace palimpsest::engine {
+
+namespace {
+
+constexpr int kTypicalPassRows = 2048;  // weights are laid out for passes of about this size
+
+// Cores that this process may run on, hyper-threads of one core counted once.
+int physicalCores() {
+  std::set<std::string> cores;
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &allowed)) continue;
+      std::ifstream siblings("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list");
+      std::string names;
+      if (!std::getline(siblings, names)) names = std::to_string(cpu);
+      cores.insert(names);
+    }
+  }
+  return cores.empty() ? static_cast<int>(std::max(1U, std::thread::hardware_concurrency())) : static_cast<int>(cores.size());
+}
+
+class CpuBackend : public Backend {
+ public:
+  explicit CpuBackend(const CpuSettings& settings) : settings_(settings) {}
+
+  std::string description() const override {
+    return "CPU, " + std::to_string(settings_.threads) + (settings_.threads == 1 ? " thread, " : " threads, ") +
+           (settings_.bfloat16 ? "bf16" : "f32");
+  }
+  bool computesBFloat16() const override { return settings_.bfloat16; }
+  int threads() const override { return settings_.threads; }
+  int paddedRows(int rows) const override { return cpuPaddedRows(rows); }
+
+  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) override {
+    omp_set_num_threads(settings_.threads);
+    return packCpuWeight(settings_.engine, settings_.type(), kTypicalPassRows, outputs, inputs, source);
+  }
+
+  std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {
+    auto made = std::make_unique<CpuBuffer>(rows, columns, settings_.bfloat16);
+    constexpr int kBlock = 64;
+    std::vector<float> block(static_cast<std::size_t>(std::min(kBlock, rows)) * columns);
+    for (int row = 0; row < rows; row += kBlock) {
+      const int here = std::min(kBlock, rows - row);
+      source(row, here, std::span(block).first(static_cast<std::size_t>(here) * columns));
+      for (int r = 0; r < here; ++r) {
+        const float* from = block.data() + static_cast<std::size_t>(r) * columns;
+        if (settings_.bfloat16) {
+          cpuKernels().toBFloat16(from, columns, made->halves(row + r));
+        } else {
+          std::copy_n(from, columns, made->floats(row + r));
+        }
+      }
+    }
+    return made;
+  }
+
+  std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) override {
+    auto made = std::make_unique<CpuBuffer>(rows, columns, false);
+    std::copy(values.begin(), values.end(), made->floats());
+    return made;
+  }
+
+  std::unique_ptr<Stream> makeStream() const override { return std::make_unique<CpuStream>(settings_); }
+
+ private:
+  CpuSettings settings_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> makeCpuBackend(int threads, Precision precision) {
+  CpuSettings settings;
+  settings.threads = threads > 0 ? threads : physicalCores();
+  settings.bfloat16 = precision != Precision::Float32 && cpuMultipliesBFloat16();
+  if (precision == Precision::BFloat16 && !settings.bfloat16) {
+    throw ModelError("This CPU does not compute in bf16; choose f32, or leave the precision to the program.");
+  }
+  return std::make_unique<CpuBackend>(settings);
+}
+
+}  // namespace palimpsest::engine

@@ -1,0 +1,21 @@
+# Arithmetic on tensors: the transformer above, a back end below, and the verbs that use them.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(hwy REQUIRED)
+# Not find_package(dnnl): Debian's package file asks for OpenCL headers, which only its GPU engine needs.
+find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+
+list(APPEND ENGINE_SOURCES
+  attention_layout.cpp
+  backend_cpu.cpp
+  compressive_memory.cpp
+  cpu_attention.cpp
+  cpu_kernels.cpp
+  cpu_matmul.cpp
+  cpu_stream.cpp
+  generator.cpp
+  memory_snapshot.cpp
+  model.cpp
+  transformer.cpp
+  transformer_load.cpp)
+list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)

@@ -1,0 +1,208 @@
+// Local attention and the memory's two operations on the CPU. Tiles are small enough for the caches, and each is one task.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/cpu_stream.h"
+
+namespace palimpsest::engine {
+
+namespace {
+
+constexpr int kQueryTile = 24;   // rows of queries whose scores stay in cache together; a multiple of the products' tile
+constexpr int kReadTile = 48;    // rows that read one M together
+constexpr int kFewQueries = 4;   // up to here packing the keys costs more than it saves
+
+std::size_t panelFloats(int rows, int dim) { return static_cast<std::size_t>((rows + kKeyPanel - 1) / kKeyPanel) * kKeyPanel * dim; }
+
+int keysOf(const PassSegment& segment) { return segment.firstPosition + segment.rows; }
+
+}  // namespace
+
+void CpuStream::cutTiles(int heads, int tileRows) {
+  tiles_.clear();
+  for (int s = 0; s < static_cast<int>(segments_.size()); ++s) {
+    for (int h = 0; h < heads; ++h) {
+      for (int row = 0; row < segments_[s].rows; row += tileRows) {
+        tiles_.push_back({s, h, row, std::min(tileRows, segments_[s].rows - row)});
+      }
+    }
+  }
+}
+
+// Keys go to transposed panels and values to rows without gaps, once per KV head, for all query heads and tiles that read them.
+void CpuStream::packHeads(const CpuBuffer& keys, const CpuBuffer& values, std::span<const LocalHead> heads, int dim) {
+  packedHeads_.clear();
+  headKv_.clear();
+  std::size_t end = 0;
+  int perSegment = 0;
+  for (int s = 0; s < static_cast<int>(segments_.size()); ++s) {
+    const std::size_t first = packedHeads_.size();
+    for (const LocalHead& head : heads) {
+      const auto same = [&](const PackedHead& p) { return p.key == head.key && p.value == head.value; };
+      auto found = std::find_if(packedHeads_.begin() + static_cast<std::ptrdiff_t>(first), packedHeads_.end(), same);
+      if (found == packedHeads_.end()) {
+        const std::size_t panels = panelFloats(keysOf(segments_[s]), dim);
+        packedHeads_.push_back({s, head.key, head.value, end, end + panels});
+        end += panels + static_cast<std::size_t>(keysOf(segments_[s])) * dim;
+        found = packedHeads_.end() - 1;
+      }
+      if (s == 0) headKv_.push_back(static_cast<int>(found - packedHeads_.begin()));
+    }
+    if (s == 0) perSegment = static_cast<int>(packedHeads_.size());
+  }
+  for (std::size_t h = 0; h < heads.size(); ++h) headKv_[h] %= std::max(perSegment, 1);
+  if (packed_.size() < end) packed_.resize(end);
+
+#pragma omp parallel for schedule(static)
+  for (int i = 0; i < static_cast<int>(packedHeads_.size()); ++i) {
+    const PackedHead& p = packedHeads_[i];
+    const PassSegment& segment = segments_[p.segment];
+    kernels_.packKeys(keys.floats(segment.keysBegin, p.key), keys.columns(), keysOf(segment), dim, packed_.data() + p.panels);
+    for (int j = 0; j < keysOf(segment); ++j) {
+      std::copy_n(values.floats(segment.keysBegin + j, p.value), dim, packed_.data() + p.rows + static_cast<std::size_t>(j) * dim);
+    }
+  }
+}
+
+// softmax(Q K^T / sqrt(d)) V for a tile of queries, keys after each query's own position left out.
+void CpuStream::attendTile(const Tile& tile, const PackedHead& packed, const CpuBuffer& queries, const LocalHead& head, int dim,
+                           CpuBuffer& out) {
+  const PassSegment& segment = segments_[tile.segment];
+  const int row = segment.begin + tile.row;
+  const int before = segment.firstPosition + tile.row;  // keys that every query of the tile sees, besides its own
+  const int keys = before + tile.rows;                  // seen by the last one
+  const int stride = (keys + kKeyPanel - 1) / kKeyPanel * kKeyPanel;
+  float* scores = scratch();  // [tile.rows x stride]
+  for (int j = 0; j < keys; j += kKeyPanel) {
+    kernels_.product(tile.rows, std::min(kKeyPanel, stride - j), dim, queries.floats(row, head.query), queries.columns(), 1,
+                     packed_.data() + packed.panels + static_cast<std::size_t>(j) * dim, kKeyPanel, scores + j, stride, false);
+  }
+  float sums[kQueryTile];
+  for (int i = 0; i < tile.rows; ++i) {
+    float* own = scores + static_cast<std::size_t>(i) * stride;
+    sums[i] = kernels_.softmax(own, before + i + 1, 1.0F / std::sqrt(static_cast<float>(dim)));
+    std::fill(own + before + i + 1, own + keys, 0.0F);
+  }
+  kernels_.product(tile.rows, dim, keys, scores, stride, 1, packed_.data() + packed.rows, dim, out.floats(row, head.out), out.columns(), false);
+  for (int i = 0; i < tile.rows; ++i) kernels_.scale(1.0F / sums[i], dim, out.floats(row + i, head.out));
+}
+
+// The same for one query, straight from the cache.
+void CpuStream::attendRow(const Tile& tile, const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values, const LocalHead& head,
+                          int dim, CpuBuffer& out) {
+  const PassSegment& segment = segments_[tile.segment];
+  const int row = segment.begin + tile.row;
+  const int seen = segment.firstPosition + tile.row + 1;
+  float* scores = scratch();
+  kernels_.scoreRows(queries.floats(row, head.query), keys.floats(segment.keysBegin, head.key), keys.columns(), seen, dim, scores);
+  const float sum = kernels_.softmax(scores, seen, 1.0F / std::sqrt(static_cast<float>(dim)));
+  kernels_.weighRows(scores, values.floats(segment.keysBegin, head.value), values.columns(), seen, dim, out.floats(row, head.out));
+  kernels_.scale(1.0F / sum, dim, out.floats(row, head.out));
+}
+
+void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads, int dim,
+                               Buffer& out) {
+  if (heads.empty()) return;
+  int longest = 0;
+  for (const PassSegment& segment : segments_) longest = std::max(longest, keysOf(segment));
+  const bool few = rows_ <= kFewQueries;
+  needScratch(static_cast<std::size_t>(few ? 1 : kQueryTile) * static_cast<std::size_t>(longest + kKeyPanel));
+  cutTiles(static_cast<int>(heads.size()), few ? 1 : kQueryTile);
+  if (!few) packHeads(cpu(keys), cpu(values), heads, dim);
+  const int perSegment = few ? 0 : static_cast<int>(packedHeads_.size() / segments_.size());
+
+#pragma omp parallel for schedule(dynamic)
+  for (int i = 0; i < static_cast<int>(tiles_.size()); ++i) {
+    const Tile& tile = tiles_[i];
+    const LocalHead& head = heads[tile.head];
+    if (few) {
+      attendRow(tile, cpu(queries), cpu(keys), cpu(values), head, dim, cpu(out));
+    } else {
+      attendTile(tile, packedHeads_[tile.segment * perSegment + headKv_[tile.head]], cpu(queries), head, dim, cpu(out));
+    }
+  }
+}
+
+// after = sigma(K)^T V of one segment and KV head; with the delta rule V less what the memory before already gives for K.
+void CpuStream::writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values, const MemoryWriter& head, int dim,
+                             const float* before, MemoryUpdate rule, float epsilon, float* after) {
+  const int rows = segment.rows - segment.unwritten;
+  const int first = segment.keysBegin + segment.firstPosition + segment.unwritten;
+  float* sigmaK = scratch();                                // [rows x dim]
+  float* v = sigmaK + static_cast<std::size_t>(rows) * dim; // [rows x dim]
+  float* z = after + head.normalizer;
+  std::fill_n(z, dim, 0.0F);
+  for (int t = 0; t < rows; ++t) {
+    float* k = sigmaK + static_cast<std::size_t>(t) * dim;
+    kernels_.sigma(keys.floats(first + t, head.key), dim, k);
+    kernels_.add(k, dim, z);
+    std::copy_n(values.floats(first + t, head.value), dim, v + static_cast<std::size_t>(t) * dim);
+  }
+  if (rule == MemoryUpdate::Delta) {
+    float* known = v + static_cast<std::size_t>(rows) * dim;  // [rows x dim]
+    kernels_.product(rows, dim, dim, sigmaK, dim, 1, before + head.matrix, dim, known, dim, false);
+    for (int t = 0; t < rows; ++t) {
+      const std::size_t at = static_cast<std::size_t>(t) * dim;
+      const float weight = kernels_.dot(sigmaK + at, before + head.normalizer, dim) + epsilon;
+      kernels_.mix(1.0F, v + at, -1.0F / weight, known + at, dim, v + at);
+    }
+  }
+  kernels_.product(dim, dim, rows, sigmaK, 1, dim, v, dim, after + head.matrix, dim, false);
+}
+
+void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim, MemoryUpdate rule,
+                            float epsilon, Buffer& states) {
+  const int segments = static_cast<int>(segments_.size());
+  const int headCount = static_cast<int>(heads.size());
+  int longest = 0;
+  for (const PassSegment& segment : segments_) longest = std::max(longest, segment.rows);
+  needScratch(3 * static_cast<std::size_t>(longest) * dim);
+  CpuBuffer& all = cpu(states);
+  const auto write = [&](int s, const MemoryWriter& head) {
+    writeSegment(segments_[s], cpu(keys), cpu(values), head, dim, all.floats(s), rule, epsilon, all.floats(s + 1));
+  };
+  const auto accumulate = [&](int s, const MemoryWriter& head) {
+    kernels_.add(all.floats(s, head.matrix), dim * dim, all.floats(s + 1, head.matrix));
+    kernels_.add(all.floats(s, head.normalizer), dim, all.floats(s + 1, head.normalizer));
+  };
+
+  if (rule == MemoryUpdate::Linear) {  // what a segment writes does not depend on the others: all at once, then sum up
+#pragma omp parallel for schedule(dynamic) if (segments * headCount > 1)
+    for (int i = 0; i < segments * headCount; ++i) write(i / headCount, heads[i % headCount]);
+#pragma omp parallel for schedule(static) if (headCount > 1)
+    for (int h = 0; h < headCount; ++h) {
+      for (int s = 0; s < segments; ++s) accumulate(s, heads[h]);
+    }
+  } else {
+#pragma omp parallel for schedule(static) if (headCount > 1)
+    for (int h = 0; h < headCount; ++h) {
+      for (int s = 0; s < segments; ++s) {
+        write(s, heads[h]);
+        accumulate(s, heads[h]);
+      }
+    }
+  }
+}
+
+void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon, const Buffer& states,
+                           Buffer& out) {
+  if (heads.empty()) return;
+  needScratch(static_cast<std::size_t>(kReadTile) * dim);
+  cutTiles(static_cast<int>(heads.size()), kReadTile);
+#pragma omp parallel for schedule(static) if (rows_ > 1)
+  for (int i = 0; i < static_cast<int>(tiles_.size()); ++i) {
+    const Tile& tile = tiles_[i];
+    const MemoryReader& head = heads[tile.head];
+    const float* state = cpu(states).floats(tile.segment);
+    const int row = segments_[tile.segment].begin + tile.row;
+    float* sigmaQ = scratch();  // [tile.rows x dim]
+    for (int t = 0; t < tile.rows; ++t) kernels_.sigma(cpu(queries).floats(row + t, head.query), dim, sigmaQ + static_cast<std::size_t>(t) * dim);
+    kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, cpu(out).floats(row, head.out), out.columns(), false);
+    for (int t = 0; t < tile.rows; ++t) {
+      const float weight = kernels_.dot(sigmaQ + static_cast<std::size_t>(t) * dim, state + head.normalizer, dim) + epsilon;
+      kernels_.scale(1.0F / weight, dim, cpu(out).floats(row + t, head.out));
+    }
+  }
+}
+
+}  // namespace palimpsest::engine

@@ -1,0 +1,107 @@
+// The CPU's side of the seam, private to the CPU back end: its buffers and its stream.
+#pragma once
+
+#include <omp.h>
+
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "engine/cpu_kernels.h"
+#include "engine/cpu_matmul.h"
+
+namespace palimpsest::engine {
+
+class CpuBuffer : public Buffer {
+ public:
+  CpuBuffer(int rows, int columns, bool bfloat16);
+  bool isBFloat16() const { return bfloat16_; }
+  void* data() const { return data_.get(); }
+  std::size_t elements() const { return static_cast<std::size_t>(rows()) * static_cast<std::size_t>(columns()); }
+  float* floats(int row = 0, int column = 0) const { return static_cast<float*>(data()) + at(row, column); }
+  Bf16* halves(int row = 0, int column = 0) const { return static_cast<Bf16*>(data()) + at(row, column); }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  std::size_t at(int row, int column) const { return static_cast<std::size_t>(row) * static_cast<std::size_t>(columns()) + column; }
+
+  bool bfloat16_;
+  std::unique_ptr<void, Free> data_;
+};
+
+inline CpuBuffer& cpu(Buffer& buffer) { return static_cast<CpuBuffer&>(buffer); }
+inline const CpuBuffer& cpu(const Buffer& buffer) { return static_cast<const CpuBuffer&>(buffer); }
+
+struct CpuSettings {
+  int threads = 1;
+  bool bfloat16 = false;
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+
+  dnnl::memory::data_type type() const { return bfloat16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32; }
+};
+
+// Rows that matrix products are computed for: few different shapes, so that few kernels are made.
+int cpuPaddedRows(int rows);
+
+// Each operation cuts its rows, heads or tiles among the threads; no sum crosses two pieces of work, so the results do not
+// depend on which thread takes what. Implemented in cpu_stream.cpp (row by row) and cpu_attention.cpp.
+class CpuStream : public Stream {
+ public:
+  explicit CpuStream(const CpuSettings& settings);
+
+  std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) override;
+  void upload(std::span<const float> from, Buffer& to, std::size_t offset) override;
+  void download(const Buffer& from, std::size_t offset, std::span<float> to) override;
+  void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow, int toColumn) override;
+  void beginPass(std::span<const PassSegment> segments) override;
+
+  void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) override;
+  void rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Buffer& out) override;
+  void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override;
+  void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override;
+  void siluMul(const Buffer& gateUp, Buffer& out) override;
+  void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines, const Buffer& sines) override;
+  void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads, int dim,
+                      Buffer& out) override;
+  void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim, MemoryUpdate rule,
+                   float epsilon, Buffer& states) override;
+  void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon, const Buffer& states,
+                  Buffer& out) override;
+  void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) override;
+
+ private:
+  struct Tile {  // rows [row, row + rows) of a segment (counted in the segment), for one head
+    int segment, head, row, rows;
+  };
+  // Whole segments' keys and values of one KV head, laid out for products.
+  struct PackedHead {
+    int segment, key, value;
+    std::size_t panels, rows;  // where they start in packed_
+  };
+
+  void cutTiles(int heads, int tileRows);
+  void packHeads(const CpuBuffer& keys, const CpuBuffer& values, std::span<const LocalHead> heads, int dim);
+  void attendTile(const Tile& tile, const PackedHead& packed, const CpuBuffer& queries, const LocalHead& head, int dim, CpuBuffer& out);
+  void attendRow(const Tile& tile, const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values, const LocalHead& head,
+                 int dim, CpuBuffer& out);
+  void writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values, const MemoryWriter& head, int dim,
+                    const float* before, MemoryUpdate rule, float epsilon, float* after);
+  // Per-thread scratch of at least `floats`, made before a parallel region.
+  void needScratch(std::size_t floats);
+  float* scratch() { return scratch_[static_cast<std::size_t>(omp_get_thread_num())].data(); }
+
+  CpuSettings settings_;
+  const CpuKernels& kernels_;
+  CpuProducts products_;
+  std::vector<PassSegment> segments_;
+  int rows_ = 0;
+  std::vector<std::vector<float>> scratch_;
+  std::vector<float> packed_;
+  std::vector<PackedHead> packedHeads_;
+  std::vector<int> headKv_;  // which of a segment's packed heads a head reads
+  std::vector<Tile> tiles_;
+};
+
+}  // namespace palimpsest::engine

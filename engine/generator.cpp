@@ -1,0 +1,153 @@
+#include "engine/generator.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include "engine/errors.h"
+#include "engine/segment_cutter.h"
+#include "engine/transformer.h"
+
+namespace palimpsest::engine {
+
+namespace {
+
+constexpr std::string_view kWhiteSpace = " \t\r\n";
+
+std::string trimmed(const std::string& text) {
+  const auto begin = text.find_first_not_of(kWhiteSpace);
+  if (begin == std::string::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kWhiteSpace) + 1 - begin);
+}
+
+int segmentLength(const ModelConfig& config) {
+  return config.infiniAttention ? config.infiniAttention->segmentLength : config.maxPositionEmbeddings;
+}
+
+}  // namespace
+
+struct Generator::Workspace {
+  explicit Workspace(const Model& model)
+      : transformer(model.transformer().makeWorkspace()),
+        cutter(model.tokenizer(), segmentLength(model.config()),
+               model.config().infiniAttention ? model.config().infiniAttention->segmentCutter : 1) {}
+
+  Transformer::WorkspacePointer transformer;
+  SegmentCutter cutter;
+};
+
+// One answer being written: a segment that grows token by token and reads a clone of the memory.
+class Generator::Writer {
+ public:
+  Writer(const Model& model, Workspace& workspace, const CompressiveMemory* memory)
+      : model_(model), workspace_(*workspace.transformer), memory_(memory ? memory->clone() : model.emptyMemory()),
+        segment_(model.transformer().beginSegment(workspace_, &memory_)) {}
+
+  // The logits after `tokens`. Where the context is full, its first half is written to the clone, and the rest opens a
+  // fresh segment that reads it.
+  std::span<const float> put(std::span<const TokenId> tokens, std::stop_token stop) {
+    const auto context = static_cast<std::size_t>(model_.config().maxPositionEmbeddings);
+    written_.insert(written_.end(), tokens.begin(), tokens.end());
+    if (written_.size() <= context) return model_.transformer().extend(workspace_, segment_, tokens, stop);
+
+    const std::size_t half = std::max<std::size_t>(context / 2, 2);
+    model_.transformer().write(workspace_, segment_, static_cast<int>(half), memory_);
+    std::vector<TokenId> rest;
+    if (const auto bos = model_.tokenizer().bosToken()) rest.push_back(*bos);
+    rest.insert(rest.end(), written_.begin() + static_cast<std::ptrdiff_t>(half), written_.end());
+    segment_ = model_.transformer().beginSegment(workspace_, &memory_);
+    written_ = std::move(rest);
+    return model_.transformer().extend(workspace_, segment_, written_, stop);
+  }
+
+ private:
+  const Model& model_;
+  Transformer::Workspace& workspace_;
+  CompressiveMemory memory_;
+  SegmentState segment_;
+  std::vector<TokenId> written_;  // the tokens of segment_, BOS included
+};
+
+Generator::Generator(std::shared_ptr<const Model> model) : model_(std::move(model)), workspace_(std::make_unique<Workspace>(*model_)) {}
+Generator::~Generator() = default;
+
+const Model& Generator::model() const { return *model_; }
+
+ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading, std::stop_token stop) {
+  if (!model_->hasMemory()) {
+    throw ModelError("The model '" + model_->name() + "' has no memory heads, so it cannot read a book into memory; it can answer from passages.");
+  }
+  if (reading.position < 0 || reading.position > static_cast<std::int64_t>(text.size())) {
+    throw ModelError("Reading stopped at byte " + std::to_string(reading.position) + " of a text that now has only " +
+                     std::to_string(text.size()) + ". Read the book again.");
+  }
+  if (stop.stop_requested()) throw Stopped();
+  std::vector<std::vector<TokenId>> segments;
+  const auto most = static_cast<std::size_t>(model_->transformer().passSegments());
+  while (segments.size() < most) {
+    std::optional<Segment> next = workspace_->cutter.next(text, reading.position);
+    if (!next) break;
+    reading.position = next->end;
+    reading.tokens += static_cast<std::int64_t>(next->tokens.size());
+    reading.segments += 1;
+    segments.push_back(std::move(next->tokens));
+  }
+  if (!segments.empty()) model_->transformer().read(*workspace_->transformer, segments, memory, stop);
+  reading.complete = text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) == std::string_view::npos;
+  return reading;
+}
+
+Generation Generator::answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText, std::stop_token stop) {
+  const ModelConfig& config = model_->config();
+  const int answerTokens = std::min(question.sampling.maxTokens, config.maxPositionEmbeddings / 4);
+  const Prompt prompt = questionPrompt(config, model_->tokenizer(), {question.text, question.earlierTurns, question.passages},
+                                       config.maxPositionEmbeddings - answerTokens);
+  Generation generation = generate(memory, prompt.tokens, question.sampling, onText, stop);
+  generation.passagesUsed = prompt.passagesUsed;
+  generation.unknown = isUnknownAnswer(config, generation.text);
+  return generation;
+}
+
+Generation Generator::summarize(const CompressiveMemory& memory, const SamplingOptions& sampling, const TextCallback& onText, std::stop_token stop) {
+  return generate(&memory, summaryPrompt(model_->config(), model_->tokenizer()), sampling, onText, stop);
+}
+
+Generation Generator::generate(const CompressiveMemory* memory, std::span<const TokenId> prompt, const SamplingOptions& sampling,
+                               const TextCallback& onText, std::stop_token stop) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<TokenId> ends = stopTokens(model_->config(), model_->tokenizer());
+  Generation generation;
+  generation.promptTokens = static_cast<int>(prompt.size());
+  Sampler sampler(sampling);
+  StreamDecoder decoder(model_->tokenizer());
+  const auto emit = [&](std::string piece) {
+    if (generation.text.empty()) piece.erase(0, std::min(piece.find_first_not_of(kWhiteSpace), piece.size()));  // answers open with a space
+    generation.text += piece;
+    if (onText && !piece.empty()) onText(piece);
+  };
+  try {
+    Writer writer(*model_, *workspace_, memory);
+    std::span<const float> logits = writer.put(prompt, stop);
+    generation.end = Generation::End::MaxTokens;
+    while (generation.generatedTokens < sampling.maxTokens) {
+      const TokenId token = sampler.next(logits);
+      if (generation.generatedTokens == 0) {
+        generation.secondsToFirstToken = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      }
+      if (std::find(ends.begin(), ends.end(), token) != ends.end()) {
+        generation.end = Generation::End::EndOfText;
+        break;
+      }
+      generation.generatedTokens += 1;
+      emit(decoder.push(token));
+      if (generation.generatedTokens < sampling.maxTokens) logits = writer.put(std::span(&token, 1), stop);
+    }
+  } catch (const Stopped&) {
+    generation.end = Generation::End::Stopped;
+  }
+  emit(decoder.finish());
+  generation.text = trimmed(generation.text);
+  return generation;
+}
+
+}  // namespace palimpsest::engine

@@ -1,0 +1,122 @@
+// Llama with Infini-attention (arXiv 2404.07143), written once above the Backend. forward() in transformer.cpp reads
+// from top to bottom as the paper does.
+//
+// Letters in shape comments: T rows of a pass, D hidden size, F feed-forward size, V vocabulary, A = all heads' outputs
+// side by side, QKV = all queries, keys and values side by side (see attention_layout.h).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "engine/attention_layout.h"
+#include "engine/backend.h"
+#include "engine/compressive_memory.h"
+#include "engine/model_folder.h"
+#include "engine/tokenizer.h"
+
+namespace palimpsest::engine {
+
+// A segment that grows: a prompt, then token by token. Holds its keys and values, and the memory that it reads.
+// Belongs to the Workspace that made it.
+class SegmentState {
+ public:
+  int positions() const { return positions_; }  // BOS included
+
+ private:
+  friend class Transformer;
+  struct LayerState {
+    std::unique_ptr<Buffer> keys;        // [capacity x base keys]    f32, rotated
+    std::unique_ptr<Buffer> values;      // [capacity x values]       f32
+    std::unique_ptr<Buffer> memoryKeys;  // [capacity x memory keys]  f32, un-rotated; null without a memory
+    std::unique_ptr<Buffer> memory;      // [1 x floats of M and z of the layer]
+  };
+  std::vector<LayerState> layers_;
+  int capacity_ = 0;
+  int positions_ = 0;
+  bool emptyMemory_ = true;
+};
+
+// Immutable once made and thread-safe; what changes is passed in. Throws ModelError.
+class Transformer {
+ public:
+  // bos: the token that opens every segment, where the tokenizer adds one. Reads all weights; `folder` may go afterwards.
+  Transformer(const ModelFolder& folder, std::unique_ptr<Backend> backend, std::optional<TokenId> bos,
+              const std::function<void(double share)>& progress = {});
+  ~Transformer();
+
+  const ModelConfig& config() const { return config_; }
+  const Backend& backend() const { return *backend_; }
+  bool hasMemory() const { return lastMemoryLayer_ >= 0; }
+  const std::vector<CompressiveMemory::LayerShape>& memoryShapes() const { return memoryShapes_; }
+  int passSegments() const { return passSegments_; }  // segments that read() takes at once; fixed for a model
+  std::size_t weightBytes() const;
+
+  // Buffers of one thread. They grow with the longest pass seen and are then kept.
+  class Workspace;
+  struct DeleteWorkspace {
+    void operator()(Workspace* workspace) const;
+  };
+  using WorkspacePointer = std::unique_ptr<Workspace, DeleteWorkspace>;
+  WorkspacePointer makeWorkspace() const;
+
+  // Reads one pass: 1..passSegments() segments of 1..S tokens, BOS not among them. `memory` takes them all, in order.
+  // Throws Stopped, seen between two layers; the memory is unchanged then.
+  void read(Workspace& workspace, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory, std::stop_token stop) const;
+
+  // A fresh segment that reads `memory` (nullptr = the empty one). The memory is copied, not kept.
+  SegmentState beginSegment(Workspace& workspace, const CompressiveMemory* memory) const;
+  // Appends tokens (the caller puts the BOS) and returns the logits [lastRows x V] that follow the last ones; valid until
+  // the workspace is used again. lastRows <= tokens.size() and <= passRows(). Throws Stopped.
+  std::span<const float> extend(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens, std::stop_token stop,
+                                int lastRows = 1) const;
+  // Writes the first `positions` positions of a segment into `memory`, its BOS left out.
+  void write(Workspace& workspace, const SegmentState& segment, int positions, CompressiveMemory& memory) const;
+
+  // Matrix products of one pass of `rows` rows, as read() runs them, for the bench: calls `product` with each weight.
+  void forEachReadingProduct(const std::function<void(const PackedWeight& weight)>& product) const;
+  int passRows() const { return passRows_; }  // rows of the longest pass
+
+ private:
+  struct Layer {
+    AttentionLayout heads;
+    std::unique_ptr<Buffer> attentionNorm, feedForwardNorm;       // [1 x D]
+    std::unique_ptr<PackedWeight> qkv, o, gateUp, down;
+    std::unique_ptr<PackedWeight> memoryKv;                       // last memory layer only: all that reading needs of it
+    std::vector<LocalHead> cachedLocal;                           // the heads as columns of a SegmentState's buffers
+    std::vector<MemoryWriter> cachedBase, cachedAdded;
+    std::vector<MemoryWriter> aloneBase, aloneAdded;              // as columns of memoryKv's product
+  };
+
+  void loadLayer(const ModelFolder& folder, int index);
+  void makeRopeTables();
+  void makeRoom(Workspace& workspace, int rows) const;
+  void forward(int index, Workspace& workspace, SegmentState* segment) const;
+  void keep(Workspace& workspace, const Buffer& qkv, ColumnRange columns, Buffer* kept, int positions) const;
+  std::span<const float> logitsOfLastRows(Workspace& workspace, int rows, int lastRows) const;
+  void writeMemory(const Layer& layer, Workspace& workspace, const Buffer& keys, const Buffer& values,
+                   std::span<const MemoryWriter> base, std::span<const MemoryWriter> added) const;
+  void checkTokens(std::span<const TokenId> tokens) const;
+  void checkMemory(const CompressiveMemory& memory) const;
+  void grow(Workspace& workspace, SegmentState& segment, int positions) const;
+
+  ModelConfig config_;
+  std::unique_ptr<Backend> backend_;
+  std::optional<TokenId> bos_;
+  MemoryUpdate rule_ = MemoryUpdate::Linear;
+  float epsilon_ = 1e-6F;
+  std::unique_ptr<Buffer> embedding_;             // [V x D]
+  std::unique_ptr<Buffer> finalNorm_;             // [1 x D]
+  std::unique_ptr<PackedWeight> head_;            // [V x D]
+  std::unique_ptr<Buffer> cosines_, sines_;       // [positions x d / 2]
+  std::vector<Layer> layers_;
+  std::vector<CompressiveMemory::LayerShape> memoryShapes_;
+  int lastMemoryLayer_ = -1;                      // reading ends here; -1 = no memory at all
+  int passSegments_ = 1;
+  int passRows_ = 0;
+};
+
+}  // namespace palimpsest::engine
