@@ -156,5 +156,6 @@ class Backend {
 
 // threads 0 = the physical cores. Throws ModelError when bf16 is asked of a CPU without it.
 std::unique_ptr<Backend> makeCpuBackend(int threads, Precision precision);
+bool cpuMultipliesBFloat16();  // whether this CPU has instructions for it (AVX512_BF16, AMX)
 
 }  // namespace palimpsest::engine

@@ -11,9 +11,6 @@
 
 namespace palimpsest::engine {
 
-// bf16 is worth while where the CPU has instructions for it (AVX512_BF16, AMX).
-bool cpuMultipliesBFloat16();
-
 class CpuWeight : public PackedWeight {
  public:
   CpuWeight(int outputs, int inputs, dnnl::memory memory) : PackedWeight(outputs, inputs), memory_(std::move(memory)) {}

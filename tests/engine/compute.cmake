@@ -1,1 +1,2 @@
-list(APPEND ENGINE_TEST_SOURCES)
+list(APPEND ENGINE_TEST_SOURCES
+  golden_test.cpp)
