@@ -8,6 +8,7 @@ find_library(DNNL_LIBRARY dnnl REQUIRED)
 list(APPEND ENGINE_SOURCES
   attention_layout.cpp
   backend_cpu.cpp
+  bench.cpp
   compressive_memory.cpp
   cpu_attention.cpp
   cpu_kernels.cpp

@@ -266,6 +266,28 @@ void Transformer::write(Workspace& w, const SegmentState& segment, int positions
   memory.setTokens(memory.tokens() + positions - skipped);
 }
 
+double Transformer::runReadingProducts(Workspace& w, int rows) const {
+  makeRoom(w, std::max(passRows_, rows));
+  Stream& s = *w.stream;
+  w.segments.assign(1, {.begin = 0, .rows = rows});
+  s.beginPass(w.segments);
+  double weights = 0;
+  const auto count = [&](const PackedWeight& weight) { weights += static_cast<double>(weight.inputs()) * weight.outputs(); };
+  for (int index = 0; index < lastMemoryLayer_; ++index) {
+    const Layer& layer = layers_[index];
+    s.linear(*w.normed, *layer.qkv, *w.qkv[layer.heads.qkvWidth]);
+    s.linearAdd(*w.attention[layer.heads.attentionWidth], *layer.o, *w.x);
+    s.linear(*w.normed, *layer.gateUp, *w.gateUp);
+    s.linearAdd(*w.activated, *layer.down, *w.x);
+    for (const auto* weight : {&layer.qkv, &layer.o, &layer.gateUp, &layer.down}) count(**weight);
+  }
+  if (lastMemoryLayer_ >= 0) {
+    s.linear(*w.normed, *layers_[lastMemoryLayer_].memoryKv, *w.memoryKv);
+    count(*layers_[lastMemoryLayer_].memoryKv);
+  }
+  return 2.0 * rows * weights;
+}
+
 void Transformer::checkTokens(std::span<const TokenId> tokens) const {
   for (const TokenId token : tokens) {
     if (token < 0 || token >= config_.vocabSize) {

@@ -76,8 +76,9 @@ class Transformer {
   // Writes the first `positions` positions of a segment into `memory`, its BOS left out.
   void write(Workspace& workspace, const SegmentState& segment, int positions, CompressiveMemory& memory) const;
 
-  // Matrix products of one pass of `rows` rows, as read() runs them, for the bench: calls `product` with each weight.
-  void forEachReadingProduct(const std::function<void(const PackedWeight& weight)>& product) const;
+  // Only the matrix products of a pass of `rows` rows, as read() runs them: the ceiling that the bench measures against.
+  // Returns their floating-point operations.
+  double runReadingProducts(Workspace& workspace, int rows) const;
   int passRows() const { return passRows_; }  // rows of the longest pass
 
  private:

@@ -181,15 +181,4 @@ std::size_t Transformer::weightBytes() const {
   return bytes;
 }
 
-void Transformer::forEachReadingProduct(const std::function<void(const PackedWeight& weight)>& product) const {
-  for (int i = 0; i < lastMemoryLayer_; ++i) {
-    const Layer& layer = layers_[static_cast<std::size_t>(i)];
-    product(*layer.qkv);
-    product(*layer.o);
-    product(*layer.gateUp);
-    product(*layer.down);
-  }
-  if (lastMemoryLayer_ >= 0) product(*layers_[static_cast<std::size_t>(lastMemoryLayer_)].memoryKv);
-}
-
 }  // namespace palimpsest::engine

@@ -1,2 +1,3 @@
 list(APPEND ENGINE_TEST_SOURCES
-  golden_test.cpp)
+  golden_test.cpp
+  transformer_test.cpp)

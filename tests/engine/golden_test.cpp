@@ -3,11 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
-#include "engine/safetensors.h"
-#include "engine/transformer.h"
+#include "tests/engine/transformer_fixture.h"
 
 namespace palimpsest::engine {
 namespace {
@@ -24,16 +22,6 @@ std::vector<float> floatsOf(const TensorView& tensor) {
   std::vector<float> out(static_cast<std::size_t>(tensor.elements()));
   convertToFloat(tensor, 0, out);
   return out;
-}
-
-double relativeError(std::span<const float> ours, std::span<const float> theirs) {
-  EXPECT_EQ(ours.size(), theirs.size());
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
-    difference += std::pow(static_cast<double>(ours[i]) - theirs[i], 2);
-    size += std::pow(static_cast<double>(theirs[i]), 2);
-  }
-  return std::sqrt(difference / std::max(size, 1e-30));
 }
 
 class Golden : public testing::TestWithParam<Case> {

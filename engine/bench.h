@@ -1,0 +1,42 @@
+// How fast a model reads and answers here, beside what the machine's matrix products alone would allow.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "engine/model.h"
+
+namespace palimpsest::engine {
+
+struct BenchOptions {
+  double seconds = 5.0;  // of reading; the products alone take about as long again
+  int answerTokens = 64;
+};
+
+struct BenchReport {
+  std::string model;   // its name
+  std::string device;  // "CPU, 2 threads, bf16"
+  int segmentLength = 0;
+  int segmentsPerPass = 0;
+
+  // Reading: tokenizer, cutter and transformer together. 0 where the model has no memory.
+  double readingTokensPerSecond = 0;
+  double ceilingTokensPerSecond = 0;  // the same passes' matrix products, alone and in turn with them
+  double ceilingGflops = 0;           // floating-point operations per second of those products, in 10^9
+  double shareOfCeiling = 0;          // reading / ceiling, 0..1
+
+  double millisecondsToFirstToken = 0;  // from the bytes of a saved memory to the first token of an answer
+  double answerTokensPerSecond = 0;     // after the first
+
+  std::size_t memoryBytes = 0;    // M and z, whatever the length of the book
+  std::size_t snapshotBytes = 0;  // the same as saved
+  std::size_t weightBytes = 0;    // as the products read them
+};
+
+// Reads `text` again and again from its start until the time is up. Blocks; throws ModelError, and Stopped.
+BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, const BenchOptions& options = {}, std::stop_token stop = {});
+
+}  // namespace palimpsest::engine
