@@ -4,6 +4,7 @@
 #include <QObject>
 #include <QString>
 #include <QStringList>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -17,6 +18,11 @@ struct AssistantOptions {
   std::filesystem::path modelFolder;
   int threads = 0;                 // 0 = the physical cores
   double checkpointSeconds = 3.0;  // at least this often while reading
+  bool loadModel = true;           // false: nothing will be read or asked (list, export, remove)
+  bool readOnly = false;           // true: takes no lock and writes nothing
+  bool resumeReading = true;       // unfinished books go on when the library is open
+  bool keepConversations = true;   // false: each question stands alone and its answer is not stored
+  std::int64_t databaseLimit = 0;  // bytes the database may grow to, 0 = as large as the disk lets it
 };
 
 enum class ExportFormat { Markdown, Html, Pdf, Text };
@@ -29,41 +35,49 @@ class Assistant : public QObject {
   explicit Assistant(AssistantOptions options, QObject* parent = nullptr);
   ~Assistant() override;  // checkpoints what is being read, then stops the threads
 
-  // Opens the database and starts loading the model. A database that cannot be opened is reported by
-  // failed(); the model's fate by modelChanged().
+  // Opens the database and starts loading the model. libraryReset() says that the library is open; a database that
+  // cannot be opened is reported by failed(); the model's fate by modelChanged(). Where another Palimpsest is writing,
+  // the library opens read-only and failed() says so: looking, asking and exporting work, answers are not kept.
   void start();
+  bool readOnly() const;
 
-  QList<ui::LibraryItem> library() const;               // newest first
+  QList<ui::LibraryItem> library() const;  // newest first
   std::optional<ui::LibraryItem> item(qint64 id) const;
   QList<ui::ConversationItem> conversation(qint64 id) const;
   ui::ModelStatus model() const;
-  QString storedText(qint64 id) const;
+  QString storedText(qint64 id) const;              // the stored text's bytes are its UTF-8
+  QList<qint64> match(const QString& words) const;  // storage::Library::match
 
  public slots:
   void addDocument(const QString& path, const QString& password = {});
   void pause(qint64 id);
   void resume(qint64 id);
-  void cancel(qint64 id);        // stops reading; the text and what was read stay
+  void cancel(qint64 id);  // stops reading; the text and what was read stay
   void retry(qint64 id, const QString& password = {});
-  void remove(qint64 id);        // the caller has asked the person
+  void remove(qint64 id);  // the caller has asked the person
   void ask(qint64 id, const QString& question, ui::AnswerWay way);
   void summarize(qint64 id);
-  void stopAnswer();             // stops the answer or summary that is streaming
+  void stopAnswer();  // stops the answer or summary that is streaming
   void clearConversation(qint64 id);
   // Writes title, author, date, model, summary and conversation. Outcome: exported() or failed().
   void exportDocument(qint64 id, const QString& file, ExportFormat format);
 
  signals:
-  void libraryReset();                                   // the whole list changed
+  void libraryReset();  // the whole list changed
   void itemChanged(const palimpsest::ui::LibraryItem& item);
   void itemAdded(const palimpsest::ui::LibraryItem& item);
   void itemRemoved(qint64 id);
   void modelChanged(const palimpsest::ui::ModelStatus& status);
   void answerStarted(qint64 id, const palimpsest::ui::ConversationItem& item);
-  void answerText(qint64 id, const QString& piece);      // streams, in order
+  void answerText(qint64 id, const QString& piece);  // streams, in order
   void answerFinished(qint64 id, const palimpsest::ui::ConversationItem& item);
   void exported(qint64 id, const QString& file);
-  void failed(const QString& sentence);                  // what no item can carry
+  void conversationCleared(qint64 id);
+  // The fate of one addDocument(): `existed` = its bytes were in the library already. id 0: it was not taken, and
+  // failed() has said why.
+  void added(const QString& path, qint64 id, bool existed);
+  void notice(const QString& sentence);  // something worth saying that is no failure
+  void failed(const QString& sentence);  // what no item can carry
 
  private:
   struct Parts;

@@ -1,0 +1,170 @@
+// The Assistant's verbs for conversations: asking, summing up, exporting.
+#include <algorithm>
+
+#include "app/assistant_parts.h"
+#include "app/export.h"
+#include "app/words.h"
+
+namespace palimpsest::app {
+
+void Assistant::ask(qint64 id, const QString& question, ui::AnswerWay way) {
+  const QString asked = question.trimmed();
+  if (!asked.isEmpty()) parts_->ask(id, asked, way, false);
+}
+
+void Assistant::summarize(qint64 id) { parts_->ask(id, {}, ui::AnswerWay::Memory, true); }
+
+void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way, bool summary) {
+  if (!find(id)) return fail(QStringLiteral("This book is no longer in the library."));
+  const quint64 number = nextAnswer++;
+  Answering& answering = answers[number];
+  answering.document = id;
+  answering.item.question = question;
+  answering.item.way = way;
+  answering.item.isSummary = summary;
+  answering.item.streaming = true;
+  answering.item.at = QDateTime::currentDateTime();
+  AnswerJob job;
+  job.number = number;
+  job.id = id;
+  job.summary = summary;
+  job.question = question;
+  job.way = way;
+  job.earlierTurns = options.keepConversations;
+  job.stop = answering.stop.get_token();
+  emit self->answerStarted(id, answering.item);
+  QMetaObject::invokeMethod(
+      engine, [worker = engine, job] { worker->answer(job); }, Qt::QueuedConnection);
+}
+
+void Assistant::stopAnswer() {
+  auto& answers = parts_->answers;
+  const auto streaming =
+      std::find_if(answers.begin(), answers.end(), [](const auto& entry) { return !entry.second.made; });
+  if (streaming != answers.end()) streaming->second.stop.request_stop();
+}
+
+void Assistant::Parts::piece(quint64 number, const QString& text) {
+  const auto found = answers.find(number);
+  if (found == answers.end()) return;
+  found->second.item.answer += text;
+  emit self->answerText(found->second.document, text);
+}
+
+void Assistant::Parts::answered(const AnswerResult& result) {
+  const auto found = answers.find(result.number);
+  if (found == answers.end()) return;
+  found->second.made = true;
+  ui::ConversationItem& item = found->second.item;
+  if (!result.problem.isEmpty()) {
+    item.error = result.problem;
+    Entry* entry = find(result.id);
+    if (result.memoryRefused && entry && !entry->job)
+      setState(*entry, storage::DocumentState::Failed, result.problem, "memory");
+    return finishAnswer(result.number);
+  }
+  const storage::DocumentRecord document = entries[result.id].document;
+  const QDateTime at = item.at;
+  const auto complete = [&](storage::Database& database) {
+    const storage::Library library(database);
+    storage::SummaryRecord summary;
+    summary.text = result.turn.answer;
+    summary.coverage = result.turn.coverage;
+    summary.finished = result.turn.finished;
+    return result.summary ? makeConversationItem(library, document, summary)
+                          : makeConversationItem(library, document, result.turn);
+  };
+  item = reading(complete, item);
+  item.at = at;
+  keep(result);
+}
+
+// Stores the answer where that is wished, and then says that it is finished.
+void Assistant::Parts::keep(const AnswerResult& result) {
+  const bool nothing = result.turn.answer.empty() && !result.turn.finished;
+  if (isReadOnly || nothing || (!options.keepConversations && !result.summary)) return finishAnswer(result.number);
+  auto stored = std::make_shared<storage::Id>(0);
+  writer.perform(
+      [result, stored](storage::Database& database) {
+        storage::ConversationStore conversations(database);
+        const storage::TurnRecord& turn = result.turn;
+        *stored = result.summary ? conversations.addSummary({0, turn.documentId, turn.answer, turn.coverage,
+                                                             turn.finished, turn.modelName, 0})
+                                 : conversations.addTurn(turn);
+      },
+      self,
+      [this, number = result.number, stored](const WriteOutcome& outcome) {
+        if (!outcome.ok()) fail(QStringLiteral("The answer is shown but could not be kept. %1").arg(outcome.problem));
+        if (const auto found = answers.find(number); found != answers.end()) found->second.item.id = *stored;
+        finishAnswer(number);
+      });
+}
+
+void Assistant::Parts::finishAnswer(quint64 number) {
+  auto node = answers.extract(number);
+  if (node.empty()) return;
+  ui::ConversationItem& item = node.mapped().item;
+  item.streaming = false;
+  emit self->answerFinished(node.mapped().document, item);
+}
+
+QList<ui::ConversationItem> Assistant::conversation(qint64 id) const {
+  const Parts& p = *parts_;
+  const auto found = p.entries.find(id);
+  if (found == p.entries.end()) return {};
+  auto items = p.reading(
+      [&](storage::Database& database) {
+        const storage::Library library(database);
+        const storage::ConversationStore conversations(database);
+        QList<ui::ConversationItem> stored;
+        for (const auto& turn : conversations.turns(id))
+          stored.append(makeConversationItem(library, found->second.document, turn));
+        const auto summaries = conversations.summaries(id);
+        for (auto summary = summaries.rbegin(); summary != summaries.rend(); ++summary)
+          stored.append(makeConversationItem(library, found->second.document, *summary));
+        std::stable_sort(stored.begin(), stored.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
+        return stored;
+      },
+      QList<ui::ConversationItem>());
+  for (const auto& [number, answering] : p.answers)
+    if (answering.document == id) items.append(answering.item);
+  return items;
+}
+
+void Assistant::clearConversation(qint64 id) {
+  Parts& p = *parts_;
+  if (!p.find(id) || !p.mayWrite(QStringLiteral("Clearing a conversation"))) return;
+  p.writer.perform([id](storage::Database& database) { storage::ConversationStore(database).clear(id); }, this,
+                   [this, &p, id](const WriteOutcome& outcome) {
+                     if (!outcome.ok()) return p.fail(outcome.problem);
+                     emit conversationCleared(id);
+                   });
+}
+
+void Assistant::exportDocument(qint64 id, const QString& file, ExportFormat format) {
+  Parts& p = *parts_;
+  const auto found = p.entries.find(id);
+  if (found == p.entries.end()) return p.fail(QStringLiteral("This book is no longer in the library."));
+  const ExportData data = p.reading(
+      [&](storage::Database& database) { return collectExport(database, found->second.document); }, ExportData());
+  if (data.document.id == 0) return;  // reading() has said why
+  p.errands.start([this, &p, id, file, format, data] {
+    QString problem;
+    try {
+      writeExport(data, file, format);
+    } catch (const std::exception& error) {
+      problem = QString::fromUtf8(error.what());
+    }
+    QMetaObject::invokeMethod(
+        this,
+        [this, &p, id, file, problem] {
+          if (problem.isEmpty())
+            emit exported(id, file);
+          else
+            p.fail(problem);
+        },
+        Qt::QueuedConnection);
+  });
+}
+
+}  // namespace palimpsest::app

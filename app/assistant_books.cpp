@@ -1,0 +1,357 @@
+// The Assistant's verbs for books: adding, extracting, reading, pausing, removing.
+#include "app/assistant_parts.h"
+#include "app/content_hash.h"
+#include "app/words.h"
+
+namespace palimpsest::app {
+
+using storage::DocumentState;
+
+void Assistant::addDocument(const QString& path, const QString& password) {
+  Parts& p = *parts_;
+  if (!p.mayWrite(QStringLiteral("Adding a book"))) {
+    emit added(path, 0, false);
+    return;
+  }
+  p.errands.start([this, &p, path, password, stop = p.quitting.get_token()] {
+    std::string hash;
+    QString refusal;
+    try {
+      hash = contentHash(toPath(path), stop);
+    } catch (const std::exception& error) {
+      refusal = QString::fromUtf8(error.what());
+    }
+    QMetaObject::invokeMethod(
+        this,
+        [this, &p, path, password, hash, refusal] {
+          if (refusal.isEmpty()) return p.add(path, password, hash);
+          p.fail(refusal);
+          emit added(path, 0, false);
+        },
+        Qt::QueuedConnection);
+  });
+}
+
+void Assistant::Parts::add(const QString& path, const QString& password, const std::string& hash) {
+  struct Result {
+    storage::DocumentRecord document;
+    bool existed = false;
+  };
+  auto result = std::make_shared<Result>();
+  result->document.contentHash = hash;
+  result->document.path = path.toStdString();
+  writer.perform(
+      [result](storage::Database& database) {
+        storage::Library library(database);
+        result->document = *library.find(library.add(result->document, &result->existed));
+      },
+      self,
+      [this, result, path, password](const WriteOutcome& outcome) {
+        if (outcome.ok()) return taken(path, password, result->document, result->existed);
+        fail(outcome.problem);
+        emit self->added(path, 0, false);
+      });
+}
+
+void Assistant::Parts::taken(const QString& path, const QString& password, const storage::DocumentRecord& document,
+                             bool existed) {
+  const bool known = entries.contains(document.id);
+  Entry& entry = entries[document.id];
+  if (known) {
+    entry.document.path = document.path;
+  } else {
+    entry.document = document;
+  }
+  rebuild(entry);
+  known ? changed(entry) : emit self->itemAdded(entry.item);
+  emit self->added(path, document.id, existed);
+  if (!known) {
+    entry.password = password.toStdString();
+    enqueue(entry);
+    return schedule();
+  }
+  if (entry.document.state == DocumentState::Failed) return self->retry(document.id, password);
+  emit self->notice(
+      QStringLiteral("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
+}
+
+void Assistant::Parts::enqueue(Entry& entry) {
+  std::deque<qint64>& queue = entry.document.textBytes > 0 ? toRead : toExtract;
+  dequeue(entry.document.id);
+  queue.push_back(entry.document.id);
+  entry.wish = Wish::GoOn;
+  entry.note.clear();
+  if (entry.document.state != DocumentState::Waiting) setState(entry, DocumentState::Waiting);
+}
+
+void Assistant::Parts::dequeue(qint64 id) {
+  std::erase(toExtract, id);
+  std::erase(toRead, id);
+}
+
+// Gives each idle worker its next book.
+void Assistant::Parts::schedule() {
+  while (!extractingId && !toExtract.empty()) {
+    Entry* entry = find(toExtract.front());
+    toExtract.pop_front();
+    if (entry) startExtraction(*entry);
+  }
+  if (!identity.loaded) return;
+  while (!readingId && !toRead.empty()) {
+    Entry* entry = find(toRead.front());
+    toRead.pop_front();
+    if (!entry) continue;
+    // Without memory heads there is nothing to read into: the stored passages are all there is to ask.
+    identity.hasMemory ? startReading(*entry) : setState(*entry, DocumentState::Ready);
+  }
+}
+
+void Assistant::Parts::startExtraction(Entry& entry) {
+  const qint64 id = entry.document.id;
+  extractingId = id;
+  entry.job.emplace();
+  setState(entry, DocumentState::Extracting);
+  const auto progress = [this, id, last = 0.0](double share) mutable {
+    if (share - last < 0.02) return;
+    last = share;
+    QMetaObject::invokeMethod(
+        self,
+        [this, id, share] {
+          Entry* shown = find(id);
+          if (!shown || shown->document.state != DocumentState::Extracting) return;
+          shown->item.progress = share;
+          changed(*shown);
+        },
+        Qt::QueuedConnection);
+  };
+  extraction.post([this, id, path = toPath(toQt(entry.document.path)), hash = entry.document.contentHash,
+                   password = std::exchange(entry.password, {}), progress, stop = entry.job->get_token()] {
+    auto result = std::make_shared<Extraction>(extract(path, hash, password, progress, stop));
+    QMetaObject::invokeMethod(
+        self, [this, id, result] { extracted(id, result); }, Qt::QueuedConnection);
+  });
+}
+
+void Assistant::Parts::extracted(qint64 id, std::shared_ptr<Extraction> result) {
+  extractingId.reset();
+  if (Entry* entry = find(id)) {
+    entry->job.reset();
+    if (result->cancelled) {
+      stopped(*entry);
+    } else if (!result->problem.empty()) {
+      setState(*entry, DocumentState::Failed, toQt(result->problem), result->failureKind);
+    } else {
+      writer.perform(
+          [id, result](storage::Database& database) {
+            storage::Library(database).storeText(id, result->metadata, result->chapters, result->passages,
+                                                 result->cover);
+          },
+          self, [this, id](const WriteOutcome& outcome) { textStored(id, outcome); });
+    }
+  }
+  schedule();
+}
+
+void Assistant::Parts::textStored(qint64 id, const WriteOutcome& outcome) {
+  Entry* entry = find(id);
+  if (!entry) return;
+  if (!outcome.ok()) return setState(*entry, DocumentState::Failed, outcome.problem);
+  const DocumentState state = entry->document.state;
+  entry->document = reading(
+      [&](storage::Database& database) { return storage::Library(database).find(id).value_or(entry->document); },
+      entry->document);
+  entry->document.state = state;
+  // A pause that came while the text was being stored holds.
+  if (entry->wish == Wish::GoOn && state != DocumentState::Paused)
+    enqueue(*entry);
+  else
+    stopped(*entry);
+  schedule();
+}
+
+void Assistant::Parts::startReading(Entry& entry) {
+  const qint64 id = entry.document.id;
+  readingId = id;
+  entry.job.emplace();
+  setState(entry, DocumentState::Reading);
+  QMetaObject::invokeMethod(
+      engine, [worker = engine, id, stop = entry.job->get_token()] { worker->startReading(id, stop); },
+      Qt::QueuedConnection);
+}
+
+void Assistant::Parts::progressed(const ReadingProgress& progress) {
+  Entry* entry = find(progress.id);
+  if (!entry || entry->document.state != DocumentState::Reading) return;
+  ui::LibraryItem& item = entry->item;
+  item.progress = progress.share;
+  item.tokensPerSecond = progress.tokensPerSecond;
+  item.secondsLeft = progress.secondsLeft;
+  item.pagesCovered = progress.page;
+  item.memoryBytes = progress.memoryBytes;
+  item.hasMemory = progress.share > 0;
+  changed(*entry);
+}
+
+void Assistant::Parts::readingEnded(const ReadingEnd& end) {
+  readingId.reset();
+  if (Entry* entry = find(end.id)) {
+    entry->job.reset();
+    switch (end.outcome) {
+      case ReadingEnd::Outcome::Complete:  // Ready as soon as its last checkpoint is stored: memorySaved()
+        if (entry->wish != Wish::GoOn && entry->document.state == DocumentState::Reading) stopped(*entry);
+        break;
+      case ReadingEnd::Outcome::Stopped:
+        stopped(*entry);
+        break;
+      case ReadingEnd::Outcome::Refused:
+        setState(*entry, DocumentState::Failed,
+                 QStringLiteral("%1 Retry reads the book again from its stored text.").arg(end.problem), "memory");
+        break;
+      case ReadingEnd::Outcome::Failed:
+        setState(*entry, DocumentState::Failed, end.problem);
+        break;
+    }
+  }
+  schedule();
+}
+
+// Called on the engine thread, which does not wait for the disk.
+void Assistant::Parts::saveMemory(std::shared_ptr<const storage::MemoryRecord> memory) {
+  storage::MemoryRecord header = *memory;
+  header.snapshotBytes = std::ssize(header.snapshot);
+  header.snapshot.clear();
+  writer.perform(
+      [memory](storage::Database& database) {
+        storage::Library library(database);
+        if (!library.find(memory->documentId)) return;  // removed while it was being read
+        storage::MemoryStore(database).save(*memory);
+        if (memory->complete) library.setState(memory->documentId, DocumentState::Ready);
+      },
+      self, [this, header](const WriteOutcome& outcome) { memorySaved(header, outcome); });
+}
+
+void Assistant::Parts::memorySaved(const storage::MemoryRecord& header, const WriteOutcome& outcome) {
+  Entry* entry = find(header.documentId);
+  if (!entry) return;
+  if (outcome.ok() && header.complete) {
+    entry->wish = Wish::GoOn;
+    entry->note.clear();
+    return setState(*entry, DocumentState::Ready);
+  }
+  if (outcome.ok()) {
+    if (entry->document.state != DocumentState::Paused) return;
+    rebuild(*entry);  // the last checkpoint before the pause
+    return changed(*entry);
+  }
+  // What is stored stays; reading on would only lose more. Once is enough to say it.
+  if (entry->document.state == DocumentState::Paused || entry->wish != Wish::GoOn) return;
+  entry->note = outcome.problem;
+  fail(outcome.problem);
+  stop(*entry, Wish::Pause);
+}
+
+// A job under way ends by itself soon after; a book that only waits is done at once.
+void Assistant::Parts::stop(Entry& entry, Wish wish) {
+  entry.wish = wish;
+  dequeue(entry.document.id);
+  if (entry.job)
+    entry.job->request_stop();
+  else
+    stopped(entry);
+}
+
+void Assistant::Parts::stopped(Entry& entry) {
+  switch (std::exchange(entry.wish, Wish::GoOn)) {
+    case Wish::GoOn:  // resumed before the stop was noticed
+      enqueue(entry);
+      return;
+    case Wish::Pause:
+      return setState(entry, DocumentState::Paused);
+    case Wish::Cancel:
+      if (entry.document.textBytes == 0)
+        return setState(entry, DocumentState::Failed,
+                        QStringLiteral("Cancelled before its text was taken from the file. Retry starts again."));
+      entry.note = QStringLiteral("Reading was cancelled; Resume goes on from there");
+      return setState(entry, DocumentState::Paused);
+  }
+}
+
+void Assistant::pause(qint64 id) {
+  Parts::Entry* entry = parts_->find(id);
+  if (!entry || !parts_->mayWrite(QStringLiteral("Pausing"))) return;
+  const DocumentState state = entry->document.state;
+  if (state == DocumentState::Waiting || state == DocumentState::Extracting || state == DocumentState::Reading)
+    parts_->stop(*entry, Parts::Wish::Pause);
+}
+
+void Assistant::cancel(qint64 id) {
+  Parts::Entry* entry = parts_->find(id);
+  if (!entry || !parts_->mayWrite(QStringLiteral("Cancelling"))) return;
+  const DocumentState state = entry->document.state;
+  if (state == DocumentState::Waiting || state == DocumentState::Extracting || state == DocumentState::Reading)
+    parts_->stop(*entry, Parts::Wish::Cancel);
+}
+
+void Assistant::resume(qint64 id) {
+  Parts::Entry* entry = parts_->find(id);
+  if (!entry || !parts_->mayWrite(QStringLiteral("Reading"))) return;
+  if (entry->job) {
+    entry->wish = Parts::Wish::GoOn;  // stopping still; stopped() takes it up again
+    return;
+  }
+  const DocumentState state = entry->document.state;
+  if (state == DocumentState::Ready || state == DocumentState::Failed) return;
+  parts_->enqueue(*entry);
+  parts_->schedule();
+}
+
+void Assistant::retry(qint64 id, const QString& password) {
+  Parts& p = *parts_;
+  Parts::Entry* entry = p.find(id);
+  if (!entry || entry->job || !p.mayWrite(QStringLiteral("Reading again"))) return;
+  if (entry->document.textBytes > 0 && entry->document.failureKind == "memory") {
+    QMetaObject::invokeMethod(
+        p.engine, [engine = p.engine, id] { engine->forget(id); }, Qt::QueuedConnection);
+    p.writer.perform([id, fingerprint = p.identity.fingerprint](
+                         storage::Database& database) { storage::MemoryStore(database).remove(id, fingerprint); },
+                     this,
+                     [&p, id](const WriteOutcome& outcome) {
+                       if (!outcome.ok()) return p.fail(outcome.problem);
+                       if (Parts::Entry* forgotten = p.find(id)) p.enqueue(*forgotten);
+                       p.schedule();
+                     });
+    return;
+  }
+  if (entry->document.state == DocumentState::Ready && entry->item.hasMemory && entry->item.progress >= 1.0) {
+    emit notice(QStringLiteral("“%1” has been read whole; there is nothing to do again.").arg(entry->item.title));
+    return;
+  }
+  entry->password = password.toStdString();
+  p.enqueue(*entry);
+  p.schedule();
+}
+
+void Assistant::remove(qint64 id) {
+  Parts& p = *parts_;
+  Parts::Entry* entry = p.find(id);
+  if (!entry || !p.mayWrite(QStringLiteral("Removing a book"))) return;
+  entry->removing = true;
+  p.dequeue(id);
+  if (entry->job) entry->job->request_stop();
+  p.writer.perform([id](storage::Database& database) { storage::Library(database).remove(id); }, this,
+                   [this, &p, id](const WriteOutcome& outcome) {
+                     const auto found = p.entries.find(id);
+                     if (!outcome.ok()) {
+                       p.fail(outcome.problem);
+                       found->second.removing = false;
+                       found->second.job.reset();
+                       return p.setState(found->second, DocumentState::Paused);
+                     }
+                     p.entries.erase(found);
+                     QMetaObject::invokeMethod(
+                         p.engine, [engine = p.engine, id] { engine->forget(id); }, Qt::QueuedConnection);
+                     emit itemRemoved(id);
+                   });
+}
+
+}  // namespace palimpsest::app

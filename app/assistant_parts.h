@@ -1,0 +1,119 @@
+// The inside of Assistant, shared by its .cpp files. Everything here belongs to the Assistant's thread; the workers are
+// reached by posting to them and answer by signals.
+#pragma once
+
+#include <QThread>
+#include <QThreadPool>
+#include <deque>
+#include <map>
+#include <optional>
+#include <stop_token>
+
+#include "app/assistant.h"
+#include "app/engine_worker.h"
+#include "app/extraction.h"
+#include "app/library_items.h"
+#include "app/library_writer.h"
+#include "app/worker_thread.h"
+#include "storage/conversation_store.h"
+#include "storage/library.h"
+#include "storage/memory_store.h"
+
+namespace palimpsest::app {
+
+struct Assistant::Parts {
+  // What the person wants of a job that has been asked to stop.
+  enum class Wish { GoOn, Pause, Cancel };
+
+  struct Entry {
+    storage::DocumentRecord document;  // its state is ahead of the database's by what is still being written
+    ui::LibraryItem item;
+    std::string password;  // kept for one extraction only
+    std::optional<std::stop_source> job;
+    Wish wish = Wish::GoOn;
+    QString note;  // said of this session's job, beside what the records say
+    bool removing = false;
+  };
+
+  struct Answering {
+    std::stop_source stop;
+    ui::ConversationItem item;
+    qint64 document = 0;
+    bool made = false;  // the engine is done with it; it is being stored
+  };
+
+  Parts(Assistant* assistant, AssistantOptions given);
+  ~Parts();
+
+  // assistant.cpp
+  void opened(const WriteOutcome& outcome);
+  void openReader();
+  void modelLoaded(const ui::ModelStatus& status, const ModelIdentity& loaded);
+  bool mayWrite(const QString& wish);  // else says why not
+  Entry* find(qint64 id);
+  void rebuild(Entry& entry);  // item from the records
+  void changed(Entry& entry) { emit self->itemChanged(entry.item); }
+  void setState(Entry& entry, storage::DocumentState state, const QString& failure = {}, const std::string& kind = {});
+  void fail(const QString& sentence) { emit self->failed(sentence); }
+  template <typename Work>
+  auto reading(Work&& work, decltype(work(std::declval<storage::Database&>())) otherwise) const;
+
+  // assistant_books.cpp
+  void add(const QString& path, const QString& password, const std::string& hash);
+  void taken(const QString& path, const QString& password, const storage::DocumentRecord& document, bool existed);
+  void enqueue(Entry& entry);
+  void schedule();
+  void startExtraction(Entry& entry);
+  void extracted(qint64 id, std::shared_ptr<Extraction> extraction);
+  void textStored(qint64 id, const WriteOutcome& outcome);
+  void startReading(Entry& entry);
+  void readingEnded(const ReadingEnd& end);
+  void progressed(const ReadingProgress& progress);
+  void saveMemory(std::shared_ptr<const storage::MemoryRecord> memory);  // engine thread
+  void memorySaved(const storage::MemoryRecord& header, const WriteOutcome& outcome);
+  void stop(Entry& entry, Wish wish);
+  void stopped(Entry& entry);
+  void dequeue(qint64 id);
+
+  // assistant_answers.cpp
+  void ask(qint64 id, const QString& question, ui::AnswerWay way, bool summary);
+  void piece(quint64 number, const QString& text);
+  void answered(const AnswerResult& result);
+  void keep(const AnswerResult& result);
+  void finishAnswer(quint64 number);
+
+  Assistant* self;
+  AssistantOptions options;
+  ui::ModelStatus modelStatus;
+  ModelIdentity identity;
+  bool isOpen = false, isReadOnly = false;
+  QString problem;  // why the library is not open
+  std::map<qint64, Entry> entries;
+  std::deque<qint64> toExtract, toRead;
+  std::optional<qint64> extractingId, readingId;
+  std::map<quint64, Answering> answers;  // by number, in the order asked
+  quint64 nextAnswer = 1;
+  std::stop_source quitting;
+
+  // In the order in which they must go: the workers first, the writer that takes their last checkpoint after them.
+  mutable std::optional<storage::Database> reader;
+  LibraryWriter writer;
+  QThreadPool errands;  // hashing and exporting: short, and behind no long job
+  WorkerThread extraction{QStringLiteral("extraction")};
+  QThread engineThread;
+  EngineWorker* engine = nullptr;  // lives on engineThread
+};
+
+// A read that fails is said and gives `otherwise`.
+template <typename Work>
+auto Assistant::Parts::reading(Work&& work, decltype(work(std::declval<storage::Database&>())) otherwise) const {
+  if (!reader) return otherwise;
+  try {
+    return work(*reader);
+  } catch (const std::exception& error) {
+    emit self->failed(QString::fromUtf8(error.what()));
+    return otherwise;
+  }
+}
+
+}  // namespace palimpsest::app

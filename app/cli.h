@@ -1,0 +1,83 @@
+// The command line: one function per verb, all on the same Assistant as the window.
+#pragma once
+
+#include <QJsonValue>
+#include <QString>
+#include <QStringList>
+#include <functional>
+
+#include "app/assistant.h"
+
+namespace palimpsest::app::cli {
+
+// Documented in --help; scripts rely on them.
+enum ExitCode {
+  Done = 0,
+  Failed = 1,
+  WrongUsage = 2,
+  NoLibrary = 3,
+  NoModel = 4,
+  InUse = 5,
+  NoSuchBook = 6,
+  Interrupted = 130
+};
+
+// Thrown to end a verb: the sentence goes to stderr, the code to the shell.
+struct Exit {
+  int code;
+  QString sentence;
+};
+
+struct Options {
+  QString verb;
+  QStringList arguments;  // what follows the verb
+  AssistantOptions assistant;
+  ui::AnswerWay way = ui::AnswerWay::Memory;
+  QString out, password;
+  int first = 0;  // questions: only so many, 0 = all
+  bool json = false, yes = false;
+};
+
+// Throws Exit: Done with the help text, WrongUsage with a sentence.
+Options parseOptions(const QStringList& commandLine);
+
+// Text to stdout and stderr, UTF-8.
+void print(const QString& text);
+void complain(const QString& text);
+void printJson(const QJsonValue& value);
+
+// Ctrl+C from here on sets a flag instead of killing; a second one kills.
+void catchInterrupt();
+bool interrupted();
+
+// One Assistant and the waiting for it. wait() runs the event loop until `done`, and throws Exit on Ctrl+C.
+class Session : public QObject {
+ public:
+  explicit Session(const Options& options);
+
+  Assistant& assistant() { return assistant_; }
+  void wait(const std::function<bool()>& done);
+  void open(bool forWriting);         // throws Exit: NoLibrary, InUse
+  void waitForModel();                // throws Exit: NoModel
+  qint64 book(const QString& words);  // throws Exit: NoSuchBook
+  // Failures that came since the last call; empty = none.
+  QString takeFailure();
+
+ private:
+  Assistant assistant_;
+  QStringList failures_;
+  bool opened_ = false;
+};
+
+int read(const Options& options);
+int list(const Options& options);
+int ask(const Options& options);
+int questions(const Options& options);
+int summarize(const Options& options);
+int exportBook(const Options& options);
+int remove(const Options& options);
+
+// The comparison of `questions`: case, punctuation and articles do not matter.
+QString normalisedAnswer(const QString& answer);
+
+}  // namespace palimpsest::app::cli

@@ -1,0 +1,61 @@
+#include <QCoreApplication>
+#include <QGuiApplication>
+#include <map>
+#include <memory>
+
+#include "app/cli.h"
+#include "app/export.h"
+#include "app/paths.h"
+
+namespace {
+
+using namespace palimpsest::app;
+
+// Only a PDF needs fonts, and with them the GUI half of Qt; it never needs a screen.
+bool wantsPdf(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i)
+    if (exportFormatOf(QString::fromLocal8Bit(argv[i])) == ExportFormat::Pdf) return true;
+  return false;
+}
+
+std::unique_ptr<QCoreApplication> makeApplication(int& argc, char** argv) {
+  const bool writesBooksOut = argc > 1 && (QByteArray(argv[1]) != "read") && wantsPdf(argc, argv);
+  if (!writesBooksOut) return std::make_unique<QCoreApplication>(argc, argv);
+  qputenv("QT_QPA_PLATFORM", "offscreen");
+  return std::make_unique<QGuiApplication>(argc, argv);
+}
+
+int run() {
+  using Verb = int (*)(const cli::Options&);
+  static const std::map<QString, Verb> verbs = {{QStringLiteral("read"), cli::read},
+                                                {QStringLiteral("list"), cli::list},
+                                                {QStringLiteral("ask"), cli::ask},
+                                                {QStringLiteral("questions"), cli::questions},
+                                                {QStringLiteral("summarize"), cli::summarize},
+                                                {QStringLiteral("export"), cli::exportBook},
+                                                {QStringLiteral("remove"), cli::remove}};
+  try {
+    const cli::Options options = cli::parseOptions(QCoreApplication::arguments());
+    const auto verb = verbs.find(options.verb);
+    if (verb == verbs.end())
+      throw cli::Exit{cli::WrongUsage,
+                      QStringLiteral("There is no verb “%1”. See palimpsest-cli --help.").arg(options.verb)};
+    cli::catchInterrupt();
+    return verb->second(options);
+  } catch (const cli::Exit& exit) {
+    if (!exit.sentence.isEmpty())
+      exit.code == cli::Done ? cli::print(exit.sentence) : cli::complain(exit.sentence + QLatin1Char('\n'));
+    return exit.code;
+  } catch (const std::exception& error) {
+    cli::complain(QString::fromUtf8(error.what()) + QLatin1Char('\n'));
+    return cli::Failed;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto application = makeApplication(argc, argv);
+  nameApplication();
+  return run();
+}

@@ -1,0 +1,128 @@
+#include <QCommandLineParser>
+#include <QCoreApplication>
+
+#include "app/cli.h"
+#include "app/paths.h"
+#include "app/words.h"
+
+namespace palimpsest::app::cli {
+
+namespace {
+
+const char* const kDescription =
+    "Reads a book once, keeps a memory of it, and answers from that memory.\n\n"
+    "Verbs:\n"
+    "  read [FILE...]               read books into the library; without FILE, go on with unfinished ones\n"
+    "  list                         what is in the library\n"
+    "  ask DOC \"QUESTION\"           answer a question about a book\n"
+    "  questions DOC FILE.json      ask every [{\"question\", \"answer\", \"kind\"}] from memory and count the right "
+    "ones\n"
+    "  summarize DOC                the book card, made from memory\n"
+    "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt\n"
+    "  remove DOC                   remove a book with its memory and conversation\n\n"
+    "DOC is a number from list, a title or its beginning, a file name, or the beginning of a content hash.\n\n"
+    "Exit codes:\n"
+    "  0 done   1 something could not be done   2 wrong command line   3 the library cannot be opened\n"
+    "  4 the model cannot be loaded   5 another Palimpsest is using the library   6 no such book, or several\n"
+    "  130 interrupted; what was read is kept";
+
+ui::AnswerWay wayOf(const QString& name) {
+  if (name == u"memory") return ui::AnswerWay::Memory;
+  if (name == u"both") return ui::AnswerWay::MemoryAndPassages;
+  if (name == u"passages") return ui::AnswerWay::Passages;
+  throw Exit{WrongUsage, QStringLiteral("--way is memory, both or passages, not “%1”.").arg(name)};
+}
+
+int countOf(const QString& option, const QString& text) {
+  bool ok = false;
+  const int count = text.toInt(&ok);
+  if (!ok || count < 0 || count > 4096)
+    throw Exit{WrongUsage, QStringLiteral("--%1 wants a number, not “%2”.").arg(option, text)};
+  return count;
+}
+
+double secondsOf(const QString& text) {
+  bool ok = false;
+  const double seconds = text.toDouble(&ok);
+  if (!ok || seconds < 0) throw Exit{WrongUsage, QStringLiteral("--checkpoint wants seconds, not “%1”.").arg(text)};
+  return seconds;
+}
+
+// How many arguments each verb takes.
+void checkArguments(const Options& options) {
+  const auto want = [&](qsizetype least, qsizetype most, const char* usage) {
+    if (options.verb == QString::fromLatin1(usage).section(QLatin1Char(' '), 0, 0) &&
+        (options.arguments.size() < least || options.arguments.size() > most))
+      throw Exit{WrongUsage, QStringLiteral("Usage: palimpsest-cli %1").arg(QString::fromLatin1(usage))};
+  };
+  want(0, 100000, "read [FILE...]");
+  want(0, 0, "list");
+  want(2, 2, "ask DOC \"QUESTION\"");
+  want(2, 2, "questions DOC FILE.json");
+  want(1, 1, "summarize DOC [--out FILE]");
+  want(2, 2, "export DOC FILE");
+  want(1, 1, "remove DOC");
+}
+
+}  // namespace
+
+Options parseOptions(const QStringList& commandLine) {
+  const QCommandLineOption db({QStringLiteral("db")},
+                              QStringLiteral("The library file (default: %1).").arg(defaultDatabase()),
+                              QStringLiteral("file"));
+  const QCommandLineOption model(
+      {QStringLiteral("model")},
+      QStringLiteral("The model folder (default: $PALIMPSEST_MODEL, else the shipped model)."),
+      QStringLiteral("folder"));
+  const QCommandLineOption threads({QStringLiteral("threads")},
+                                   QStringLiteral("Threads to compute with (default: the physical cores)."),
+                                   QStringLiteral("n"), QStringLiteral("0"));
+  const QCommandLineOption way({QStringLiteral("way")},
+                               QStringLiteral("ask: memory, both (memory and passages) or passages."),
+                               QStringLiteral("way"), QStringLiteral("memory"));
+  const QCommandLineOption out({QStringLiteral("out")},
+                               QStringLiteral("summarize: write the summary to this file as well."),
+                               QStringLiteral("file"));
+  const QCommandLineOption password({QStringLiteral("password")}, QStringLiteral("read: the password of a locked PDF."),
+                                    QStringLiteral("text"));
+  const QCommandLineOption first({QStringLiteral("first")}, QStringLiteral("questions: only the first n."),
+                                 QStringLiteral("n"), QStringLiteral("0"));
+  const QCommandLineOption checkpoint({QStringLiteral("checkpoint")},
+                                      QStringLiteral("read: keep what was read at least every so many seconds."),
+                                      QStringLiteral("seconds"), QStringLiteral("3"));
+  const QCommandLineOption json({QStringLiteral("json")}, QStringLiteral("Results as JSON."));
+  const QCommandLineOption yes({QStringLiteral("yes")}, QStringLiteral("remove: do not ask back."));
+  QCommandLineParser parser;
+  parser.setApplicationDescription(QString::fromUtf8(kDescription));
+  parser.addOptions({db, model, threads, way, out, password, first, checkpoint, json, yes});
+  const QCommandLineOption help = parser.addHelpOption();
+  const QCommandLineOption version = parser.addVersionOption();
+  parser.addPositionalArgument(QStringLiteral("verb"), QStringLiteral("What to do; see above."));
+  parser.addPositionalArgument(QStringLiteral("arguments"), QStringLiteral("See above."), QStringLiteral("[...]"));
+
+  if (!parser.parse(commandLine))
+    throw Exit{WrongUsage, parser.errorText() + QStringLiteral(". See palimpsest-cli --help.")};
+  if (parser.isSet(help)) throw Exit{Done, parser.helpText()};
+  if (parser.isSet(version))
+    throw Exit{Done, QStringLiteral("palimpsest %1\n").arg(QCoreApplication::applicationVersion())};
+  const QStringList words = parser.positionalArguments();
+  if (words.isEmpty()) throw Exit{WrongUsage, QStringLiteral("What is to be done? See palimpsest-cli --help.")};
+
+  Options options;
+  options.verb = words.first();
+  options.arguments = words.mid(1);
+  options.assistant.database = toPath(parser.isSet(db) ? parser.value(db) : defaultDatabase());
+  options.assistant.modelFolder = toPath(modelFolder(parser.value(model)));
+  options.assistant.threads = countOf(QStringLiteral("threads"), parser.value(threads));
+  options.way = wayOf(parser.value(way));
+  options.out = parser.value(out);
+  options.password = parser.value(password);
+  options.first = countOf(QStringLiteral("first"), parser.value(first));
+  options.assistant.checkpointSeconds = secondsOf(parser.value(checkpoint));
+  options.json = parser.isSet(json);
+  options.yes = parser.isSet(yes);
+  checkArguments(options);
+  return options;
+}
+
+}  // namespace palimpsest::app::cli

@@ -1,0 +1,137 @@
+// palimpsest-cli read: progress on a terminal as a bar, elsewhere as plain lines.
+#include <unistd.h>
+
+#include <QElapsedTimer>
+#include <QFileInfo>
+#include <QJsonArray>
+#include <QSet>
+
+#include "app/cli.h"
+#include "app/cli_words.h"
+
+namespace palimpsest::app::cli {
+
+namespace {
+
+using ui::BookState;
+
+constexpr qint64 kMillisecondsBetweenLines = 5000;
+
+class ProgressView {
+ public:
+  explicit ProgressView(bool quiet) : terminal_(isatty(STDERR_FILENO) != 0), quiet_(quiet) { lastLine_.start(); }
+  ~ProgressView() { clear(); }
+
+  void show(const ui::LibraryItem& item) {
+    if (quiet_ || item.state != BookState::Reading || item.tokensPerSecond <= 0) return;
+    if (terminal_) {
+      complain(QStringLiteral("\r\033[K") + progressBar(item));
+      drawn_ = true;
+    } else if (!said_ || lastLine_.elapsed() >= kMillisecondsBetweenLines) {
+      complain(progressLine(item) + QLatin1Char('\n'));
+      said_ = true;
+      lastLine_.restart();
+    }
+  }
+
+  void say(const QString& line) {
+    clear();
+    if (!quiet_) complain(line + QLatin1Char('\n'));
+  }
+
+ private:
+  void clear() {
+    if (drawn_) complain(QStringLiteral("\r\033[K"));
+    drawn_ = false;
+  }
+
+  QElapsedTimer lastLine_;
+  bool terminal_, quiet_, drawn_ = false, said_ = false;
+};
+
+// What has been asked for and has not come to an end yet.
+struct Work {
+  qsizetype notTaken = 0;  // paths whose fate is open
+  QSet<qint64> open;       // books under way
+  QList<qint64> all;       // every book of this call
+  bool refused = false;    // a file was not taken
+};
+
+void follow(Session& session, Work& work, ProgressView& view, qint64 id) {
+  const auto item = session.assistant().item(id);
+  if (!item || !work.open.contains(id)) return;
+  view.show(*item);
+  const bool ended =
+      item->state == BookState::Ready || item->state == BookState::Failed || item->state == BookState::Paused;
+  if (!ended) return;
+  work.open.remove(id);
+  view.say(endLine(*item));
+}
+
+void begin(Session& session, Work& work, qint64 id) {
+  if (work.all.contains(id)) return;
+  work.open.insert(id);
+  work.all.append(id);
+  // A book that is in the library already goes on where it is.
+  const auto item = session.assistant().item(id);
+  if (item && item->state == BookState::Ready && !item->hasMemory)
+    session.assistant().retry(id);
+  else
+    session.assistant().resume(id);
+}
+
+int outcome(Session& session, const Work& work, const Options& options) {
+  QJsonArray books;
+  bool failed = work.refused;
+  for (const qint64 id : work.all) {
+    const auto item = session.assistant().item(id);
+    failed = failed || !item || item->state != BookState::Ready;
+    if (item) books.append(toJson(*item));
+  }
+  if (options.json) printJson(books);
+  return failed ? Failed : Done;
+}
+
+}  // namespace
+
+int read(const Options& given) {
+  Options options = given;
+  options.assistant.resumeReading = options.arguments.isEmpty();
+  Session session(options);
+  Assistant& assistant = session.assistant();
+  ProgressView view(options.json);
+  Work work;
+  QObject::connect(&assistant, &Assistant::itemChanged, &session,
+                   [&](const ui::LibraryItem& item) { follow(session, work, view, item.id); });
+  QObject::connect(&assistant, &Assistant::failed, &session, [&](const QString& sentence) {
+    if (!work.all.isEmpty() || work.notTaken > 0) view.say(sentence);
+  });
+  QObject::connect(&assistant, &Assistant::notice, &session, [&](const QString& sentence) { view.say(sentence); });
+  QObject::connect(&assistant, &Assistant::added, &session, [&](const QString&, qint64 id, bool) {
+    --work.notTaken;
+    work.refused = work.refused || id == 0;
+    if (id != 0) begin(session, work, id);
+  });
+  try {
+    session.open(true);
+    session.waitForModel();
+    for (const ui::LibraryItem& item : assistant.library())
+      if (options.arguments.isEmpty() && item.state != BookState::Ready && item.state != BookState::Failed)
+        begin(session, work, item.id);
+    work.notTaken = options.arguments.size();
+    for (const QString& file : options.arguments)
+      assistant.addDocument(QFileInfo(file).absoluteFilePath(), options.password);
+    for (const qint64 id : QList<qint64>(work.all)) follow(session, work, view, id);
+    session.wait([&] {
+      for (const qint64 id : QList<qint64>(work.open.cbegin(), work.open.cend())) follow(session, work, view, id);
+      return work.notTaken == 0 && work.open.isEmpty();
+    });
+  } catch (const Exit& exit) {
+    if (exit.code != Interrupted) throw;
+    view.say(QStringLiteral("Stopped. What was read is kept: run the same command again to go on."));
+    throw;
+  }
+  return outcome(session, work, options);
+}
+
+}  // namespace palimpsest::app::cli

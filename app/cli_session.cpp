@@ -1,0 +1,103 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <QCoreApplication>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
+#include <QSocketNotifier>
+#include <csignal>
+#include <cstdio>
+
+#include "app/cli.h"
+
+namespace palimpsest::app::cli {
+
+namespace {
+
+volatile std::sig_atomic_t interruptSeen = 0;
+int wakePipe[2] = {-1, -1};
+
+extern "C" void onInterrupt(int) {
+  interruptSeen = 1;
+  const char byte = 0;
+  if (write(wakePipe[1], &byte, 1) < 0) return;  // full: the loop is awake already
+}
+
+}  // namespace
+
+void print(const QString& text) {
+  const QByteArray bytes = text.toUtf8();
+  std::fwrite(bytes.constData(), 1, static_cast<std::size_t>(bytes.size()), stdout);
+  std::fflush(stdout);
+}
+
+void complain(const QString& text) {
+  const QByteArray bytes = text.toUtf8();
+  std::fwrite(bytes.constData(), 1, static_cast<std::size_t>(bytes.size()), stderr);
+}
+
+void printJson(const QJsonValue& value) {
+  const QJsonDocument document = value.isArray() ? QJsonDocument(value.toArray()) : QJsonDocument(value.toObject());
+  print(QString::fromUtf8(document.toJson(QJsonDocument::Indented)));
+}
+
+void catchInterrupt() {
+  if (pipe2(wakePipe, O_CLOEXEC | O_NONBLOCK) != 0) return;  // Ctrl+C then ends at once; the checkpoints stand
+  new QSocketNotifier(wakePipe[0], QSocketNotifier::Read, QCoreApplication::instance());
+  struct sigaction action = {};
+  action.sa_handler = onInterrupt;
+  action.sa_flags = SA_RESETHAND;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() { return interruptSeen != 0; }
+
+Session::Session(const Options& options) : assistant_(options.assistant) {
+  connect(&assistant_, &Assistant::libraryReset, this, [this] { opened_ = true; });
+  connect(&assistant_, &Assistant::failed, this, [this](const QString& sentence) { failures_ << sentence; });
+}
+
+void Session::wait(const std::function<bool()>& done) {
+  while (!done()) {
+    if (interrupted()) throw Exit{Interrupted, {}};
+    QCoreApplication::processEvents(QEventLoop::WaitForMoreEvents);
+  }
+}
+
+void Session::open(bool forWriting) {
+  assistant_.start();
+  wait([this] { return opened_ || !failures_.isEmpty(); });
+  if (!opened_) throw Exit{NoLibrary, takeFailure()};
+  if (!assistant_.readOnly()) return;
+  if (forWriting) {
+    wait([this] { return !failures_.isEmpty(); });
+    throw Exit{InUse, takeFailure()};
+  }
+}
+
+void Session::waitForModel() {
+  wait([this] { return !assistant_.model().loading; });
+  if (!assistant_.model().loaded) throw Exit{NoModel, assistant_.model().problem};
+}
+
+qint64 Session::book(const QString& words) {
+  const QList<qint64> found = assistant_.match(words);
+  if (found.size() == 1) return found.first();
+  if (found.isEmpty())
+    throw Exit{NoSuchBook,
+               QStringLiteral("No book in the library is called “%1”. See palimpsest-cli list.").arg(words)};
+  QString sentence = QStringLiteral("“%1” fits several books; say it by number:").arg(words);
+  for (const qint64 id : found)
+    sentence += QStringLiteral("\n  %1  ").arg(id) + assistant_.item(id).value_or(ui::LibraryItem()).title;
+  throw Exit{NoSuchBook, sentence};
+}
+
+QString Session::takeFailure() {
+  const QString all = failures_.join(QLatin1Char('\n'));
+  failures_.clear();
+  return all;
+}
+
+}  // namespace palimpsest::app::cli

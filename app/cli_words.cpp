@@ -1,0 +1,128 @@
+#include "app/cli_words.h"
+
+#include <QJsonArray>
+#include <algorithm>
+
+#include "app/words.h"
+
+namespace palimpsest::app::cli {
+
+namespace {
+
+using ui::BookState;
+
+QString timeWords(int seconds) {
+  if (seconds < 0) return QStringLiteral("-:--");
+  const QString rest = QStringLiteral("%1").arg(seconds % 60, 2, 10, QLatin1Char('0'));
+  if (seconds < 3600) return QStringLiteral("%1:%2").arg(QString::number(seconds / 60), rest);
+  return QStringLiteral("%1:%2:%3")
+      .arg(QString::number(seconds / 3600), QStringLiteral("%1").arg(seconds / 60 % 60, 2, 10, QLatin1Char('0')), rest);
+}
+
+QString rateWords(double tokensPerSecond) {
+  if (tokensPerSecond >= 1000) return QStringLiteral("%1K tokens/s").arg(tokensPerSecond / 1000, 0, 'f', 1);
+  return QStringLiteral("%1 tokens/s").arg(tokensPerSecond, 0, 'f', 0);
+}
+
+QString sizeWords(qint64 bytes) {
+  return QStringLiteral("%1 MB").arg(static_cast<double>(bytes) / 1e6, 0, 'f', bytes < 10'000'000 ? 2 : 0);
+}
+
+QString stateName(BookState state) {
+  switch (state) {
+    case BookState::Waiting:
+      return QStringLiteral("waiting");
+    case BookState::Extracting:
+      return QStringLiteral("extracting");
+    case BookState::Reading:
+      return QStringLiteral("reading");
+    case BookState::Paused:
+      return QStringLiteral("paused");
+    case BookState::Ready:
+      return QStringLiteral("ready");
+    case BookState::Failed:
+      break;
+  }
+  return QStringLiteral("failed");
+}
+
+}  // namespace
+
+QString stateWords(const ui::LibraryItem& item) {
+  const bool partly = item.state != BookState::Ready && item.state != BookState::Failed && item.progress > 0;
+  return partly ? QStringLiteral("%1 %2 %").arg(stateName(item.state)).arg(static_cast<int>(item.progress * 100))
+                : stateName(item.state);
+}
+
+QString progressLine(const ui::LibraryItem& item) {
+  return QStringLiteral("%1 %  %2  %3 left  ")
+             .arg(static_cast<int>(item.progress * 100), 3)
+             .arg(rateWords(item.tokensPerSecond), timeWords(item.secondsLeft)) +
+         item.title;
+}
+
+QString progressBar(const ui::LibraryItem& item) {
+  constexpr int kWidth = 30;
+  const int filled = std::clamp(static_cast<int>(item.progress * kWidth), 0, kWidth);
+  return QLatin1Char('[') + QString(filled, QLatin1Char('#')) + QString(kWidth - filled, QLatin1Char('.')) +
+         QStringLiteral("] ") + progressLine(item);
+}
+
+QString endLine(const ui::LibraryItem& item) {
+  QString line = item.title + QStringLiteral(": ") + stateWords(item);
+  if (item.state == BookState::Ready && item.hasMemory)
+    line += QStringLiteral(", memory %1").arg(sizeWords(item.memoryBytes));
+  if (!item.failure.isEmpty()) line += QStringLiteral(". ") + item.failure;
+  if (!item.note.isEmpty()) line += QStringLiteral(". ") + item.note;
+  return line;
+}
+
+QString listLine(const ui::LibraryItem& item) {
+  QString line = QStringLiteral("%1  %2  ").arg(item.id, 4).arg(stateWords(item), -14) + item.title;
+  if (!item.author.isEmpty()) line += QStringLiteral(" · ") + item.author;
+  if (item.pageCount > 0) line += QStringLiteral(" · %1 pages").arg(item.pageCount);
+  if (!item.failure.isEmpty()) line += QStringLiteral("\n      ") + item.failure;
+  if (!item.note.isEmpty()) line += QStringLiteral("\n      ") + item.note;
+  return line;
+}
+
+QString underAnswer(const ui::ConversationItem& item) {
+  QString text =
+      QStringLiteral("[%1%2]\n").arg(item.provenance, item.stopped ? QStringLiteral(" · stopped") : QString());
+  if (!item.quotes.isEmpty()) text += QStringLiteral("In the book:\n");
+  for (const ui::Quote& quote : item.quotes) {
+    const QString place = placeWords(quote);
+    text += QStringLiteral("  “") + quote.text + QStringLiteral("”") +
+            (place.isEmpty() ? QString() : QStringLiteral("  ") + place) + QLatin1Char('\n');
+  }
+  return text;
+}
+
+QJsonObject toJson(const ui::LibraryItem& item) {
+  return {{QStringLiteral("id"), item.id},
+          {QStringLiteral("title"), item.title},
+          {QStringLiteral("author"), item.author},
+          {QStringLiteral("format"), item.format},
+          {QStringLiteral("state"), stateName(item.state)},
+          {QStringLiteral("failure"), item.failure},
+          {QStringLiteral("note"), item.note},
+          {QStringLiteral("progress"), item.progress},
+          {QStringLiteral("pages"), item.pageCount},
+          {QStringLiteral("pages_covered"), item.pagesCovered},
+          {QStringLiteral("memory_bytes"), item.memoryBytes},
+          {QStringLiteral("tokens_per_second"), item.tokensPerSecond}};
+}
+
+QJsonObject toJson(const ui::ConversationItem& item) {
+  QJsonArray quotes;
+  for (const ui::Quote& quote : item.quotes)
+    quotes.append(QJsonObject{{QStringLiteral("text"), quote.text},
+                              {QStringLiteral("page"), quote.page},
+                              {QStringLiteral("chapter"), quote.chapter},
+                              {QStringLiteral("begin"), quote.begin}});
+  return {{QStringLiteral("question"), item.question},        {QStringLiteral("answer"), item.answer},
+          {QStringLiteral("way"), toQt(nameOfWay(item.way))}, {QStringLiteral("provenance"), item.provenance},
+          {QStringLiteral("stopped"), item.stopped},          {QStringLiteral("quotes"), quotes}};
+}
+
+}  // namespace palimpsest::app::cli

@@ -1,0 +1,192 @@
+#include "app/engine_worker.h"
+
+#include <QThread>
+#include <algorithm>
+
+#include "app/words.h"
+#include "engine/errors.h"
+#include "storage/library.h"
+#include "storage/memory_store.h"
+
+namespace palimpsest::app {
+
+namespace {
+
+constexpr double kRateWindow = 8.0;  // seconds of reading that tokens/s looks back on
+constexpr double kSecondsBetweenReports = 0.1;
+
+double secondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+QString modelProblem(const std::exception& error) {
+  return QStringLiteral("The model could not be loaded. %1 Choose another folder with --model or PALIMPSEST_MODEL.")
+      .arg(QString::fromUtf8(error.what()));
+}
+
+}  // namespace
+
+EngineWorker::EngineWorker(EngineOptions options, SaveMemory save)
+    : options_(std::move(options)), save_(std::move(save)) {}
+EngineWorker::~EngineWorker() = default;
+
+// The library may not be there yet when the thread starts, so the connection is made when it is first needed.
+storage::Database& EngineWorker::database() {
+  if (!database_) database_.emplace(storage::Database::open(options_.database, storage::Access::ReadOnly));
+  return *database_;
+}
+
+void EngineWorker::load(std::stop_token stop) {
+  ui::ModelStatus status;
+  ModelIdentity identity;
+  try {
+    engine::LoadOptions load;
+    load.threads = options_.threads;
+    load.progress = [stop](double) {
+      if (stop.stop_requested()) throw engine::Stopped();
+    };
+    model_ = engine::Model::load(options_.modelFolder, load);
+    generator_ = std::make_unique<engine::Generator>(model_);
+    status.loaded = identity.loaded = true;
+    status.hasMemory = identity.hasMemory = model_->hasMemory();
+    status.name = identity.name = toQt(model_->name());
+    status.device = toQt(model_->device());
+    identity.fingerprint = model_->fingerprint();
+  } catch (const engine::Stopped&) {
+    return;
+  } catch (const std::exception& error) {
+    status.problem = loadProblem_ = modelProblem(error);
+  }
+  emit modelLoaded(status, identity);
+}
+
+void EngineWorker::startReading(qint64 id, std::stop_token stop) {
+  reading_.emplace();
+  reading_->held.id = id;
+  reading_->stop = stop;
+  if (held_ && held_->id == id) held_.reset();
+  try {
+    open(*reading_, id);
+    nextPass();
+  } catch (const engine::SnapshotError& error) {
+    endReading(ReadingEnd::Outcome::Refused, QString::fromUtf8(error.what()));
+  } catch (const std::exception& error) {
+    endReading(ReadingEnd::Outcome::Failed, QString::fromUtf8(error.what()));
+  }
+}
+
+// Loads the text and, where there is one, the checkpoint.
+void EngineWorker::open(Reading& reading, qint64 id) {
+  const storage::Library library(database());
+  reading.text = library.text(id);
+  for (const storage::PassageRecord& passage : library.passages(id))
+    if (passage.page > 0 && (reading.pages.empty() || reading.pages.back().page != passage.page))
+      reading.pages.push_back({passage.begin, passage.page});
+  if (const auto stored = storage::MemoryStore(database()).load(id, model_->fingerprint())) {
+    engine::MemorySnapshot snapshot = engine::loadSnapshot(*model_, stored->snapshot);
+    reading.held.memory = std::move(snapshot.memory);
+    reading.held.reading = snapshot.reading;
+    reading.secondsSpent = stored->secondsSpent;
+    reading.savedPosition = stored->position;
+  } else {
+    reading.held.memory = model_->emptyMemory();
+  }
+  reading.lastCheckpoint = Clock::now();
+  reading.samples.push_back({0, reading.held.reading.tokens, reading.held.reading.position});
+  report(reading);
+}
+
+void EngineWorker::nextPass() {
+  if (!reading_) return;
+  try {
+    if (reading_->held.reading.complete) return endReading(ReadingEnd::Outcome::Complete);
+    if (reading_->stop.stop_requested()) throw engine::Stopped();
+    readPass(*reading_);
+    if (reading_->held.reading.complete) return endReading(ReadingEnd::Outcome::Complete);
+    // Back through the event loop: pause and questions act between two passes.
+    QMetaObject::invokeMethod(this, &EngineWorker::nextPass, Qt::QueuedConnection);
+  } catch (const engine::Stopped&) {
+    endReading(ReadingEnd::Outcome::Stopped);
+  } catch (const std::exception& error) {
+    endReading(ReadingEnd::Outcome::Failed, QString::fromUtf8(error.what()));
+  }
+}
+
+void EngineWorker::readPass(Reading& reading) {
+  const Clock::time_point start = Clock::now();
+  Held& held = reading.held;
+  held.reading = generator_->read(held.memory, reading.text, held.reading, reading.stop);
+  const double seconds = secondsSince(start);
+  reading.secondsSpent += seconds;
+  reading.samples.push_back({reading.samples.back().seconds + seconds, held.reading.tokens, held.reading.position});
+  while (reading.samples.size() > 2 && reading.samples.back().seconds - reading.samples[1].seconds > kRateWindow)
+    reading.samples.pop_front();
+  if (held.reading.complete) return;
+  if (secondsSince(reading.lastCheckpoint) >= options_.checkpointSeconds) checkpoint(reading);
+  if (secondsSince(reading.lastProgress) >= kSecondsBetweenReports) report(reading);
+}
+
+void EngineWorker::checkpoint(Reading& reading) {
+  reading.lastCheckpoint = Clock::now();
+  const Held& held = reading.held;
+  if (held.reading.position == 0 || (held.reading.position == reading.savedPosition && !held.reading.complete)) return;
+  auto memory = std::make_shared<storage::MemoryRecord>();
+  memory->documentId = held.id;
+  memory->fingerprint = model_->fingerprint();
+  memory->modelName = model_->name();
+  memory->snapshot = engine::saveSnapshot(*model_, held.memory, held.reading);
+  memory->position = held.reading.position;
+  memory->tokens = held.reading.tokens;
+  memory->complete = held.reading.complete;
+  memory->secondsSpent = reading.secondsSpent;
+  reading.savedPosition = held.reading.position;
+  save_(std::move(memory));
+}
+
+void EngineWorker::report(Reading& reading) {
+  reading.lastProgress = Clock::now();
+  const engine::ReadingPosition& at = reading.held.reading;
+  const Sample& first = reading.samples.front();
+  const Sample& last = reading.samples.back();
+  ReadingProgress progress;
+  progress.id = reading.held.id;
+  progress.share =
+      reading.text.empty() ? 0 : static_cast<double>(at.position) / static_cast<double>(reading.text.size());
+  progress.memoryBytes = static_cast<qint64>(reading.held.memory.bytes());
+  const double seconds = last.seconds - first.seconds;
+  if (seconds > 0 && last.position > first.position) {
+    progress.tokensPerSecond = static_cast<double>(last.tokens - first.tokens) / seconds;
+    const double bytesPerSecond = static_cast<double>(last.position - first.position) / seconds;
+    progress.secondsLeft = static_cast<int>(
+        static_cast<double>(static_cast<std::int64_t>(reading.text.size()) - at.position) / bytesPerSecond + 0.5);
+  }
+  for (const PageStart& start : reading.pages)
+    if (start.begin < at.position) progress.page = start.page;
+  emit progressed(progress);
+}
+
+void EngineWorker::endReading(ReadingEnd::Outcome outcome, const QString& problem) {
+  Reading reading = std::move(*reading_);
+  reading_.reset();
+  const qint64 id = reading.held.id;
+  if (outcome == ReadingEnd::Outcome::Complete || outcome == ReadingEnd::Outcome::Stopped) {
+    checkpoint(reading);
+    report(reading);
+  }
+  // What was just read is what will be asked next.
+  if (reading.held.reading.position > 0) held_ = std::move(reading.held);
+  emit readingEnded({id, outcome, problem});
+}
+
+void EngineWorker::forget(qint64 id) {
+  if (held_ && held_->id == id) held_.reset();
+}
+
+void EngineWorker::finish() {
+  if (reading_) checkpoint(*reading_);
+  reading_.reset();
+  database_.reset();
+  thread()->quit();
+}
+
+}  // namespace palimpsest::app

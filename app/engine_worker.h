@@ -1,0 +1,136 @@
+// What runs on the engine thread: reading pass by pass, answers, summaries. Only the Assistant talks to it.
+#pragma once
+
+#include <QObject>
+#include <QString>
+#include <chrono>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "app/library_items.h"
+#include "engine/generator.h"
+#include "storage/database.h"
+#include "ui/records.h"
+
+namespace palimpsest::app {
+
+struct ReadingProgress {
+  qint64 id = 0;
+  double share = 0;
+  double tokensPerSecond = 0;
+  int secondsLeft = -1;
+  int page = 0;  // the page reached, 0 where the format has none
+  qint64 memoryBytes = 0;
+};
+
+struct ReadingEnd {
+  enum class Outcome { Complete, Stopped, Refused, Failed };
+  qint64 id = 0;
+  Outcome outcome = Outcome::Complete;
+  QString problem;  // Refused (the snapshot) and Failed: the sentence
+};
+
+struct AnswerJob {
+  quint64 number = 0;
+  qint64 id = 0;
+  bool summary = false;
+  QString question;
+  ui::AnswerWay way = ui::AnswerWay::Memory;
+  bool earlierTurns = true;
+  std::stop_token stop;
+};
+
+struct AnswerResult {
+  quint64 number = 0;
+  qint64 id = 0;
+  bool summary = false;
+  storage::TurnRecord turn;  // a summary uses its answer, coverage, finished and modelName
+  QString problem;           // a sentence instead of an answer
+  bool memoryRefused = false;
+};
+
+struct EngineOptions {
+  std::filesystem::path database, modelFolder;
+  int threads = 0;
+  double checkpointSeconds = 3.0;
+};
+
+// Lives on the engine thread; every slot is invoked there. Signals are received on the Assistant's thread.
+class EngineWorker : public QObject {
+  Q_OBJECT
+ public:
+  // Called on the engine thread with each checkpoint; must be quick and thread-safe.
+  using SaveMemory = std::function<void(std::shared_ptr<const storage::MemoryRecord>)>;
+
+  EngineWorker(EngineOptions options, SaveMemory save);
+  ~EngineWorker() override;
+
+  void load(std::stop_token stop);
+  void startReading(qint64 id, std::stop_token stop);  // one book at a time; readingEnded() tells the end
+  void answer(const AnswerJob& job);
+  void forget(qint64 id);  // the book, or this model's memory of it, is gone
+  void finish();           // checkpoints what is being read and leaves the thread's event loop
+
+ signals:
+  void modelLoaded(const palimpsest::ui::ModelStatus& status, const palimpsest::app::ModelIdentity& identity);
+  void progressed(const palimpsest::app::ReadingProgress& progress);
+  void readingEnded(const palimpsest::app::ReadingEnd& end);
+  void piece(quint64 number, qint64 id, const QString& text);
+  void answered(const palimpsest::app::AnswerResult& result);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct PageStart {
+    std::int64_t begin;
+    int page;
+  };
+  struct Sample {
+    double seconds;  // of reading, not of waiting
+    std::int64_t tokens, position;
+  };
+  struct Held {  // a memory that can be asked
+    qint64 id = 0;
+    engine::CompressiveMemory memory;
+    engine::ReadingPosition reading;
+  };
+  struct Reading {
+    Held held;
+    std::string text;
+    std::vector<PageStart> pages;
+    std::stop_token stop;
+    double secondsSpent = 0;
+    std::deque<Sample> samples;
+    Clock::time_point lastCheckpoint, lastProgress;
+    std::int64_t savedPosition = -1;
+  };
+
+  storage::Database& database();
+  void open(Reading& reading, qint64 id);
+  void nextPass();
+  void readPass(Reading& reading);
+  void checkpoint(Reading& reading);
+  void report(Reading& reading);
+  void endReading(ReadingEnd::Outcome outcome, const QString& problem = {});
+  const Held* memoryFor(qint64 id);
+  void compose(const AnswerJob& job, AnswerResult& result);
+  void sumUp(const AnswerJob& job, const Held* held, AnswerResult& result);
+  void reply(const AnswerJob& job, const Held* held, const storage::DocumentRecord& document, AnswerResult& result);
+  ui::AnswerWay possibleWay(ui::AnswerWay wanted) const;
+
+  EngineOptions options_;
+  SaveMemory save_;
+  QString loadProblem_;
+  std::optional<storage::Database> database_;
+  std::shared_ptr<const engine::Model> model_;
+  std::unique_ptr<engine::Generator> generator_;
+  std::optional<Reading> reading_;
+  std::optional<Held> held_;  // the last memory asked that is not being read
+};
+
+}  // namespace palimpsest::app

@@ -1,0 +1,126 @@
+// The three text forms of an export. Each says the same: title, author, date, model, summary, conversation, quotes.
+#include <QDateTime>
+#include <QLocale>
+#include <QRegularExpression>
+
+#include "app/export.h"
+#include "app/words.h"
+
+namespace palimpsest::app {
+
+namespace {
+
+using ui::ConversationItem;
+using ui::Quote;
+
+QString dateOf(const QDateTime& at) { return at.toString(QStringLiteral("yyyy-MM-dd HH:mm")); }
+
+// "Author: H. G. Wells" and so on; empty facts are left out.
+QList<std::pair<QString, QString>> facts(const ExportData& data) {
+  QList<std::pair<QString, QString>> all = {
+      {QStringLiteral("Author"), toQt(data.document.author)},
+      {QStringLiteral("Published"), toQt(data.document.date)},
+      {QStringLiteral("Pages"), data.document.pageCount > 0 ? QString::number(data.document.pageCount) : QString()},
+      {QStringLiteral("Model"), data.models.join(QStringLiteral(", "))},
+      {QStringLiteral("Exported"), dateOf(QDateTime::currentDateTime())}};
+  all.removeIf([](const auto& fact) { return fact.second.isEmpty(); });
+  return all;
+}
+
+QString provenanceOf(const ConversationItem& item) {
+  return item.provenance + (item.stopped ? QStringLiteral(" · stopped before its end") : QString());
+}
+
+QString answerOf(const ConversationItem& item) {
+  return item.answer.isEmpty() ? QStringLiteral("(no answer)") : item.answer;
+}
+
+// CommonMark lets any ASCII punctuation be escaped; inside a line these can begin markup, the rest only at its start.
+QString markdown(const QString& text) {
+  static const QRegularExpression special(QStringLiteral("([\\\\`*_{}\\[\\]<>#|~&$!])"));
+  static const QRegularExpression lineStart(QStringLiteral("^([ \\t]*)(?:([-+=:])|(\\d+)([.)]))"),
+                                            QRegularExpression::MultilineOption);
+  QString escaped = text;
+  escaped.replace(special, QStringLiteral("\\\\1"));
+  escaped.replace(lineStart, QStringLiteral("\\1\\3\\\\2\\4"));
+  // Four leading blanks would make code of a line.
+  escaped.replace(QRegularExpression(QStringLiteral("^[ \\t]+"), QRegularExpression::MultilineOption), QString());
+  return escaped;
+}
+
+QString markdownQuote(const QString& text) {
+  return QStringLiteral("> ") + markdown(text).replace(QLatin1Char('\n'), QStringLiteral("\n> ")) + QLatin1Char('\n');
+}
+
+QString html(const QString& text) {
+  QString escaped = text.toHtmlEscaped();
+  return escaped.replace(QLatin1Char('\n'), QStringLiteral("<br>"));
+}
+
+QString oneLine(QString text) { return text.simplified(); }
+
+}  // namespace
+
+QString exportMarkdown(const ExportData& data) {
+  QString out = QStringLiteral("# %1\n\n").arg(markdown(oneLine(toQt(data.document.title))));
+  for (const auto& [name, value] : facts(data)) out += QStringLiteral("* %1: %2\n").arg(name, markdown(oneLine(value)));
+  if (data.summary)
+    out += QStringLiteral("\n## Summary\n\n%1\n\n*%2*\n")
+               .arg(markdown(data.summary->answer), markdown(provenanceOf(*data.summary)));
+  if (!data.turns.isEmpty()) out += QStringLiteral("\n## Conversation\n");
+  for (const ConversationItem& turn : data.turns) {
+    out += QStringLiteral("\n### %1\n\n%2\n\n*%3 · %4*\n")
+               .arg(markdown(oneLine(turn.question)), markdown(answerOf(turn)), markdown(provenanceOf(turn)),
+                    dateOf(turn.at));
+    for (const Quote& quote : turn.quotes) {
+      out += QLatin1Char('\n') + markdownQuote(quote.text);
+      if (!placeWords(quote).isEmpty()) out += QStringLiteral(">\n> — %1\n").arg(markdown(oneLine(placeWords(quote))));
+    }
+  }
+  return out;
+}
+
+QString exportHtml(const ExportData& data) {
+  const QString title = html(oneLine(toQt(data.document.title)));
+  QString out =
+      QStringLiteral(
+          "<!DOCTYPE html>\n<html>\n<head>\n<meta charset=\"utf-8\">\n"
+          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+          "<title>%1</title>\n<style>body { max-width: 42em; margin: 3em auto; font-family: serif; line-height: 1.5; } "
+          "blockquote { font-style: italic; } .where { color: #666; font-size: smaller; "
+          "}</style>\n</head>\n<body>\n<h1>%1</h1>\n")
+          .arg(title);
+  for (const auto& [name, value] : facts(data))
+    out += QStringLiteral("<p class=\"where\">%1: %2</p>\n").arg(name, html(value));
+  if (data.summary)
+    out += QStringLiteral("<h2>Summary</h2>\n<p>%1</p>\n<p class=\"where\">%2</p>\n")
+               .arg(html(data.summary->answer), html(provenanceOf(*data.summary)));
+  if (!data.turns.isEmpty()) out += QStringLiteral("<h2>Conversation</h2>\n");
+  for (const ConversationItem& turn : data.turns) {
+    out += QStringLiteral("<h3>%1</h3>\n<p>%2</p>\n<p class=\"where\">%3 · %4</p>\n")
+               .arg(html(turn.question), html(answerOf(turn)), html(provenanceOf(turn)), dateOf(turn.at));
+    for (const Quote& quote : turn.quotes)
+      out += QStringLiteral("<blockquote>%1<br><span class=\"where\">%2</span></blockquote>\n")
+                 .arg(html(quote.text), html(placeWords(quote)));
+  }
+  return out + QStringLiteral("</body>\n</html>\n");
+}
+
+QString exportText(const ExportData& data) {
+  QString out = oneLine(toQt(data.document.title)) + QLatin1Char('\n');
+  for (const auto& [name, value] : facts(data)) out += QStringLiteral("%1: %2\n").arg(name, value);
+  if (data.summary)
+    out += QStringLiteral("\nSUMMARY\n\n%1\n\n(%2)\n").arg(data.summary->answer, provenanceOf(*data.summary));
+  if (!data.turns.isEmpty()) out += QStringLiteral("\nCONVERSATION\n");
+  for (const ConversationItem& turn : data.turns) {
+    out += QStringLiteral("\nQ: %1\nA: %2\n   (%3 · %4)\n")
+               .arg(turn.question, answerOf(turn), provenanceOf(turn), dateOf(turn.at));
+    for (const Quote& quote : turn.quotes) {
+      out += QStringLiteral("   “%1”").arg(quote.text);
+      out += placeWords(quote).isEmpty() ? QStringLiteral("\n") : QStringLiteral(" (%1)\n").arg(placeWords(quote));
+    }
+  }
+  return out;
+}
+
+}  // namespace palimpsest::app

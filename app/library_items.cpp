@@ -1,0 +1,132 @@
+#include "app/library_items.h"
+
+#include <QFileInfo>
+#include <algorithm>
+
+#include "app/words.h"
+
+namespace palimpsest::app {
+
+namespace {
+
+using storage::DocumentState;
+using ui::BookState;
+
+BookState toUi(DocumentState state) {
+  switch (state) {
+    case DocumentState::Waiting:
+      return BookState::Waiting;
+    case DocumentState::Extracting:
+      return BookState::Extracting;
+    case DocumentState::Reading:
+      return BookState::Reading;
+    case DocumentState::Paused:
+      return BookState::Paused;
+    case DocumentState::Ready:
+      return BookState::Ready;
+    case DocumentState::Failed:
+      break;
+  }
+  return BookState::Failed;
+}
+
+// A long list of pages says nothing more than its beginning does.
+QString pagesWithoutTextNote(const storage::DocumentRecord& document) {
+  const auto& pages = document.pagesWithoutText;
+  if (pages.empty()) return {};
+  QStringList named;
+  for (std::size_t i = 0; i < std::min<std::size_t>(pages.size(), 6); ++i) named << QString::number(pages[i]);
+  if (pages.size() > 6) named << QStringLiteral("…");
+  return QStringLiteral("%1 of %2 pages have no text (%3 %4)")
+      .arg(pages.size())
+      .arg(document.pageCount)
+      .arg(pages.size() == 1 ? QStringLiteral("page") : QStringLiteral("pages"), named.join(QStringLiteral(", ")));
+}
+
+QString memoryNote(const storage::DocumentRecord& document, const std::vector<storage::MemoryRecord>& memories,
+                   const ModelIdentity& model) {
+  if (!model.loaded || document.state != DocumentState::Ready || memoryOf(memories, model)) return {};
+  if (!model.hasMemory) return QStringLiteral("%1 has no memory: answers come from passages only").arg(model.name);
+  if (memories.empty())
+    return QStringLiteral("Not read into a memory yet. Retry reads its stored text with %1").arg(model.name);
+  return QStringLiteral(
+             "Its memory was made by another model (%1). Retry reads its stored text again with %2; the other memory "
+             "is kept")
+      .arg(toQt(memories.front().modelName), model.name);
+}
+
+Coverage coverageOf(const storage::Library& library, const storage::DocumentRecord& document, double share) {
+  Coverage coverage{share, document.pageCount, document.pageCount};
+  if (share < 1.0 && document.pageCount > 0) {
+    const auto passage =
+        library.passageAt(document.id, static_cast<std::int64_t>(share * static_cast<double>(document.textBytes)));
+    coverage.lastPage = passage ? passage->page : 0;
+  }
+  return coverage;
+}
+
+}  // namespace
+
+std::optional<storage::MemoryRecord> memoryOf(const std::vector<storage::MemoryRecord>& memories,
+                                              const ModelIdentity& model) {
+  if (!model.loaded) return std::nullopt;
+  const auto found =
+      std::find_if(memories.begin(), memories.end(), [&](const auto& m) { return m.fingerprint == model.fingerprint; });
+  return found == memories.end() ? std::nullopt : std::optional(*found);
+}
+
+ui::LibraryItem makeItem(const storage::Library& library, const storage::DocumentRecord& document,
+                         const std::vector<storage::MemoryRecord>& memories, const ModelIdentity& model) {
+  ui::LibraryItem item;
+  item.id = document.id;
+  item.title = document.title.empty() ? QFileInfo(toQt(document.path)).fileName() : toQt(document.title);
+  item.author = toQt(document.author);
+  item.format = toQt(document.format);
+  item.state = toUi(document.state);
+  item.failure = toQt(document.failure);
+  item.needsPassword = document.failureKind == "locked";
+  item.pageCount = document.pageCount;
+  QStringList notes = {pagesWithoutTextNote(document), memoryNote(document, memories, model)};
+  notes.removeAll(QString());
+  item.note = notes.join(QStringLiteral(". "));
+  // Until a model is loaded, the latest memory stands for it.
+  const auto memory = model.loaded || memories.empty() ? memoryOf(memories, model) : std::optional(memories.front());
+  if (memory) {
+    item.memoryBytes = memory->snapshotBytes;
+    item.hasMemory = memory->position > 0;
+    const double share =
+        document.textBytes > 0 ? static_cast<double>(memory->position) / static_cast<double>(document.textBytes) : 0;
+    item.progress = memory->complete ? 1.0 : std::min(share, 1.0);
+    item.pagesCovered = coverageOf(library, document, item.progress).lastPage;
+  }
+  return item;
+}
+
+ui::ConversationItem makeConversationItem(const storage::Library& library, const storage::DocumentRecord& document,
+                                          const storage::TurnRecord& turn) {
+  ui::ConversationItem item;
+  item.id = turn.id;
+  item.question = toQt(turn.question);
+  item.answer = toQt(turn.answer);
+  item.way = wayOfName(turn.way);
+  item.provenance = provenanceWords(item.way, turn.pagesReread, coverageOf(library, document, turn.coverage));
+  for (const storage::QuoteRecord& quote : turn.quotes)
+    item.quotes.append({toQt(quote.text), quote.page, toQt(quote.chapterTitle), quote.begin});
+  item.stopped = !turn.finished;
+  item.at = QDateTime::fromSecsSinceEpoch(turn.askedAt);
+  return item;
+}
+
+ui::ConversationItem makeConversationItem(const storage::Library& library, const storage::DocumentRecord& document,
+                                          const storage::SummaryRecord& summary) {
+  ui::ConversationItem item;
+  item.id = summary.id;
+  item.isSummary = true;
+  item.answer = toQt(summary.text);
+  item.provenance = summaryProvenance(coverageOf(library, document, summary.coverage));
+  item.stopped = !summary.finished;
+  item.at = QDateTime::fromSecsSinceEpoch(summary.madeAt);
+  return item;
+}
+
+}  // namespace palimpsest::app

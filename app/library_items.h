@@ -1,0 +1,34 @@
+// Records of the database as the plain values that the window shows.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "storage/library.h"
+#include "storage/memory_store.h"
+#include "ui/records.h"
+
+namespace palimpsest::app {
+
+// What is known of the model when items are made: enough to tell its memories from another model's.
+struct ModelIdentity {
+  bool loaded = false;
+  bool hasMemory = false;
+  QString name;
+  std::string fingerprint;
+};
+
+// The item of a document without the figures of a running job. `memories` are the document's headers.
+ui::LibraryItem makeItem(const storage::Library& library, const storage::DocumentRecord& document,
+                         const std::vector<storage::MemoryRecord>& memories, const ModelIdentity& model);
+
+// The header of this model's memory among them.
+std::optional<storage::MemoryRecord> memoryOf(const std::vector<storage::MemoryRecord>& memories,
+                                              const ModelIdentity& model);
+
+ui::ConversationItem makeConversationItem(const storage::Library& library, const storage::DocumentRecord& document,
+                                          const storage::TurnRecord& turn);
+ui::ConversationItem makeConversationItem(const storage::Library& library, const storage::DocumentRecord& document,
+                                          const storage::SummaryRecord& summary);
+
+}  // namespace palimpsest::app

@@ -1,0 +1,26 @@
+// The sentences of a book that support an answer best, word for word.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "storage/records.h"
+
+namespace palimpsest::app {
+
+// A sentence of a passage: [begin, end) in its bytes.
+struct SentenceSpan {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+// Cuts at . ! ? … (with closing quotes) before white space and a capital, quote or digit; not after Mr., Dr., initials.
+std::vector<SentenceSpan> sentences(std::string_view text);
+
+// At most `limit` quotes out of `candidates` (passages that a search for question and answer brought), best first. Each
+// quote is a substring of its passage. None where nothing matches well: a quote must hold words of the answer beside
+// words of the question, or nearly all that was asked about.
+std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::string_view answer,
+                                             const std::vector<storage::PassageRecord>& candidates, int limit = 3);
+
+}  // namespace palimpsest::app

@@ -1,0 +1,38 @@
+// The sentences that the Assistant says about answers, and conversions between Qt's text and the libraries'.
+#pragma once
+
+#include <QString>
+#include <filesystem>
+#include <string>
+
+#include "storage/records.h"
+#include "ui/records.h"
+
+namespace palimpsest::app {
+
+inline QString toQt(const std::string& text) { return QString::fromStdString(text); }
+std::filesystem::path toPath(const QString& path);
+QString fromPath(const std::filesystem::path& path);
+
+// "memory", "memory+passages", "passages": what TurnRecord::way holds.
+std::string nameOfWay(ui::AnswerWay way);
+ui::AnswerWay wayOfName(const std::string& name);
+
+// Where a quote stands: "p. 52 · Chapter V"; may be empty.
+QString placeWords(const ui::Quote& quote);
+
+// How much of a book a memory covers. `lastPage` is the page reached, 0 where the format has no pages.
+struct Coverage {
+  double share = 1.0;
+  int lastPage = 0;
+  int pageCount = 0;
+};
+
+// "whole book", "first 43 % (pages 1–212 of 480)", "first 43 %".
+QString coverageWords(const Coverage& coverage);
+// "From memory · 0 pages re-read · whole book". Where the format has no pages, passages are counted.
+QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage);
+// "Summed up from memory · 0 pages re-read · whole book"
+QString summaryProvenance(const Coverage& coverage);
+
+}  // namespace palimpsest::app
