@@ -11,7 +11,18 @@ list(APPEND ENGINE_SOURCES
   model_folder.cpp
   safetensors.cpp
   sampler.cpp
-  sha256.cpp)
+  sha256.cpp
+  tokenizer.cpp
+  tokenizer_added.cpp
+  tokenizer_bpe.cpp
+  tokenizer_bytes.cpp
+  tokenizer_json.cpp
+  tokenizer_merges.cpp
+  tokenizer_regex.cpp
+  tokenizer_sentencepiece.cpp
+  tokenizer_steps.cpp
+  tokenizer_tiktoken.cpp
+  utf8.cpp)
 list(APPEND ENGINE_PRIVATE_LIBS
   OpenSSL::Crypto nlohmann_json::nlohmann_json PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::SENTENCEPIECE)
 # Fused multiply-adds would make the sampler's exponential differ between processors.

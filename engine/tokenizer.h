@@ -19,7 +19,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // tokenizer.json if there is one, else tokenizer.model (SentencePiece).
+  // tokenizer.json if there is one, else tokenizer.model (SentencePiece, or Llama 3's list of base64 and rank). Files
+  // of other kinds (Unigram, WordPiece, ...) and steps that are not known are refused with a sentence that names them.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder);
   static std::unique_ptr<Tokenizer> loadFile(const std::filesystem::path& file);
 
@@ -36,6 +37,8 @@ class Tokenizer {
   virtual std::optional<TokenId> bosToken() const = 0;  // set only if the tokenizer puts one before each text
   virtual std::optional<TokenId> eosToken() const = 0;
   virtual std::optional<TokenId> tokenId(std::string_view token) const = 0;  // by its exact vocabulary entry
+  // SentencePiece puts a space before each text; decode() takes it away again.
+  virtual bool dropsFirstSpace() const { return false; }
 };
 
 // Streaming decode: emits text as soon as whole UTF-8 characters are there.
