@@ -17,6 +17,7 @@ struct LibraryItem {
   QByteArray cover;          // PNG or JPEG, may be empty
   BookState state = BookState::Waiting;
   QString failure;           // the sentence, when Failed
+  bool needsPassword = false;  // Failed because the file is locked: Retry asks for the password
   QString note;              // e.g. "3 of 12 pages have no text", "read by another model"
   double progress = 0;       // 0..1 while Reading or Paused
   double tokensPerSecond = 0;
@@ -33,7 +34,7 @@ struct Quote {
   QString text;              // verbatim
   int page = 0;              // 0 = none
   QString chapter;
-  qint64 begin = 0;          // offset in the stored text, for a reader view
+  qint64 begin = 0;          // byte offset in the stored text (UTF-8), for a reader view
 };
 
 struct ConversationItem {

@@ -1,0 +1,41 @@
+// A line across the top of the window: a problem that stays until it is solved, or a notice that goes by itself.
+#pragma once
+
+#include <QTimer>
+#include <QWidget>
+
+class QLabel;
+class QPushButton;
+
+namespace palimpsest::ui {
+
+class IconButton;
+
+class Banner : public QWidget {
+  Q_OBJECT
+ public:
+  enum class Kind { Problem, Notice };
+  explicit Banner(Kind kind, QWidget* parent = nullptr);
+
+  // `action`: the caption of a button, empty = none. A notice hides itself after a while.
+  void show(const QString& sentence, const QString& action = {});
+  using QWidget::show;
+  QString text() const;
+
+ signals:
+  void actionTriggered();
+
+ protected:
+  void changeEvent(QEvent* event) override;
+
+ private:
+  void refreshIcon();
+  Kind kind_;
+  QLabel* icon_;
+  QLabel* sentence_;
+  QPushButton* action_;
+  IconButton* close_;
+  QTimer hideTimer_;
+};
+
+}  // namespace palimpsest::ui

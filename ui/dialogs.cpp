@@ -1,0 +1,117 @@
+#include "ui/dialogs.h"
+
+#include <QCoreApplication>
+#include <QDir>
+#include <QFileDialog>
+#include <QInputDialog>
+#include <QLineEdit>
+#include <QMessageBox>
+#include <QPushButton>
+#include <QSettings>
+#include <QStandardPaths>
+
+#include "ui/words.h"
+
+namespace palimpsest::ui::dialogs {
+namespace {
+
+struct Dialogs {
+  Q_DECLARE_TR_FUNCTIONS(Dialogs)
+};
+
+const QString kLastFolder = QStringLiteral("dialogs/lastFolder");
+
+QString lastFolder() {
+  return QSettings().value(kLastFolder, QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation)).toString();
+}
+
+void rememberFolderOf(const QString& file) { QSettings().setValue(kLastFolder, QFileInfo(file).absolutePath()); }
+
+void confirm(QWidget* parent, const QString& question, const QString& loss, const QString& verb, std::function<void()> then) {
+  auto* box = new QMessageBox(QMessageBox::Warning, QString(), question, QMessageBox::Cancel, parent);
+  box->setAttribute(Qt::WA_DeleteOnClose);
+  box->setTextFormat(Qt::PlainText);
+  box->setInformativeText(loss);
+  QPushButton* destroy = box->addButton(verb, QMessageBox::DestructiveRole);
+  destroy->setObjectName(QStringLiteral("destroyButton"));
+  box->setDefaultButton(QMessageBox::Cancel);
+  box->setEscapeButton(QMessageBox::Cancel);
+  QObject::connect(destroy, &QPushButton::clicked, box, [then = std::move(then)] { then(); });
+  box->open();
+}
+
+QString shortTitle(const LibraryItem& item) {
+  return item.title.size() > 90 ? item.title.left(88).trimmed() + QChar(0x2026) : item.title;
+}
+
+}  // namespace
+
+void openBooks(QWidget* parent, std::function<void(const QStringList&)> then) {
+  auto* dialog = new QFileDialog(parent, Dialogs::tr("Open books"), lastFolder());
+  dialog->setAttribute(Qt::WA_DeleteOnClose);
+  dialog->setFileMode(QFileDialog::ExistingFiles);
+  dialog->setNameFilters({Dialogs::tr("Books (*.epub *.pdf *.txt *.md *.markdown *.html *.htm *.xhtml)"), Dialogs::tr("All files (*)")});
+  QObject::connect(dialog, &QFileDialog::filesSelected, parent, [then = std::move(then)](const QStringList& files) {
+    if (files.isEmpty()) return;
+    rememberFolderOf(files.constFirst());
+    then(files);
+  });
+  dialog->open();
+}
+
+void exportBook(QWidget* parent, const QString& title, std::function<void(const QString&, ExportKind)> then) {
+  auto* dialog = new QFileDialog(parent, Dialogs::tr("Export"), lastFolder());
+  dialog->setAttribute(Qt::WA_DeleteOnClose);
+  dialog->setAcceptMode(QFileDialog::AcceptSave);
+  const QStringList filters{Dialogs::tr("Markdown (*.md)"), Dialogs::tr("HTML (*.html)"), Dialogs::tr("PDF (*.pdf)"),
+                            Dialogs::tr("Plain text (*.txt)")};
+  dialog->setNameFilters(filters);
+  dialog->setDefaultSuffix(QStringLiteral("md"));
+  dialog->selectFile(fileNameFor(title));
+  // The suffix that is typed decides; without one, the filter that is chosen.
+  QObject::connect(dialog, &QFileDialog::filterSelected, dialog, [dialog, filters](const QString& filter) {
+    dialog->setDefaultSuffix(suffixOf(static_cast<ExportKind>(std::max<qsizetype>(0, filters.indexOf(filter)))));
+  });
+  QObject::connect(dialog, &QFileDialog::fileSelected, parent, [then = std::move(then)](const QString& file) {
+    if (file.isEmpty()) return;
+    rememberFolderOf(file);
+    then(file, exportKindOf(file));
+  });
+  dialog->open();
+}
+
+void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, std::function<void()> then) {
+  confirm(parent, Dialogs::tr("Remove “%1” from the library?").arg(shortTitle(item)), words::removalLoss(item, turns),
+          Dialogs::tr("Remove"), std::move(then));
+}
+
+void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()> then) {
+  confirm(parent, Dialogs::tr("Delete the conversation about “%1”?").arg(shortTitle(item)),
+          Dialogs::tr("Its questions and answers are deleted. The book, its memory and its summary stay. This cannot be undone."),
+          Dialogs::tr("Delete"), std::move(then));
+}
+
+void askPassword(QWidget* parent, const LibraryItem& item, std::function<void(const QString&)> then) {
+  auto* dialog = new QInputDialog(parent);
+  dialog->setAttribute(Qt::WA_DeleteOnClose);
+  dialog->setWindowTitle(Dialogs::tr("Password"));
+  dialog->setLabelText(Dialogs::tr("“%1” is locked. Its password is used once, to read the text, and not kept.").arg(shortTitle(item)));
+  dialog->setTextEchoMode(QLineEdit::Password);
+  dialog->setInputMode(QInputDialog::TextInput);
+  dialog->setOkButtonText(Dialogs::tr("Unlock and read"));
+  QObject::connect(dialog, &QInputDialog::textValueSelected, parent, [then = std::move(then)](const QString& password) { then(password); });
+  dialog->open();
+}
+
+void chooseModelFolder(QWidget* parent, std::function<void(const QString&)> then) {
+  auto* dialog = new QFileDialog(parent, Dialogs::tr("Choose the folder of a model"), lastFolder());
+  dialog->setAttribute(Qt::WA_DeleteOnClose);
+  dialog->setFileMode(QFileDialog::Directory);
+  dialog->setOption(QFileDialog::ShowDirsOnly);
+  QObject::connect(dialog, &QFileDialog::fileSelected, parent, [then = std::move(then)](const QString& folder) {
+    if (!folder.isEmpty()) then(folder);
+  });
+  dialog->open();
+}
+
+}  // namespace palimpsest::ui::dialogs

@@ -1,0 +1,216 @@
+// The window's pieces and the records that it shows; what the reader does to it is in main_window_input.cpp.
+#include "ui/main_window.h"
+
+#include <QApplication>
+#include <QCloseEvent>
+#include <QListView>
+#include <QMenuBar>
+#include <QSettings>
+#include <QSplitter>
+#include <QStackedWidget>
+#include <QVBoxLayout>
+
+#include "ui/ask_bar.h"
+#include "ui/banner.h"
+#include "ui/book_page.h"
+#include "ui/drop_overlay.h"
+#include "ui/empty_library.h"
+#include "ui/reader_pane.h"
+#include "ui/sidebar.h"
+#include "ui/window_actions.h"
+
+namespace palimpsest::ui {
+namespace {
+
+constexpr int kReaderBeside = 1240;  // narrower windows show reader or conversation, not both
+
+const QString kGeometry = QStringLiteral("window/geometry");
+const QString kSplitter = QStringLiteral("window/splitter");
+const QString kTheme = QStringLiteral("window/theme");
+const QString kWay = QStringLiteral("window/way");
+const QString kLastBook = QStringLiteral("window/lastBook");
+
+}  // namespace
+
+MainWindow::MainWindow(const QString& bundledTitle, QWidget* parent)
+    : QMainWindow(parent),
+      library_(new LibraryModel(this)),
+      conversation_(new ConversationModel(this)),
+      modelBanner_(new Banner(Banner::Kind::Problem, this)),
+      problemBanner_(new Banner(Banner::Kind::Problem, this)),
+      noticeBanner_(new Banner(Banner::Kind::Notice, this)),
+      splitter_(new QSplitter(this)),
+      sidebar_(new Sidebar(library_, this)),
+      stack_(new QStackedWidget(this)),
+      empty_(new EmptyLibrary(bundledTitle, this)),
+      page_(new BookPage(conversation_, this)),
+      reader_(new ReaderPane(this)),
+      overlay_(new DropOverlay(this)),
+      actions_(new WindowActions(this, sidebar_->list())) {
+  setWindowTitle(tr("Palimpsest"));
+  setMinimumSize(760, 520);
+  setAcceptDrops(true);
+  modelBanner_->setProperty("which", QStringLiteral("model"));
+  arrange();
+  actions_->fill(menuBar());
+  connectPieces();
+  connectActions();
+  recall();
+  showLibrary({});
+}
+
+MainWindow::~MainWindow() = default;
+
+void MainWindow::arrange() {
+  stack_->addWidget(empty_);
+  stack_->addWidget(page_);
+  stack_->setMinimumWidth(420);
+  splitter_->addWidget(sidebar_);
+  splitter_->addWidget(stack_);
+  splitter_->addWidget(reader_);
+  splitter_->setChildrenCollapsible(false);
+  splitter_->setHandleWidth(1);
+  splitter_->setStretchFactor(0, 0);
+  splitter_->setStretchFactor(1, 3);
+  splitter_->setStretchFactor(2, 2);
+  splitter_->setSizes({310, 700, 460});
+  reader_->hide();
+  auto* centre = new QWidget(this);
+  auto* column = new QVBoxLayout(centre);
+  column->setContentsMargins(0, 0, 0, 0);
+  column->setSpacing(0);
+  column->addWidget(modelBanner_);
+  column->addWidget(problemBanner_);
+  column->addWidget(noticeBanner_);
+  column->addWidget(splitter_, 1);
+  setCentralWidget(centre);
+}
+
+void MainWindow::recall() {
+  const QSettings settings;
+  if (!restoreGeometry(settings.value(kGeometry).toByteArray())) resize(1180, 760);
+  const QByteArray sizes = settings.value(kSplitter).toByteArray();
+  if (!sizes.isEmpty()) splitter_->restoreState(sizes);
+  splitter_->setHandleWidth(1);
+  const int way = settings.value(kWay, 0).toInt();
+  page_->askBar()->setWay(way >= 0 && way <= 2 ? static_cast<AnswerWay>(way) : AnswerWay::Memory);
+  const int theme = settings.value(kTheme, 0).toInt();
+  theme_ = theme >= 0 && theme <= 2 ? static_cast<ThemeChoice>(theme) : ThemeChoice::System;
+  lastBook_ = settings.value(kLastBook, 0).toLongLong();
+  actions_->setTheme(theme_);
+  applyTheme(*qApp, theme_);
+}
+
+void MainWindow::remember() {
+  QSettings settings;
+  settings.setValue(kGeometry, saveGeometry());
+  if (!reader_->isVisible() && library_->rowCount() > 0) settings.setValue(kSplitter, splitter_->saveState());
+  settings.setValue(kWay, static_cast<int>(page_->askBar()->chosenWay()));
+  settings.setValue(kTheme, static_cast<int>(theme_));
+  settings.setValue(kLastBook, currentBook());
+}
+
+qint64 MainWindow::currentBook() const { return sidebar_->selectedId(); }
+
+void MainWindow::selectBook(qint64 id) { sidebar_->select(id); }
+
+void MainWindow::showLibrary(const QList<LibraryItem>& items) {
+  const qint64 before = currentBook() > 0 ? currentBook() : lastBook_;
+  library_->reset(items);
+  if (!items.isEmpty()) selectBook(library_->rowOf(before) >= 0 ? before : items.constFirst().id);
+  refresh();
+}
+
+void MainWindow::putItem(const LibraryItem& item) {
+  const bool isNew = library_->rowOf(item.id) < 0;
+  library_->put(item);
+  if (isNew) selectBook(item.id);
+  refresh();
+}
+
+void MainWindow::removeItem(qint64 id) {
+  if (id == currentBook()) closeReader();
+  library_->remove(id);
+  conversation_->forget(id);
+  refresh();
+}
+
+void MainWindow::showModel(const ModelStatus& status) {
+  page_->showModel(status);
+  if (!status.loaded && !status.loading && !status.problem.isEmpty()) {
+    modelBanner_->show(status.problem, tr("Choose model folder…"));
+  } else {
+    modelBanner_->hide();
+  }
+  refresh();
+}
+
+void MainWindow::showConversation(qint64 id, const QList<ConversationItem>& items) {
+  if (id != currentBook()) return;  // the reader has moved on
+  conversation_->show(id, items);
+  refresh();
+}
+
+void MainWindow::answerStarted(qint64 id, const ConversationItem& item) {
+  conversation_->answerStarted(id, item);
+  refresh();
+}
+
+void MainWindow::answerText(qint64 id, const QString& piece) { conversation_->answerText(id, piece); }
+
+void MainWindow::answerFinished(qint64 id, const ConversationItem& item) {
+  conversation_->answerFinished(id, item);
+  refresh();
+}
+
+void MainWindow::showStoredText(qint64 id, const QString& text, const Quote& quote) {
+  const auto item = library_->item(id);
+  if (!item || id != currentBook()) return;
+  if (text.isEmpty()) return showProblem(tr("The stored text of “%1” could not be loaded.").arg(item->title));
+  reader_->show();
+  placeReader();
+  reader_->showPassage(item->title, text, quote);
+}
+
+void MainWindow::refresh() {
+  const bool any = library_->rowCount() > 0;
+  sidebar_->setVisible(any);
+  const auto item = library_->item(currentBook());
+  stack_->setCurrentWidget(any ? static_cast<QWidget*>(page_) : empty_);
+  const auto streaming = conversation_->streamingBook();
+  const bool here = streaming && *streaming == currentBook();
+  const auto other = streaming && !here ? library_->item(*streaming) : std::nullopt;
+  page_->showStreaming(here, other ? other->title : QString());
+  if (item) page_->showBook(*item);
+  actions_->update(item, item && page_->canSummarise(), conversation_->rowCount() > 0);
+  setWindowTitle(item ? tr("%1 — Palimpsest").arg(item->title.left(120)) : tr("Palimpsest"));
+}
+
+// Beside the conversation where there is room, else in its place.
+void MainWindow::placeReader() {
+  stack_->setVisible(!reader_->isVisible() || width() >= kReaderBeside);
+}
+
+void MainWindow::closeReader() {
+  const bool hadFocus = reader_->isAncestorOf(QApplication::focusWidget());
+  reader_->hide();
+  reader_->clear();
+  placeReader();
+  if (hadFocus) page_->askBar()->focusField();
+}
+
+void MainWindow::setTheme(ThemeChoice choice) {
+  theme_ = choice;
+  actions_->setTheme(choice);
+  applyTheme(*qApp, choice);
+}
+
+// Hides at once; whoever reads goes on until it has saved its place.
+void MainWindow::closeEvent(QCloseEvent* event) {
+  remember();
+  event->accept();
+  hide();
+  emit closed();
+}
+
+}  // namespace palimpsest::ui

@@ -1,0 +1,116 @@
+// The window: puts the pieces together, shows records, and says what the reader wants as signals. It knows nobody who
+// fulfils them.
+#pragma once
+
+#include <QMainWindow>
+
+#include "ui/conversation_model.h"
+#include "ui/export_kind.h"
+#include "ui/library_delegate.h"
+#include "ui/library_model.h"
+#include "ui/records.h"
+#include "ui/theme.h"
+
+class QSplitter;
+class QStackedWidget;
+
+namespace palimpsest::ui {
+
+class Banner;
+class BookPage;
+class DropOverlay;
+class EmptyLibrary;
+class ReaderPane;
+class Sidebar;
+class WindowActions;
+
+class MainWindow : public QMainWindow {
+  Q_OBJECT
+ public:
+  // `bundledTitle`: the book that came with the program, offered to an empty library; empty = none.
+  explicit MainWindow(const QString& bundledTitle = {}, QWidget* parent = nullptr);
+  ~MainWindow() override;
+
+  qint64 currentBook() const;  // 0 = none
+  void selectBook(qint64 id);
+  LibraryModel* library() const { return library_; }
+  ConversationModel* conversation() const { return conversation_; }
+
+ public slots:
+  void showLibrary(const QList<palimpsest::ui::LibraryItem>& items);
+  void putItem(const palimpsest::ui::LibraryItem& item);  // new or changed
+  void removeItem(qint64 id);
+  void showModel(const palimpsest::ui::ModelStatus& status);
+  void showConversation(qint64 id, const QList<palimpsest::ui::ConversationItem>& items);
+  void answerStarted(qint64 id, const palimpsest::ui::ConversationItem& item);
+  void answerText(qint64 id, const QString& piece);
+  void answerFinished(qint64 id, const palimpsest::ui::ConversationItem& item);
+  void showStoredText(qint64 id, const QString& text, const palimpsest::ui::Quote& quote);
+  void showExported(qint64 id, const QString& file);
+  void showProblem(const QString& sentence);
+  void showNotice(const QString& sentence);
+
+ signals:
+  void addFilesRequested(const QStringList& files);
+  void bundledBookRequested();
+  void bookSelected(qint64 id);  // showConversation() should follow
+  void askRequested(qint64 id, const QString& question, palimpsest::ui::AnswerWay way);
+  void summarizeRequested(qint64 id);
+  void stopRequested();
+  void exportRequested(qint64 id, const QString& file, palimpsest::ui::ExportKind kind);
+  void pauseRequested(qint64 id);
+  void resumeRequested(qint64 id);
+  void cancelRequested(qint64 id);
+  void retryRequested(qint64 id, const QString& password);
+  void removeRequested(qint64 id);  // the person has confirmed
+  void clearConversationRequested(qint64 id);
+  void storedTextRequested(qint64 id, const palimpsest::ui::Quote& quote);  // showStoredText() should follow
+  void modelFolderChosen(const QString& folder);
+  void closed();
+
+ protected:
+  void dragEnterEvent(QDragEnterEvent* event) override;
+  void dragLeaveEvent(QDragLeaveEvent* event) override;
+  void dropEvent(QDropEvent* event) override;
+  void resizeEvent(QResizeEvent* event) override;
+  void closeEvent(QCloseEvent* event) override;
+  void changeEvent(QEvent* event) override;
+
+ private:
+  void arrange();
+  void connectPieces();
+  void connectActions();
+  void recall();    // geometry, theme, way, last book
+  void remember();
+  void refresh();   // what depends on the selected book, the model and the answer that streams
+  void placeReader();
+  void closeReader();
+  void stopOrGoBack();
+  void openFiles();
+  void exportCurrent();
+  void retry(qint64 id);
+  void removeCurrent();
+  void clearCurrent();
+  void act(qint64 id, BookAction action);
+  void setTheme(ThemeChoice choice);
+  void showAbout();
+
+  LibraryModel* library_;
+  ConversationModel* conversation_;
+  Banner* modelBanner_;
+  Banner* problemBanner_;
+  Banner* noticeBanner_;
+  QSplitter* splitter_;
+  Sidebar* sidebar_;
+  QStackedWidget* stack_;
+  EmptyLibrary* empty_;
+  BookPage* page_;
+  ReaderPane* reader_;
+  DropOverlay* overlay_;
+  WindowActions* actions_;
+  QString exportedFolder_;
+  qint64 lastBook_ = 0;  // selected when the window was closed
+  ThemeChoice theme_ = ThemeChoice::System;
+};
+
+}  // namespace palimpsest::ui

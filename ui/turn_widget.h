@@ -1,0 +1,47 @@
+// One exchange: the question, where the answer comes from, the answer, and the book's own words beneath it.
+#pragma once
+
+#include <QWidget>
+
+#include "ui/records.h"
+
+class QLabel;
+class QVBoxLayout;
+
+namespace palimpsest::ui {
+
+class IconButton;
+class PlainTextBlock;
+
+class TurnWidget : public QWidget {
+  Q_OBJECT
+ public:
+  explicit TurnWidget(const ConversationItem& item, QWidget* parent = nullptr);
+  void show(const ConversationItem& item);  // cheap when only the answer grew
+  using QWidget::show;
+
+ signals:
+  void stopRequested();
+  void quoteOpened(const palimpsest::ui::Quote& quote);
+
+ protected:
+  void changeEvent(QEvent* event) override;
+
+ private:
+  QWidget* makeOrigin();
+  QWidget* makeBook();
+  void showQuotes(const QList<Quote>& quotes);
+  void refreshIcon();
+
+  ConversationItem item_;
+  PlainTextBlock* question_;
+  QLabel* originIcon_;
+  QLabel* origin_;
+  IconButton* stop_;
+  PlainTextBlock* answer_;
+  QLabel* remark_;   // stopped, or why there is no answer
+  QWidget* book_;    // the quotes under their heading
+  QVBoxLayout* quotes_;
+};
+
+}  // namespace palimpsest::ui

@@ -1,0 +1,159 @@
+#include "ui/words.h"
+
+#include <QCoreApplication>
+#include <QLocale>
+#include <algorithm>
+#include <cmath>
+
+namespace palimpsest::ui::words {
+namespace {
+
+struct Words {
+  Q_DECLARE_TR_FUNCTIONS(Words)
+};
+
+QString number(double value, int decimals) { return QLocale().toString(value, 'f', decimals); }
+
+// A bare numeral ("V", "12") says little by itself; a title speaks for itself.
+bool isNumeral(const QString& chapter) {
+  return chapter.size() <= 6 && std::all_of(chapter.begin(), chapter.end(), [](QChar c) {
+           return c.isDigit() || QStringLiteral("IVXLCDMivxlcdm").contains(c);
+         });
+}
+
+}  // namespace
+
+QString duration(int seconds) {
+  seconds = std::max(0, seconds);
+  const int h = seconds / 3600, m = seconds / 60 % 60, s = seconds % 60;
+  const auto two = [](int n) { return QStringLiteral("%1").arg(n, 2, 10, QLatin1Char('0')); };
+  return h > 0 ? QStringLiteral("%1:%2:%3").arg(h).arg(two(m), two(s)) : QStringLiteral("%1:%2").arg(m).arg(two(s));
+}
+
+QString speed(double tokensPerSecond) {
+  if (tokensPerSecond <= 0) return {};
+  if (tokensPerSecond < 1000) return Words::tr("%1 tokens/s").arg(number(tokensPerSecond, 0));
+  return Words::tr("%1K tokens/s").arg(number(tokensPerSecond / 1000, tokensPerSecond < 100000 ? 1 : 0));
+}
+
+QString bytes(qint64 count) {
+  const double mega = static_cast<double>(count) / 1e6;
+  if (mega < 0.1) return Words::tr("%1 KB").arg(number(std::ceil(static_cast<double>(count) / 1e3), 0));
+  return Words::tr("%1 MB").arg(number(mega, mega < 10 ? 1 : 0));
+}
+
+QString percent(double share) {
+  return Words::tr("%1 %").arg(std::clamp(static_cast<int>(share * 100), 0, 100)).replace(QLatin1Char(' '), QChar(0xa0));
+}
+
+QString wayName(AnswerWay way) {
+  switch (way) {
+    case AnswerWay::Memory: return Words::tr("From memory");
+    case AnswerWay::MemoryAndPassages: return Words::tr("Memory and passages");
+    case AnswerWay::Passages: return Words::tr("Passages only");
+  }
+  return {};
+}
+
+QString wayExplained(AnswerWay way) {
+  switch (way) {
+    case AnswerWay::Memory: return Words::tr("Answers from what the model remembers. No page is read again.");
+    case AnswerWay::MemoryAndPassages:
+      return Words::tr("Answers from memory, with the passages that the search finds beside the question.");
+    case AnswerWay::Passages: return Words::tr("Answers from the passages that the search finds, without the memory.");
+  }
+  return {};
+}
+
+QStringList stateLines(const LibraryItem& item) {
+  const auto readingLine = [&](QString line) {
+    return item.secondsLeft >= 0 ? Words::tr("%1 · %2 left").arg(line, duration(item.secondsLeft)) : line;
+  };
+  switch (item.state) {
+    case BookState::Waiting: return {Words::tr("waiting")};
+    case BookState::Extracting:
+      return {item.progress > 0 ? Words::tr("opening %1").arg(percent(item.progress)) : Words::tr("opening")};
+    case BookState::Reading: {
+      const QString rate = speed(item.tokensPerSecond);
+      return {readingLine(Words::tr("reading %1").arg(percent(item.progress))),
+              rate.isEmpty() ? Words::tr("measuring the speed") : rate};
+    }
+    case BookState::Paused: return {Words::tr("paused at %1").arg(percent(item.progress))};
+    case BookState::Ready: return {item.note.isEmpty() ? Words::tr("ready") : Words::tr("ready · %1").arg(item.note)};
+    case BookState::Failed:
+      return {item.failure.isEmpty() ? Words::tr("could not be read, and the reason is not known") : item.failure};
+  }
+  return {};
+}
+
+QString memoryLine(const LibraryItem& item) {
+  if (!item.hasMemory) {
+    return item.state == BookState::Reading ? Words::tr("memory: nothing yet") : Words::tr("memory: none");
+  }
+  const bool whole = item.state == BookState::Ready && item.pagesCovered >= item.pageCount;
+  QString line;
+  if (whole) {
+    line = item.pageCount > 1    ? Words::tr("memory: whole book, %n pages", nullptr, item.pageCount)
+           : item.pageCount == 1 ? Words::tr("memory: whole book, one page")
+                                 : Words::tr("memory: whole book");
+  } else if (item.pageCount > 0 && item.pagesCovered > 0) {
+    line = Words::tr("memory: pages 1–%1 of %2").arg(item.pagesCovered).arg(item.pageCount);
+  } else if (item.progress > 0) {
+    line = Words::tr("memory: the first %1").arg(percent(item.progress));
+  } else {
+    line = Words::tr("memory: part of the book");
+  }
+  return item.memoryBytes > 0 ? Words::tr("%1, %2").arg(line, bytes(item.memoryBytes)) : line;
+}
+
+QString modelLine(const ModelStatus& model) {
+  if (model.loading) return Words::tr("loading the model…");
+  if (!model.loaded) return Words::tr("no model");
+  return model.device.isEmpty() ? model.name : Words::tr("%1 · %2").arg(model.name, model.device);
+}
+
+QString placeOf(const Quote& quote) {
+  QStringList parts;
+  if (quote.page > 0) parts << Words::tr("p. %1").arg(quote.page).replace(QLatin1Char(' '), QChar(0xa0));
+  if (!quote.chapter.isEmpty()) parts << (isNumeral(quote.chapter) ? Words::tr("ch. %1").arg(quote.chapter) : quote.chapter);
+  return parts.join(QStringLiteral(" · "));
+}
+
+Hint hintFor(const LibraryItem& item, const ModelStatus& model) {
+  switch (item.state) {
+    case BookState::Waiting:
+      return {Words::tr("Waiting its turn"), Words::tr("Books are read one after the other. This one starts by itself.")};
+    case BookState::Extracting: return {Words::tr("Opening the file"), Words::tr("Its text is being taken out.")};
+    case BookState::Reading:
+      return {Words::tr("Reading"), item.hasMemory
+                                        ? Words::tr("You can ask already: answers come from what has been read so far.")
+                                        : Words::tr("The first questions can be asked in a moment.")};
+    case BookState::Paused:
+      return {Words::tr("Paused"), item.hasMemory
+                                       ? Words::tr("What has been read is remembered and can be asked about. Reading goes on where it stopped.")
+                                       : Words::tr("Reading goes on where it stopped.")};
+    case BookState::Failed: return {Words::tr("This book could not be read"), stateLines(item).constFirst()};
+    case BookState::Ready: break;
+  }
+  if (item.hasMemory && (model.hasMemory || !model.loaded)) {
+    return {Words::tr("Read, and remembered"),
+            Words::tr("Ask anything about it. Answers come from memory; the book's own words stand beneath them.")};
+  }
+  return {Words::tr("Ready to be asked"),
+          Words::tr("There is no memory of this book for this model: answers come from passages that the search finds.")};
+}
+
+QString removalLoss(const LibraryItem& item, int turns) {
+  QStringList lost{Words::tr("its stored text")};
+  if (item.hasMemory) {
+    lost << (item.memoryBytes > 0 ? Words::tr("the memory of it (%1)").arg(bytes(item.memoryBytes)) : Words::tr("the memory of it"));
+  }
+  if (turns == 1) lost << Words::tr("one question with its answer");
+  if (turns > 1) lost << Words::tr("%n questions with their answers", nullptr, turns);
+  if (turns < 0) lost << Words::tr("the conversation about it");
+  const QString last = lost.takeLast();
+  const QString list = lost.isEmpty() ? last : Words::tr("%1 and %2").arg(lost.join(Words::tr(", ")), last);
+  return Words::tr("This deletes %1. The file that you added stays where it is. This cannot be undone.").arg(list);
+}
+
+}  // namespace palimpsest::ui::words
