@@ -1,3 +1,6 @@
 list(APPEND ENGINE_TEST_SOURCES
+  attention_layout_test.cpp
+  compressive_memory_test.cpp
+  cpu_kernels_test.cpp
   golden_test.cpp
   transformer_test.cpp)

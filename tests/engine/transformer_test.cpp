@@ -132,11 +132,11 @@ TEST_P(TransformerTest, StoppingLeavesTheMemoryUnchanged) {
   model_->read(*workspace_, pass(0), memory, {});
   const std::vector<float> before = copyOf(memory.values());
   int stopped = 0;
-  for (int i = 0; i < 60; ++i) {  // at ever other moments of the pass
+  for (int i = 0; i < 25; ++i) {  // at ever other moments of the pass
     std::stop_source source;
     CompressiveMemory target = memory.clone();
     std::thread stopper([&] {
-      std::this_thread::sleep_for(std::chrono::microseconds(100 * i));
+      std::this_thread::sleep_for(std::chrono::microseconds(300 * i));
       source.request_stop();
     });
     try {

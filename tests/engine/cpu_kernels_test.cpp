@@ -1,0 +1,186 @@
+// The vector loops against plain ones in double, at sizes that leave odd ends.
+#include "engine/cpu_kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <random>
+#include <vector>
+
+namespace palimpsest::engine {
+namespace {
+
+const int kSizes[] = {1, 2, 3, 7, 8, 12, 15, 16, 17, 33, 64, 100, 257};
+
+std::vector<float> randomFloats(std::size_t n, unsigned seed, float spread = 2.0F) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0F, spread);
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+void expectNear(const std::vector<float>& ours, const std::vector<double>& theirs, double tolerance) {
+  ASSERT_EQ(ours.size(), theirs.size());
+  for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_NEAR(ours[i], theirs[i], tolerance * (1 + std::abs(theirs[i]))) << "at " << i;
+}
+
+TEST(CpuKernels, ProductsOfAllShapes) {
+  const CpuKernels& k = cpuKernels();
+  for (const int m : {1, 2, 5, 6, 13}) {
+    for (const int n : {1, 7, 16, 24, 40, 64, 65, 130}) {
+      for (const int depth : {0, 1, 9, 64}) {
+        for (const bool transposed : {false, true}) {
+          const auto a = randomFloats(static_cast<std::size_t>(m * depth + 1), 1), b = randomFloats(static_cast<std::size_t>(n * depth + 1), 2);
+          const int stride = n + 3;
+          std::vector<float> c(static_cast<std::size_t>(m * stride), 5.0F);
+          const std::ptrdiff_t row = transposed ? 1 : depth, column = transposed ? m : 1;
+          k.product(m, n, depth, a.data(), row, column, b.data(), n, c.data(), stride, false);
+          k.product(m, n, depth, a.data(), row, column, b.data(), n, c.data(), stride, true);
+          for (int i = 0; i < m; ++i) {
+            for (int j = 0; j < stride; ++j) {
+              double sum = j < n ? 0 : 5.0;  // what stands beside the result stays
+              for (int p = 0; p < depth && j < n; ++p) sum += 2.0 * a[i * row + p * column] * b[p * n + j];
+              ASSERT_NEAR(c[static_cast<std::size_t>(i * stride + j)], sum, 1e-4 * (1 + std::abs(sum))) << m << "x" << n << "x" << depth;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(CpuKernels, SigmaSiluAndMix) {
+  for (const int n : kSizes) {
+    const auto size = static_cast<std::size_t>(n);
+    const auto x = randomFloats(size, 3, 5.0F), y = randomFloats(size, 4);
+    std::vector<float> out(size);
+    std::vector<double> sigma, silu, mixed;
+    for (std::size_t i = 0; i < size; ++i) {
+      sigma.push_back(x[i] > 0 ? x[i] + 1.0 : std::exp(static_cast<double>(x[i])));
+      silu.push_back(x[i] / (1 + std::exp(-static_cast<double>(x[i]))) * y[i]);
+      mixed.push_back(0.25 * x[i] + 0.75 * y[i]);
+    }
+    cpuKernels().sigma(x.data(), n, out.data());
+    expectNear(out, sigma, 1e-6);
+    cpuKernels().siluMul(x.data(), y.data(), n, out.data());
+    expectNear(out, silu, 1e-6);
+    cpuKernels().mix(0.25F, x.data(), 0.75F, y.data(), n, out.data());
+    expectNear(out, mixed, 1e-6);
+  }
+}
+
+TEST(CpuKernels, SigmaOfLargeNumbersStaysFinite) {
+  const std::vector<float> x = {1e30F, -1e30F, 100.0F, -100.0F, 0.0F};
+  std::vector<float> out(5);
+  cpuKernels().sigma(x.data(), 5, out.data());
+  EXPECT_EQ(out[0], 1e30F);
+  EXPECT_EQ(out[1], 0.0F);
+  EXPECT_EQ(out[2], 101.0F);
+  EXPECT_NEAR(out[3], 0.0F, 1e-30);
+  EXPECT_EQ(out[4], 1.0F);
+}
+
+TEST(CpuKernels, SoftmaxNormAndRope) {
+  for (const int n : kSizes) {
+    const auto size = static_cast<std::size_t>(n);
+    const auto x = randomFloats(size, 5, 20.0F), weight = randomFloats(size, 6);
+    double largest = x[0], squares = 0;
+    for (const float value : x) largest = std::max(largest, static_cast<double>(value)), squares += static_cast<double>(value) * value;
+    std::vector<double> exponentials, normed;
+    double sum = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      exponentials.push_back(std::exp(0.125 * (x[i] - largest)));
+      sum += exponentials.back();
+      normed.push_back(x[i] / std::sqrt(squares / n + 1e-5) * weight[i]);
+    }
+    std::vector<float> out = x;
+    EXPECT_NEAR(cpuKernels().softmax(out.data(), n, 0.125F), sum, 1e-5 * sum);
+    expectNear(out, exponentials, 2e-6);
+    cpuKernels().rmsNorm(x.data(), weight.data(), n, 1e-5F, out.data());
+    expectNear(out, normed, 2e-6);
+
+    const auto pair = randomFloats(2 * size, 7), angles = randomFloats(size, 8);
+    std::vector<float> cosines, sines, turned = pair;
+    std::vector<double> expected(2 * size);
+    for (std::size_t i = 0; i < size; ++i) {
+      cosines.push_back(std::cos(angles[i])), sines.push_back(std::sin(angles[i]));
+      expected[i] = static_cast<double>(pair[i]) * cosines[i] - static_cast<double>(pair[i + size]) * sines[i];
+      expected[i + size] = static_cast<double>(pair[i + size]) * cosines[i] + static_cast<double>(pair[i]) * sines[i];
+    }
+    cpuKernels().rope(turned.data(), cosines.data(), sines.data(), n);
+    expectNear(turned, expected, 1e-6);
+  }
+}
+
+TEST(CpuKernels, RowsOfAQueryAndPackedKeys) {
+  for (const int rows : {1, 5, 64, 70}) {
+    constexpr int kDim = 20, kStride = 23;
+    const auto keys = randomFloats(static_cast<std::size_t>(rows * kStride), 9), query = randomFloats(kDim, 10);
+    const auto weights = randomFloats(static_cast<std::size_t>(rows), 11);
+    std::vector<float> scores(static_cast<std::size_t>(rows)), sum(kDim);
+    cpuKernels().scoreRows(query.data(), keys.data(), kStride, rows, kDim, scores.data());
+    cpuKernels().weighRows(weights.data(), keys.data(), kStride, rows, kDim, sum.data());
+    std::vector<double> expectedScores, expectedSum(kDim);
+    for (int j = 0; j < rows; ++j) {
+      double score = 0;
+      for (int d = 0; d < kDim; ++d) {
+        score += static_cast<double>(query[d]) * keys[j * kStride + d];
+        expectedSum[d] += static_cast<double>(weights[j]) * keys[j * kStride + d];
+      }
+      expectedScores.push_back(score);
+    }
+    expectNear(scores, expectedScores, 1e-5);
+    expectNear(sum, expectedSum, 1e-5);
+
+    const int panels = (rows + kKeyPanel - 1) / kKeyPanel;
+    std::vector<float> packed(static_cast<std::size_t>(panels * kKeyPanel * kDim), -1.0F);
+    cpuKernels().packKeys(keys.data(), kStride, rows, kDim, packed.data());
+    for (int j = 0; j < panels * kKeyPanel; ++j) {
+      for (int d = 0; d < kDim; ++d) {
+        const float expected = j < rows ? keys[j * kStride + d] : 0.0F;
+        ASSERT_EQ(packed[static_cast<std::size_t>((j / kKeyPanel * kDim + d) * kKeyPanel + j % kKeyPanel)], expected);
+      }
+    }
+  }
+}
+
+TEST(CpuKernels, BFloat16RoundsToTheNearestAndTiesToEven) {
+  const auto bits = [](std::uint32_t value) { return std::bit_cast<float>(value); };
+  const std::vector<float> x = {bits(0x3F808000), bits(0x3F818000), bits(0x3F808001), bits(0x3F807FFF), -1.5F, 0.0F, bits(0x7F7FFFFF)};
+  const std::vector<Bf16> expected = {0x3F80, 0x3F82, 0x3F81, 0x3F80, 0xBFC0, 0x0000, 0x7F80};
+  for (int repeat = 1; repeat <= 5; ++repeat) {  // so that whole vectors are reached as well
+    std::vector<float> many;
+    std::vector<Bf16> theirs;
+    for (int i = 0; i < repeat; ++i) {
+      many.insert(many.end(), x.begin(), x.end());
+      theirs.insert(theirs.end(), expected.begin(), expected.end());
+    }
+    std::vector<Bf16> ours(many.size());
+    cpuKernels().toBFloat16(many.data(), static_cast<int>(many.size()), ours.data());
+    EXPECT_EQ(ours, theirs);
+    std::vector<float> back(many.size());
+    cpuKernels().toFloat(ours.data(), static_cast<int>(ours.size()), back.data());
+    for (std::size_t i = 0; i < back.size(); ++i) EXPECT_EQ(back[i], bits(static_cast<std::uint32_t>(ours[i]) << 16));
+  }
+}
+
+TEST(CpuKernels, SiluInBFloat16) {
+  for (const int n : kSizes) {
+    const auto size = static_cast<std::size_t>(n);
+    const auto x = randomFloats(2 * size, 12);
+    std::vector<Bf16> halves(2 * size), out(size);
+    cpuKernels().toBFloat16(x.data(), 2 * n, halves.data());
+    std::vector<float> rounded(2 * size), ours(size);
+    cpuKernels().toFloat(halves.data(), 2 * n, rounded.data());
+    cpuKernels().siluMulBFloat16(halves.data(), halves.data() + n, n, out.data());
+    cpuKernels().toFloat(out.data(), n, ours.data());
+    std::vector<double> expected;
+    for (std::size_t i = 0; i < size; ++i) expected.push_back(rounded[i] / (1 + std::exp(-static_cast<double>(rounded[i]))) * rounded[i + size]);
+    expectNear(ours, expected, 1.0 / 256);
+  }
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
