@@ -186,7 +186,7 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
   MemorySnapshot snapshot;
   snapshot.fingerprint = field(file, "fingerprint");
   if (snapshot.fingerprint != model.fingerprint()) {
-    refuse(Reason::OtherModel, "it was made by another model than '" + model.name() + "'. Choose that model again, or keep this one.");
+    refuse(Reason::OtherModel, "it was made by another model than '" + model.name() + "'.");
   }
   const std::string rule = nameOfRule(model.config());
   if (field(file, "rule") != rule) {

@@ -3,4 +3,5 @@ list(APPEND ENGINE_TEST_SOURCES
   compressive_memory_test.cpp
   cpu_kernels_test.cpp
   golden_test.cpp
+  memory_snapshot_test.cpp
   transformer_test.cpp)

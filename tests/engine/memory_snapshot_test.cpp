@@ -1,0 +1,166 @@
+// A snapshot is untrusted input: whatever was cut, changed or made elsewhere is refused with its reason.
+#include "engine/memory_snapshot.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "engine/errors.h"
+#include "engine/sha256.h"
+#include "engine/transformer.h"
+#include "tests/engine/transformer_fixture.h"
+
+namespace palimpsest::engine {
+namespace {
+
+using Reason = SnapshotError::Reason;
+using testing::HasSubstr;
+
+const ReadingPosition kReading{.position = 4711, .tokens = 4000, .segments = 132, .complete = false};
+
+class MemorySnapshotTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { model_ = Model::load(tinyFolder(), {.threads = 2, .precision = Precision::Float32, .progress = {}}); }
+  static void TearDownTestSuite() { model_.reset(); }
+
+  static CompressiveMemory filledMemory() {
+    CompressiveMemory memory = model_->emptyMemory();
+    float value = 0.25F;
+    for (float& x : memory.values()) x = value += 0.125F;
+    memory.setTokens(kReading.tokens);
+    return memory;
+  }
+  static std::vector<std::byte> blob() { return saveSnapshot(*model_, filledMemory(), kReading); }
+
+  // Loads and returns the error's reason and sentence; fails when there is no error.
+  static std::pair<Reason, std::string> refusal(std::span<const std::byte> bytes, const Model& model = *model_) {
+    try {
+      loadSnapshot(model, bytes);
+    } catch (const SnapshotError& error) {
+      return {error.reason(), error.what()};
+    }
+    ADD_FAILURE() << "was accepted";
+    return {Reason::Damaged, ""};
+  }
+
+  // The blob with `from` replaced in its header and a right checksum again: what another program might write.
+  static std::vector<std::byte> edited(const std::string& from, const std::string& to) {
+    std::vector<std::byte> bytes = blob();
+    const auto replace = [&](const std::string& old, const std::string& with) {
+      EXPECT_EQ(old.size(), with.size());
+      std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      const auto at = text.find(old);
+      ASSERT_NE(at, std::string::npos) << old;
+      std::memcpy(bytes.data() + at, with.data(), with.size());
+    };
+    const std::string key = "\"sha256\":\"";
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const std::string digest = text.substr(text.find(key) + key.size(), 64);
+    replace(key + digest, key + std::string(64, '0'));
+    replace(from, to);
+    replace(key + std::string(64, '0'), key + hex(sha256(bytes)));
+    return bytes;
+  }
+
+  static inline std::shared_ptr<const Model> model_;
+};
+
+TEST_F(MemorySnapshotTest, RestoresEveryBit) {
+  const CompressiveMemory memory = filledMemory();
+  const MemorySnapshot restored = loadSnapshot(*model_, blob());
+  EXPECT_EQ(copyOf(restored.memory.values()), copyOf(memory.values()));
+  EXPECT_EQ(restored.memory.shapes(), memory.shapes());
+  EXPECT_EQ(restored.memory.tokens(), 4000);
+  EXPECT_EQ(restored.reading.position, 4711);
+  EXPECT_EQ(restored.reading.tokens, 4000);
+  EXPECT_EQ(restored.reading.segments, 132);
+  EXPECT_FALSE(restored.reading.complete);
+  EXPECT_EQ(restored.fingerprint, model_->fingerprint());
+  EXPECT_EQ(restored.precision, "f32");
+  EXPECT_EQ(restored.threads, 2);
+}
+
+TEST_F(MemorySnapshotTest, IsAnOrdinarySafetensorsFile) {
+  const std::vector<std::byte> bytes = blob();
+  const SafetensorsFile file = SafetensorsFile::parse(bytes, "snapshot");
+  EXPECT_EQ(file.at("layers.0.added.M").shape, (std::vector<std::int64_t>{1, 16, 16}));
+  EXPECT_EQ(file.at("layers.0.added.z").shape, (std::vector<std::int64_t>{1, 16}));
+  EXPECT_EQ(file.metadata().at("rule"), "linear");
+}
+
+TEST_F(MemorySnapshotTest, IsRefusedWhenCutOffAtAnyLength) {
+  const std::vector<std::byte> bytes = blob();
+  for (std::size_t length = 0; length < bytes.size(); length += length < 3000 ? 1 : 97) {
+    const auto [reason, sentence] = refusal(std::span(bytes).first(length));
+    ASSERT_EQ(reason, Reason::Truncated) << length << ": " << sentence;
+    ASSERT_THAT(sentence, HasSubstr("cut off"));
+  }
+  EXPECT_EQ(refusal(std::span(bytes).first(bytes.size() - 1)).first, Reason::Truncated);
+}
+
+TEST_F(MemorySnapshotTest, IsRefusedWhenAnyBitHasChanged) {
+  std::vector<std::byte> bytes = blob();
+  for (std::size_t at = 0; at < bytes.size(); at += at < 2500 ? 1 : 61) {
+    const std::byte bit = std::byte{1} << (at % 8);
+    bytes[at] ^= bit;
+    const Reason reason = refusal(bytes).first;
+    ASSERT_TRUE(reason == Reason::Damaged || reason == Reason::Truncated) << "byte " << at;
+    bytes[at] ^= bit;
+  }
+  EXPECT_NO_THROW(loadSnapshot(*model_, bytes));
+}
+
+TEST_F(MemorySnapshotTest, IsRefusedWithBytesBehindItsEnd) {
+  std::vector<std::byte> bytes = blob();
+  bytes.push_back(std::byte{0});
+  EXPECT_EQ(refusal(bytes).first, Reason::Damaged);
+}
+
+TEST_F(MemorySnapshotTest, OfAnotherVersionIsToldApart) {
+  const auto [reason, sentence] = refusal(edited("\"version\":\"1\"", "\"version\":\"7\""));
+  EXPECT_EQ(reason, Reason::OtherVersion);
+  EXPECT_THAT(sentence, HasSubstr("format 7"));
+}
+
+TEST_F(MemorySnapshotTest, OfAnotherRuleIsToldApart) {
+  const auto [reason, sentence] = refusal(edited("\"rule\":\"linear\"", "\"rule\":\"liners\""));
+  EXPECT_EQ(reason, Reason::OtherRule);
+  EXPECT_THAT(sentence, HasSubstr("liners"));
+  EXPECT_EQ(refusal(edited("\"cutter\":\"1\"", "\"cutter\":\"2\"")).first, Reason::OtherRule);
+}
+
+TEST_F(MemorySnapshotTest, OfAnotherModelIsToldApart) {
+  const TemporaryFolder folder;  // the same model with one gate changed
+  for (const auto& entry : std::filesystem::directory_iterator(tinyFolder())) std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
+  std::filesystem::permissions(folder.path() / "memory_heads.safetensors", std::filesystem::perms::owner_all);
+  std::fstream file(folder.path() / "memory_heads.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(-2, std::ios::end);
+  file.put('\x12');
+  file.close();
+  const auto other = Model::load(folder.path(), {.threads = 2, .precision = Precision::Float32, .progress = {}});
+  EXPECT_NE(other->fingerprint(), model_->fingerprint());
+  const auto [reason, sentence] = refusal(blob(), *other);
+  EXPECT_EQ(reason, Reason::OtherModel);
+  EXPECT_THAT(sentence, HasSubstr("made by another model"));
+}
+
+TEST_F(MemorySnapshotTest, WithACountThatIsNoNumberIsDamaged) {
+  const auto [reason, sentence] = refusal(edited("\"tokens\":\"4000\"", "\"tokens\":\"-400\""));
+  EXPECT_EQ(reason, Reason::Damaged);
+  EXPECT_THAT(sentence, HasSubstr("no count"));
+}
+
+TEST_F(MemorySnapshotTest, WithTensorsOfOtherNamesOrTypesIsDamaged) {
+  EXPECT_THAT(refusal(edited("layers.0.added.M", "layers.9.added.M")).second, HasSubstr("layers.0.added.M"));
+  EXPECT_THAT(refusal(edited("palimpsest-memory", "palimpsest-mammut")).second, HasSubstr("not a saved memory"));
+}
+
+TEST_F(MemorySnapshotTest, OfAForeignMemoryIsNotSaved) { EXPECT_THROW(saveSnapshot(*model_, CompressiveMemory(), {}), ModelError); }
+
+}  // namespace
+}  // namespace palimpsest::engine
