@@ -7,45 +7,52 @@
 // any other word). White space at the end of the text belongs to no segment.
 // From the segment's begin on, pieces are taken while its token count is <= S. If the text ends, the segment ends.
 // Else it ends at the last sentence end whose token offset is > 3 S / 4 (integer division); else after the last piece
-// that fits; else (one piece longer than S) after the longest run of whole UTF-8 characters of it that fits.
+// that fits; else (one piece longer than S) after the longest run of whole UTF-8 characters of it that fits. A piece of
+// more than 64 S bytes counts as longer than S. The run is looked for by doubling from S characters while it fits, then
+// by halving, and has at most 64 S bytes; what is left of the piece is the first piece of the next segment.
 // A sentence end is a word whose last bytes, closing quotes and brackets put aside ( " ' ) ] } and U+2019 U+201D
-// U+00BB ), are one of . ! ? or U+2026, or a word followed by white space that holds two or more '\n' (a paragraph end).
-// Each segment's text is tokenised on its own. The token offset of a piece's end is the sum of the token counts of the
-// pieces up to it, each encoded by itself; where a tokenizer is not additive over pieces and the whole comes out longer
-// than S, pieces are dropped from the end until it fits.
+// U+00BB ), are one of . ! ? or U+2026, or a word followed by white space that holds two or more '\n' (a paragraph
+// end). Each segment's text is tokenised on its own. The token offset of a piece's end is the sum of the token counts
+// of the pieces up to it, each encoded by itself; where a tokenizer is not additive over pieces and the whole comes out
+// longer than S, pieces are dropped from the end until it fits.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/tokenizer.h"
+#include "engine/tokenizer_merges.h"
 
 namespace palimpsest::engine {
 
 struct Segment {
-  std::int64_t begin = 0;       // byte offsets in the stored text: [begin, end)
+  std::int64_t begin = 0;  // byte offsets in the stored text: [begin, end)
   std::int64_t end = 0;
   std::vector<TokenId> tokens;  // 1..S ids, BOS not among them
 };
 
-// Not thread-safe (it caches piece lengths); cheap to make.
+// Not thread-safe (it caches piece lengths); cheap to make. The time for a segment depends on S, not on the text.
 class SegmentCutter {
  public:
+  // Throws std::invalid_argument: segmentLength < 8 (a character may need several tokens) or an unknown version.
   SegmentCutter(const Tokenizer& tokenizer, int segmentLength, int version = 1);
 
   // The segment that begins at `position` of `text`; nullopt when only white space is left.
   // `text` must be the whole stored text: cuts depend on what follows, never on who asks.
+  // Throws ModelError when one character alone has more than S tokens.
   std::optional<Segment> next(std::string_view text, std::int64_t position);
 
  private:
   int pieceTokens(std::string_view piece);
+  std::size_t cutInside(std::string_view piece) const;
 
   const Tokenizer* tokenizer_;
   int segmentLength_;
-  std::unordered_map<std::string, int> pieceLengths_;
+  std::size_t maxPieceBytes_;
+  StringMap<int> pieceLengths_;
 };
 
 }  // namespace palimpsest::engine

@@ -11,6 +11,7 @@ list(APPEND ENGINE_SOURCES
   model_folder.cpp
   safetensors.cpp
   sampler.cpp
+  segment_cutter.cpp
   sha256.cpp
   tokenizer.cpp
   tokenizer_added.cpp

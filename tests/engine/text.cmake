@@ -5,5 +5,6 @@ list(APPEND ENGINE_TEST_SOURCES
   model_folder_test.cpp
   safetensors_test.cpp
   sampler_test.cpp
+  segment_cutter_test.cpp
   sha256_test.cpp)
 list(APPEND ENGINE_TEST_LIBS OpenSSL::Crypto nlohmann_json::nlohmann_json)
