@@ -9,6 +9,7 @@ list(APPEND ENGINE_SOURCES
   json_file.cpp
   model_config.cpp
   model_folder.cpp
+  prompt.cpp
   safetensors.cpp
   sampler.cpp
   segment_cutter.cpp

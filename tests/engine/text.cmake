@@ -3,6 +3,7 @@ find_package(nlohmann_json REQUIRED)
 list(APPEND ENGINE_TEST_SOURCES
   model_config_test.cpp
   model_folder_test.cpp
+  prompt_test.cpp
   safetensors_test.cpp
   sampler_test.cpp
   segment_cutter_test.cpp
