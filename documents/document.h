@@ -35,6 +35,7 @@ struct Document {
   int pageCount = 0;                  // 0 = the format has no pages
   std::vector<int> pagesWithoutText;  // pages that carry only pictures (1-based)
   std::vector<std::byte> cover;       // PNG or JPEG bytes as found in the file, or empty
+  std::vector<std::string> warnings;  // sentences about what the file names but lacks (a missing chapter); mostly empty
 };
 
 // Why a file could not be read. what() is a sentence for the reader that names the file and the reason.

@@ -1,0 +1,115 @@
+#include "documents/hyphenation.h"
+
+#include <algorithm>
+#include <array>
+
+#include "documents/text.h"
+
+namespace palimpsest::documents {
+namespace {
+
+constexpr std::size_t kMostWords = 400'000;  // of a text; beyond, new ones teach nothing
+
+bool isHyphen(char32_t c) { return c == '-' || c == 0x2010 || c == 0xAD; }
+bool isWordPart(char32_t c) { return isLetter(c) || isDigit(c) || isHyphen(c) || c == '\'' || c == 0x2019; }
+
+// The hyphen's own bytes at the end of the line; 0 if it ends otherwise.
+std::size_t hyphenLength(std::string_view line) {
+  const char32_t last = lastCodePoint(line);
+  return !isHyphen(last) ? 0 : last == '-' ? 1 : last == 0xAD ? 2 : 3;
+}
+
+std::string_view lastWord(std::string_view text) {
+  std::size_t start = text.size();
+  while (start > 0) {
+    std::size_t previous = start - 1;
+    while (previous > 0 && (static_cast<unsigned char>(text[previous]) & 0xC0) == 0x80) --previous;
+    std::size_t end = previous;
+    if (!isWordPart(nextCodePoint(text, end))) break;
+    start = previous;
+  }
+  return text.substr(start);
+}
+
+std::string_view firstWord(std::string_view text) {
+  std::size_t end = 0;
+  while (end < text.size()) {
+    std::size_t next = end;
+    if (!isWordPart(nextCodePoint(text, next))) break;
+    end = next;
+  }
+  return text.substr(0, end);
+}
+
+std::string_view partAfterLastHyphen(std::string_view word) {
+  const auto hyphen = word.rfind('-');
+  return hyphen == std::string_view::npos ? word : word.substr(hyphen + 1);
+}
+
+}  // namespace
+
+bool endsWithHyphen(std::string_view line) {
+  const std::size_t hyphen = hyphenLength(line);
+  return hyphen > 0 && isLetter(lastCodePoint(line.substr(0, line.size() - hyphen)));
+}
+
+void WordStock::learn(std::string_view line) {
+  if (const std::size_t hyphen = hyphenLength(line))
+    line = line.substr(0, line.size() - hyphen - lastWord(line.substr(0, line.size() - hyphen)).size());
+  for (std::size_t i = 0; i < line.size();) {
+    const std::string_view word = firstWord(line.substr(i));
+    if (word.empty()) {
+      nextCodePoint(line, i);
+      continue;
+    }
+    i += word.size();
+    if (counts_.size() > kMostWords) continue;
+    const std::string folded = lowerCase(word);
+    ++counts_[folded];
+    if (folded.find('-') == std::string::npos) continue;
+    for (std::size_t start = 0; start <= folded.size();) {
+      const auto end = std::min(folded.find('-', start), folded.size());
+      if (end > start) ++counts_[folded.substr(start, end - start)];
+      start = end + 1;
+    }
+  }
+}
+
+int WordStock::countOf(std::string_view word) const {
+  const auto it = counts_.find(lowerCase(word));
+  return it == counts_.end() ? 0 : it->second;
+}
+
+bool WordStock::keepsHyphen(std::string_view before, std::string_view after) const {
+  const std::string left(before), right(after);
+  const int joined = countOf(left + right), compound = countOf(left + "-" + right);
+  if (joined != compound) return compound > joined;
+  if (isUpper(firstCodePoint(after)) || isDigit(firstCodePoint(after)) || isDigit(lastCodePoint(before))) return true;
+  // Neither was seen (or both alike): look at the parts next to the hyphen.
+  const std::string_view tail = partAfterLastHyphen(before);
+  const std::string_view head = after.substr(0, after.find('-'));
+  if (countOf(std::string(tail) + std::string(head)) > 0) return false;
+  static constexpr std::array<std::string_view, 5> kPrefixes = {"self", "ex", "quasi", "well", "non"};
+  if (std::find(kPrefixes.begin(), kPrefixes.end(), lowerCase(tail)) != kPrefixes.end()) return true;
+  static constexpr std::array<std::string_view, 12> kEndings = {
+      "based", "level", "like", "wide", "oriented", "driven", "specific", "free", "mode", "made", "called", "known"};
+  if (countCodePoints(tail) >= 3 && std::find(kEndings.begin(), kEndings.end(), lowerCase(head)) != kEndings.end())
+    return true;
+  return countCodePoints(tail) >= 4 && countCodePoints(head) >= 4 && countOf(tail) > 0 && countOf(head) > 0;
+}
+
+void WordStock::appendLine(std::string& paragraph, std::string_view line) const {
+  const std::size_t hyphen = hyphenLength(paragraph);
+  if (!endsWithHyphen(paragraph) || line.empty() || !isWordPart(firstCodePoint(line))) {
+    documents::appendLine(paragraph, line);
+    return;
+  }
+  const std::string_view body = std::string_view(paragraph).substr(0, paragraph.size() - hyphen);
+  const bool soft = lastCodePoint(paragraph) == 0xAD;
+  const bool keep = !soft && keepsHyphen(lastWord(body), firstWord(line));
+  paragraph.resize(paragraph.size() - hyphen);
+  if (keep) paragraph += '-';
+  paragraph += line;
+}
+
+}  // namespace palimpsest::documents
