@@ -64,6 +64,10 @@ void CpuStream::beginPass(std::span<const PassSegment> segments) {
   segments_.assign(segments.begin(), segments.end());
   rows_ = 0;
   for (const PassSegment& segment : segments_) rows_ = std::max(rows_, segment.begin + segment.rows);
+  segmentOfRow_.resize(static_cast<std::size_t>(rows_));
+  for (std::size_t s = 0; s < segments_.size(); ++s) {
+    std::fill_n(segmentOfRow_.begin() + segments_[s].begin, segments_[s].rows, static_cast<int>(s));
+  }
 }
 
 void CpuStream::needScratch(std::size_t floats) {
@@ -124,43 +128,38 @@ void CpuStream::siluMul(const Buffer& gateUp, Buffer& out) {
 }
 
 void CpuStream::rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines, const Buffer& sines) {
-  for (const PassSegment& segment : segments_) {
-    parallelFor(segment.rows, [&](int i) {
-      const int position = segment.firstPosition + i;
-      for (const RotatedColumns& run : columns) {
-        for (int h = 0; h < run.heads; ++h) {
-          kernels_.rope(cpu(x).floats(segment.begin + i, run.column + h * dim), cpu(cosines).floats(position), cpu(sines).floats(position),
-                        dim / 2);
-        }
+  parallelFor(rows_, [&](int t) {
+    const PassSegment& segment = segments_[segmentOfRow_[t]];
+    const int position = segment.firstPosition + t - segment.begin;
+    for (const RotatedColumns& run : columns) {
+      for (int h = 0; h < run.heads; ++h) {
+        kernels_.rope(cpu(x).floats(t, run.column + h * dim), cpu(cosines).floats(position), cpu(sines).floats(position), dim / 2);
       }
-    });
-  }
+    }
+  });
 }
 
 void CpuStream::combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) {
   CpuBuffer& to = cpu(out);
   needScratch(static_cast<std::size_t>(out.columns()));
-  for (const PassSegment& segment : segments_) {
-    parallelFor(segment.rows, [&](int i) {
-      const int t = segment.begin + i;
-      for (const GatedColumns& head : heads) {
-        const float* mem = cpu(memory).floats(t, head.column);
-        const float* dot = cpu(local).floats(t, head.column);
-        float gate = head.gate;
-        if (segment.emptyMemory && gate < 1.0F) gate = 0.0F;
-        const float* mixed = gate == 0.0F ? dot : mem;
-        if (gate > 0.0F && gate < 1.0F) {
-          kernels_.mix(gate, mem, 1.0F - gate, dot, head.width, scratch());
-          mixed = scratch();
-        }
-        if (to.isBFloat16()) {
-          kernels_.toBFloat16(mixed, head.width, to.halves(t, head.column));
-        } else {
-          std::copy_n(mixed, head.width, to.floats(t, head.column));
-        }
+  parallelFor(rows_, [&](int t) {
+    const bool emptyMemory = segments_[segmentOfRow_[t]].emptyMemory;
+    for (const GatedColumns& head : heads) {
+      const float* mem = cpu(memory).floats(t, head.column);
+      const float* dot = cpu(local).floats(t, head.column);
+      const float gate = emptyMemory && head.gate < 1.0F ? 0.0F : head.gate;
+      const float* mixed = gate == 0.0F ? dot : mem;
+      if (gate > 0.0F && gate < 1.0F) {
+        kernels_.mix(gate, mem, 1.0F - gate, dot, head.width, scratch());
+        mixed = scratch();
       }
-    });
-  }
+      if (to.isBFloat16()) {
+        kernels_.toBFloat16(mixed, head.width, to.halves(t, head.column));
+      } else {
+        std::copy_n(mixed, head.width, to.floats(t, head.column));
+      }
+    }
+  });
 }
 
 }  // namespace palimpsest::engine

@@ -96,6 +96,7 @@ class CpuStream : public Stream {
   const CpuKernels& kernels_;
   CpuProducts products_;
   std::vector<PassSegment> segments_;
+  std::vector<int> segmentOfRow_;
   int rows_ = 0;
   std::vector<std::vector<float>> scratch_;
   std::vector<float> packed_;

@@ -1,7 +1,9 @@
 list(APPEND ENGINE_TEST_SOURCES
   attention_layout_test.cpp
+  bench_test.cpp
   compressive_memory_test.cpp
   cpu_kernels_test.cpp
+  generator_test.cpp
   golden_test.cpp
   memory_snapshot_test.cpp
   transformer_test.cpp)
