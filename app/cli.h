@@ -76,6 +76,7 @@ int questions(const Options& options);
 int summarize(const Options& options);
 int exportBook(const Options& options);
 int remove(const Options& options);
+int bench(const Options& options);
 
 // The comparison of `questions`: case, punctuation and articles do not matter.
 QString normalisedAnswer(const QString& answer);

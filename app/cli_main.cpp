@@ -33,7 +33,8 @@ int run() {
                                                 {QStringLiteral("questions"), cli::questions},
                                                 {QStringLiteral("summarize"), cli::summarize},
                                                 {QStringLiteral("export"), cli::exportBook},
-                                                {QStringLiteral("remove"), cli::remove}};
+                                                {QStringLiteral("remove"), cli::remove},
+                                                {QStringLiteral("bench"), cli::bench}};
   try {
     const cli::Options options = cli::parseOptions(QCoreApplication::arguments());
     const auto verb = verbs.find(options.verb);

@@ -19,7 +19,8 @@ const char* const kDescription =
     "ones\n"
     "  summarize DOC                the book card, made from memory\n"
     "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt\n"
-    "  remove DOC                   remove a book with its memory and conversation\n\n"
+    "  remove DOC                   remove a book with its memory and conversation\n"
+    "  bench [FILE]                 how fast the model reads and answers here (default: the bundled book)\n\n"
     "DOC is a number from list, a title or its beginning, a file name, or the beginning of a content hash.\n\n"
     "Exit codes:\n"
     "  0 done   1 something could not be done   2 wrong command line   3 the library cannot be opened\n"
@@ -62,6 +63,7 @@ void checkArguments(const Options& options) {
   want(1, 1, "summarize DOC [--out FILE]");
   want(2, 2, "export DOC FILE");
   want(1, 1, "remove DOC");
+  want(0, 1, "bench [FILE]");
 }
 
 }  // namespace

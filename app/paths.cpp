@@ -9,16 +9,23 @@ namespace palimpsest::app {
 
 namespace {
 
-const QString kModel = QStringLiteral("palimpsest-mini");
+const QString kModel = QStringLiteral("models/palimpsest-mini");
+const QString kBook = QStringLiteral("books/se_the-time-machine.epub");
 
-// A build folder lies inside the source tree or beside it; the tree is found by going up from the program.
-QString besideTheBuild() {
+QString installed(const QString& resource) {
+  return QDir::cleanPath(QCoreApplication::applicationDirPath() + QStringLiteral("/../share/palimpsest/") + resource);
+}
+
+// Installed, or beside the build: a build folder lies inside the source tree, which is found by going up from the
+// program, or elsewhere, and then the tree it was built from is asked. Empty if it is in none of these places.
+QString findResource(const QString& resource) {
+  if (QFileInfo::exists(installed(resource))) return installed(resource);
   QDir folder(QCoreApplication::applicationDirPath());
   do {
-    const QString candidate = folder.filePath(QStringLiteral("resources/models/") + kModel);
+    const QString candidate = folder.filePath(QStringLiteral("resources/") + resource);
     if (QFileInfo::exists(candidate)) return candidate;
   } while (folder.cdUp());
-  const QString source = QStringLiteral(PALIMPSEST_SOURCE_DIR "/resources/models/") + kModel;
+  const QString source = QStringLiteral(PALIMPSEST_SOURCE_DIR "/resources/") + resource;
   return QFileInfo::exists(source) ? source : QString();
 }
 
@@ -37,11 +44,10 @@ QString modelFolder(const QString& chosen) {
   if (!chosen.isEmpty()) return chosen;
   const QString named = qEnvironmentVariable("PALIMPSEST_MODEL");
   if (!named.isEmpty()) return named;
-  const QString installed =
-      QDir::cleanPath(QCoreApplication::applicationDirPath() + QStringLiteral("/../share/palimpsest/models/") + kModel);
-  if (QFileInfo::exists(installed)) return installed;
-  const QString built = besideTheBuild();
-  return built.isEmpty() ? installed : built;
+  const QString found = findResource(kModel);
+  return found.isEmpty() ? installed(kModel) : found;
 }
+
+QString bundledBook() { return findResource(kBook); }
 
 }  // namespace palimpsest::app

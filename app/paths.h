@@ -16,4 +16,7 @@ QString defaultDatabase();
 // where an installed model would be, so that the error names it.
 QString modelFolder(const QString& chosen = {});
 
+// The book that comes with the program, looked for in the same places; empty if there is none.
+QString bundledBook();
+
 }  // namespace palimpsest::app

@@ -1,0 +1,105 @@
+// palimpsest-cli bench.
+#include <QJsonObject>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <thread>
+
+#include "app/cli.h"
+#include "app/paths.h"
+#include "app/words.h"
+#include "documents/document.h"
+#include "engine/bench.h"
+#include "engine/errors.h"
+
+namespace palimpsest::app::cli {
+
+namespace {
+
+std::string textOf(const Options& options) {
+  const QString file = options.arguments.isEmpty() ? bundledBook() : options.arguments[0];
+  if (file.isEmpty())
+    throw Exit{Failed, QStringLiteral("The bundled book is not there. Name one: palimpsest-cli bench FILE")};
+  std::string text;
+  for (const documents::Paragraph& paragraph : documents::extractDocument(toPath(file)).paragraphs) {
+    if (!text.empty()) text += "\n\n";
+    text += paragraph.text;
+  }
+  return text;
+}
+
+std::shared_ptr<const engine::Model> loadModel(const Options& options) {
+  engine::LoadOptions load;
+  load.threads = options.assistant.threads;
+  try {
+    return engine::Model::load(options.assistant.modelFolder, load);
+  } catch (const engine::ModelError& error) {
+    throw Exit{NoModel, QString::fromUtf8(error.what())};
+  }
+}
+
+// The bench blocks; it runs beside this thread, which looks out for Ctrl+C.
+engine::BenchReport runInterruptibly(const std::shared_ptr<const engine::Model>& model, const std::string& text) {
+  engine::BenchReport report;
+  std::exception_ptr error;
+  std::atomic<bool> done = false;
+  std::stop_source stop;
+  std::jthread worker([&] {
+    try {
+      report = engine::runBench(model, text, {}, stop.get_token());
+    } catch (...) {
+      error = std::current_exception();
+    }
+    done = true;
+  });
+  while (!done) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (interrupted()) stop.request_stop();
+  }
+  worker.join();
+  if (interrupted()) throw Exit{Interrupted, {}};
+  if (error) std::rethrow_exception(error);
+  return report;
+}
+
+QJsonObject toJson(const engine::BenchReport& report) {
+  return {{QStringLiteral("model"), toQt(report.model)},
+          {QStringLiteral("device"), toQt(report.device)},
+          {QStringLiteral("segment_length"), report.segmentLength},
+          {QStringLiteral("segments_per_pass"), report.segmentsPerPass},
+          {QStringLiteral("reading_tokens_per_second"), report.readingTokensPerSecond},
+          {QStringLiteral("ceiling_tokens_per_second"), report.ceilingTokensPerSecond},
+          {QStringLiteral("ceiling_gflops"), report.ceilingGflops},
+          {QStringLiteral("share_of_ceiling"), report.shareOfCeiling},
+          {QStringLiteral("milliseconds_to_first_token"), report.millisecondsToFirstToken},
+          {QStringLiteral("answer_tokens_per_second"), report.answerTokensPerSecond},
+          {QStringLiteral("memory_bytes"), static_cast<qint64>(report.memoryBytes)},
+          {QStringLiteral("snapshot_bytes"), static_cast<qint64>(report.snapshotBytes)},
+          {QStringLiteral("weight_bytes"), static_cast<qint64>(report.weightBytes)}};
+}
+
+QString inWords(const engine::BenchReport& report) {
+  const auto number = [](double value, int digits = 0) { return QString::number(value, 'f', digits); };
+  QString text = QStringLiteral("%1 on %2\n").arg(toQt(report.model), toQt(report.device));
+  if (report.readingTokensPerSecond > 0)
+    text += QStringLiteral(
+                "reading      %1 tokens/s, %2 % of the %3 that its matrix products alone reach here (%4 GFLOP/s)\n")
+                .arg(number(report.readingTokensPerSecond), number(report.shareOfCeiling * 100),
+                     number(report.ceilingTokensPerSecond), number(report.ceilingGflops));
+  text += QStringLiteral("answering    %1 ms to the first token from a saved memory, then %2 tokens/s\n")
+              .arg(number(report.millisecondsToFirstToken), number(report.answerTokensPerSecond));
+  return text + QStringLiteral("sizes        memory %1 MB whatever the book, saved %2 MB; weights %3 MB\n")
+                    .arg(number(static_cast<double>(report.memoryBytes) / 1e6, 2),
+                         number(static_cast<double>(report.snapshotBytes) / 1e6, 2),
+                         number(static_cast<double>(report.weightBytes) / 1e6, 1));
+}
+
+}  // namespace
+
+int bench(const Options& options) {
+  const engine::BenchReport report = runInterruptibly(loadModel(options), textOf(options));
+  options.json ? printJson(toJson(report)) : print(inWords(report));
+  return Done;
+}
+
+}  // namespace palimpsest::app::cli

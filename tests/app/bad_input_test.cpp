@@ -1,0 +1,242 @@
+// What goes wrong in the field: each is a sentence, nothing is lost, nothing crashes.
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include "fixture.h"
+
+namespace palimpsest::app {
+namespace {
+
+using ui::BookState;
+
+class BadInputTest : public AppTest {
+ protected:
+  void execute(const std::string& sql, const std::vector<std::byte>& blob = {}) const {
+    SQLite::Database connection(database().toStdString(), SQLite::OPEN_READWRITE);
+    SQLite::Statement statement(connection, sql);
+    if (statement.getBindParameterCount() > 0) statement.bind(1, blob.data(), static_cast<int>(blob.size()));
+    statement.exec();
+  }
+
+  // Reads a book, closes, replaces its stored snapshot, opens again.
+  qint64 bookWithSnapshot(const std::function<std::vector<std::byte>(std::vector<std::byte>)>& change) {
+    start();
+    const qint64 id = addAndRead(write(QStringLiteral("walk.txt"), novel()));
+    whole_ = snapshot(id);
+    close();
+    execute("UPDATE memories SET snapshot = ?", change(whole_));
+    QFile::remove(path(QStringLiteral("walk.txt")));  // the stored text is enough
+    start();
+    EXPECT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+    return id;
+  }
+
+  // The memory is refused with a reason, and Retry makes it anew from the stored text.
+  void expectRefusedAndMadeAgain(qint64 id) {
+    const ui::ConversationItem answer = ask(id, "Who sang?");
+    EXPECT_NE(answer.error, QString());
+    EXPECT_THAT(answer.error, HasText("Retry reads the book again from its stored text"));
+    EXPECT_TRUE(assistant_->conversation(id).isEmpty());
+    EXPECT_EQ(item(id).state, BookState::Failed);
+    assistant_->retry(id);
+    ASSERT_TRUE(waitForState(id, BookState::Ready));
+    EXPECT_EQ(snapshot(id), whole_);
+    EXPECT_EQ(ask(id, "Who sang?").error, QString());
+  }
+
+  std::vector<std::byte> whole_;
+};
+
+TEST_F(BadInputTest, FilesThatAreNoBooksAreRefusedWithASentenceEach) {
+  start();
+  EXPECT_EQ(add(path(QStringLiteral("none.epub"))), 0);
+  EXPECT_EQ(add(folder_.path()), 0);
+  EXPECT_EQ(add(write(QStringLiteral("empty.txt"), "")), 0);
+  ASSERT_EQ(failures_.size(), 3);
+  EXPECT_THAT(failures_[0], HasText("none.epub"));
+  EXPECT_TRUE(assistant_->library().isEmpty());
+}
+
+TEST_F(BadInputTest, ABrokenFileIsMarkedFailedAndTheNextIsRead) {
+  start();
+  const qint64 broken = add(write(QStringLiteral("broken.pdf"), "%PDF-1.7\nnothing of a PDF follows"));
+  const qint64 good = add(write(QStringLiteral("walk.txt"), novel()));
+  ASSERT_TRUE(waitForState(broken, BookState::Failed));
+  EXPECT_NE(item(broken).failure, QString());
+  EXPECT_TRUE(waitForState(good, BookState::Ready));
+  start();
+  EXPECT_EQ(item(broken).state, BookState::Failed);  // the reason is still there
+  EXPECT_NE(item(broken).failure, QString());
+}
+
+TEST_F(BadInputTest, AFileThatVanishesBeforeItsTextWasTakenFailsAndComesBackWithRetry) {
+  start();
+  add(write(QStringLiteral("first.txt"), prose(4000)));  // keeps the extraction thread busy for a moment
+  const QString file = write(QStringLiteral("walk.txt"), novel());
+  qint64 id = 0;
+  QObject::connect(assistant_.get(), &Assistant::itemAdded, assistant_.get(), [&](const ui::LibraryItem& added) {
+    QFile::remove(file);
+    id = added.id;
+  });
+  assistant_->addDocument(file);
+  ASSERT_TRUE(waitFor([&] { return id != 0; }));
+  ASSERT_TRUE(waitForState(id, BookState::Failed));
+  EXPECT_THAT(item(id).failure, HasText("walk.txt"));
+  write(QStringLiteral("walk.txt"), novel());
+  assistant_->retry(id);
+  EXPECT_TRUE(waitForState(id, BookState::Ready));
+}
+
+TEST_F(BadInputTest, AnotherFileInTheSamePlaceIsNotThatBook) {
+  start();
+  const QString file = write(QStringLiteral("walk.txt"), novel());
+  qint64 id = 0;
+  QObject::connect(assistant_.get(), &Assistant::itemAdded, assistant_.get(), [&](const ui::LibraryItem& added) {
+    write(QStringLiteral("walk.txt"), "Something else altogether.");
+    id = added.id;
+  });
+  assistant_->addDocument(file);
+  ASSERT_TRUE(
+      waitFor([&] { return id != 0 && (item(id).state == BookState::Failed || item(id).state == BookState::Ready); }));
+  EXPECT_THAT(item(id).failure, HasText("no longer the file that was added"));
+}
+
+TEST_F(BadInputTest, AFileThatVanishesWhileItsTextIsReadDoesNoHarm) {
+  start();
+  const QString file = write(QStringLiteral("long.txt"), prose(2000));
+  const qint64 id = add(file);
+  ASSERT_TRUE(waitForProgress(id, 0.0));
+  ASSERT_TRUE(QFile::remove(file));
+  EXPECT_TRUE(waitForState(id, BookState::Ready));
+}
+
+TEST_F(BadInputTest, AFullDiskWhileReadingPausesWithTheReasonAndKeepsTheLastCheckpoint) {
+  const QString file = write(QStringLiteral("long.txt"), prose(2000));
+  AssistantOptions roomy = options();
+  start(roomy);
+  const qint64 id = add(file);
+  ASSERT_TRUE(waitForProgress(id, 0.01));
+  assistant_->pause(id);
+  ASSERT_TRUE(waitForState(id, BookState::Paused));
+  close();
+  execute("DELETE FROM memories");
+  execute("VACUUM");
+  AssistantOptions full = options();
+  full.databaseLimit = QFileInfo(database()).size();
+  start(full);
+  assistant_->resume(id);
+  ASSERT_TRUE(waitFor([&] { return !failures_.isEmpty(); }));
+  EXPECT_THAT(failures_.first(), HasText("disk is full"));
+  ASSERT_TRUE(waitForState(id, BookState::Paused));
+  EXPECT_THAT(item(id).note, HasText("disk is full"));
+  EXPECT_EQ(failures_.filter(QStringLiteral("saving a memory")).size(), 1);  // said once
+
+  start(roomy);  // space was made
+  assistant_->resume(id);
+  EXPECT_TRUE(waitForState(id, BookState::Ready));
+}
+
+TEST_F(BadInputTest, AFullDiskWhileTheTextIsStoredMarksTheBookFailed) {
+  start();
+  const qint64 kept = addAndRead(write(QStringLiteral("walk.txt"), novel()));
+  close();
+  AssistantOptions full = options();
+  full.databaseLimit = QFileInfo(database()).size() + 64 * 1024;
+  start(full);
+  const qint64 id = add(write(QStringLiteral("long.txt"), prose(2000)));
+  ASSERT_TRUE(waitForState(id, BookState::Failed));
+  EXPECT_THAT(item(id).failure, HasText("disk is full"));
+  EXPECT_EQ(item(kept).state, BookState::Ready);
+  start();
+  assistant_->retry(id);
+  EXPECT_TRUE(waitForState(id, BookState::Ready));
+}
+
+TEST_F(BadInputTest, ATruncatedSnapshotIsRefusedAndMadeAgain) {
+  expectRefusedAndMadeAgain(bookWithSnapshot([](std::vector<std::byte> blob) {
+    blob.resize(blob.size() / 2);
+    return blob;
+  }));
+}
+
+TEST_F(BadInputTest, ASnapshotWithOneBitFlippedIsRefusedAndMadeAgain) {
+  expectRefusedAndMadeAgain(bookWithSnapshot([](std::vector<std::byte> blob) {
+    blob[blob.size() - 100] ^= std::byte{1};
+    return blob;
+  }));
+}
+
+TEST_F(BadInputTest, ASnapshotOfAnotherModelIsRefusedAndMadeAgain) {
+  expectRefusedAndMadeAgain(bookWithSnapshot([this](std::vector<std::byte> blob) {
+    const std::string fingerprint = [&] {
+      storage::Database connection = reader();
+      return storage::MemoryStore(connection).list(1).at(0).fingerprint;
+    }();
+    std::string bytes(reinterpret_cast<const char*>(blob.data()), blob.size());
+    const auto at = bytes.find(fingerprint);
+    EXPECT_NE(at, std::string::npos);
+    bytes[at] = bytes[at] == '0' ? '1' : '0';
+    const auto* begin = reinterpret_cast<const std::byte*>(bytes.data());
+    return std::vector<std::byte>(begin, begin + bytes.size());
+  }));
+}
+
+TEST_F(BadInputTest, ACheckpointThatIsDamagedStopsTheReadingWithItsReason) {
+  start();
+  const qint64 id = add(write(QStringLiteral("long.txt"), prose(2000)));
+  ASSERT_TRUE(waitForProgress(id, 0.02));
+  close();
+  execute("UPDATE memories SET snapshot = ?", std::vector<std::byte>(1000, std::byte{7}));
+  start();
+  ASSERT_TRUE(waitForState(id, BookState::Failed));
+  EXPECT_THAT(item(id).failure, HasText("Retry reads the book again from its stored text"));
+  start();  // Retry works after a restart as well
+  EXPECT_EQ(item(id).state, BookState::Failed);
+  ASSERT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+  assistant_->retry(id);
+  EXPECT_TRUE(waitForState(id, BookState::Ready));
+}
+
+TEST_F(BadInputTest, AMissingModelIsSaidAndBooksWaitForOne) {
+  AssistantOptions given = options();
+  given.modelFolder = toPath(path(QStringLiteral("no-model")));
+  start(given);
+  const qint64 id = add(write(QStringLiteral("walk.txt"), novel()));
+  ASSERT_TRUE(waitFor([&] { return !assistant_->model().loading; }));
+  EXPECT_THAT(assistant_->model().problem, HasText("no-model"));
+  EXPECT_THAT(assistant_->model().problem, HasText("--model"));
+  EXPECT_THAT(ask(id, "Who?").error, HasText("no-model"));
+  ASSERT_TRUE(waitFor([&] { return item(id).note.contains(QStringLiteral("Waits for a model")); }));
+  start();
+  EXPECT_TRUE(waitForState(id, BookState::Ready));
+}
+
+TEST_F(BadInputTest, ANewerLibraryIsLeftAloneAndEveryVerbSaysWhy) {
+  start();
+  close();
+  execute("PRAGMA user_version = 99");
+  start();
+  EXPECT_FALSE(opened_);
+  EXPECT_THAT(failures_.last(), HasText("newer Palimpsest"));
+  assistant_->addDocument(write(QStringLiteral("walk.txt"), novel()));
+  ASSERT_TRUE(waitFor([&] { return failures_.size() == 2; }));
+  EXPECT_THAT(failures_.last(), HasText("newer Palimpsest"));
+  EXPECT_TRUE(assistant_->library().isEmpty());
+}
+
+TEST_F(BadInputTest, AVerbForABookThatIsGoneDoesNoHarm) {
+  start();
+  assistant_->pause(7);
+  assistant_->resume(7);
+  assistant_->cancel(7);
+  assistant_->retry(7);
+  assistant_->remove(7);
+  assistant_->clearConversation(7);
+  assistant_->ask(7, QStringLiteral("Who?"), ui::AnswerWay::Memory);
+  assistant_->exportDocument(7, path(QStringLiteral("a.md")), ExportFormat::Markdown);
+  EXPECT_EQ(failures_.size(), 2);
+  EXPECT_THAT(failures_[0], HasText("no longer in the library"));
+  EXPECT_TRUE(assistant_->conversation(7).isEmpty());
+}
+
+}  // namespace
+}  // namespace palimpsest::app

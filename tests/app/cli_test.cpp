@@ -1,0 +1,197 @@
+// The command line as a program: what it prints, and its exit codes.
+#include "app/cli.h"
+
+#include <signal.h>
+
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
+#include <QProcess>
+
+#include "fixture.h"
+
+namespace palimpsest::app {
+namespace {
+
+class CliTest : public AppTest {
+ protected:
+  struct Result {
+    int code = -1;
+    QString out, err;
+  };
+
+  QStringList common() const {
+    return {QStringLiteral("--db"),      database(),         QStringLiteral("--model"), tinyModel(),
+            QStringLiteral("--threads"), QStringLiteral("1")};
+  }
+  std::unique_ptr<QProcess> launch(const QStringList& arguments) const {
+    auto process = std::make_unique<QProcess>();
+    process->start(QStringLiteral(PALIMPSEST_CLI), arguments);
+    EXPECT_TRUE(process->waitForStarted());
+    process->closeWriteChannel();
+    return process;
+  }
+  static Result finish(QProcess& process) {
+    EXPECT_TRUE(process.waitForFinished(120000));
+    EXPECT_EQ(process.exitStatus(), QProcess::NormalExit);
+    return {process.exitCode(), QString::fromUtf8(process.readAllStandardOutput()),
+            QString::fromUtf8(process.readAllStandardError())};
+  }
+  Result run(const QStringList& arguments) const { return finish(*launch(arguments + common())); }
+  Result runBare(const QStringList& arguments) const { return finish(*launch(arguments)); }
+
+  QString book() const { return write(QStringLiteral("walk.txt"), novel()); }
+  static QJsonDocument json(const Result& result) { return QJsonDocument::fromJson(result.out.toUtf8()); }
+};
+
+#define S QStringLiteral
+
+TEST_F(CliTest, ReadsInOneProcessAndAnswersInAnother) {
+  const Result read = run({S("read"), book()});
+  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
+  EXPECT_THAT(read.err, HasText("ready, memory"));
+  const Result answer = run({S("ask"), S("1"), S("Who kept the purple umbrella in the lighthouse?")});
+  EXPECT_EQ(answer.code, cli::Done) << answer.err.toStdString();
+  EXPECT_THAT(answer.out, HasText("[From memory · 0 pages re-read · whole book]"));
+  EXPECT_THAT(answer.out, HasText("“Professor Zanzibar kept the purple umbrella in the lighthouse.”"));
+}
+
+TEST_F(CliTest, TheListIsForPeopleAndForPrograms) {
+  EXPECT_EQ(run({S("list")}).code, cli::NoLibrary);
+  run({S("read"), book()});
+  EXPECT_THAT(run({S("list")}).out, HasText("ready"));
+  const QJsonArray books = json(run({S("list"), S("--json")})).array();
+  ASSERT_EQ(books.size(), 1);
+  EXPECT_EQ(books[0][u"state"].toString(), S("ready"));
+  EXPECT_EQ(books[0][u"progress"].toDouble(), 1.0);
+  EXPECT_GT(books[0][u"memory_bytes"].toInt(), 0);
+}
+
+TEST_F(CliTest, ReadingAgainIsDoneAtOnceAndSaysThatItIsThere) {
+  run({S("read"), book()});
+  const Result again = run({S("read"), book()});
+  EXPECT_EQ(again.code, cli::Done);
+  EXPECT_THAT(again.err, HasText("in the library already"));
+}
+
+TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
+  const Result read = run({S("read"), path(S("none.epub")), write(S("empty.txt"), ""), book()});
+  EXPECT_EQ(read.code, cli::Failed);
+  EXPECT_THAT(read.err, HasText("none.epub"));
+  EXPECT_THAT(read.err, HasText("empty.txt” is empty"));
+  EXPECT_THAT(read.err, HasText("ready"));
+  EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
+}
+
+TEST_F(CliTest, SummarizeAndExportWriteFiles) {
+  run({S("read"), book()});
+  for (const char* name : {"card.md", "card.pdf"}) {
+    const Result summary = run({S("summarize"), S("walk.txt"), S("--out"), path(QString::fromLatin1(name))});
+    EXPECT_EQ(summary.code, cli::Done) << summary.err.toStdString();
+    EXPECT_GT(QFileInfo(path(QString::fromLatin1(name))).size(), 50);
+  }
+  EXPECT_EQ(run({S("export"), S("1"), path(S("all.html"))}).code, cli::Done);
+  EXPECT_EQ(run({S("export"), S("1"), path(S("all.pdf"))}).code, cli::Done);
+  EXPECT_TRUE(QFile::exists(path(S("all.html"))));
+  EXPECT_EQ(run({S("export"), S("1"), path(S("all.docx"))}).code, cli::WrongUsage);
+  EXPECT_EQ(run({S("export"), S("1"), path(S("nowhere/all.md"))}).code, cli::Failed);
+}
+
+TEST_F(CliTest, QuestionsAreComparedWithTheTruthAndCounted) {
+  run({S("read"), book()});
+  const QString said =
+      json(run({S("ask"), S("1"), S("Who kept the umbrella?"), S("--json")})).object()[u"answer"].toString();
+  QJsonArray exam;
+  exam.append(QJsonObject{{S("question"), S("Who kept the umbrella?")},
+                          {S("answer"), S("nobody of that name xyzzy")},
+                          {S("kind"), S("who")}});
+  exam.append(QJsonObject{{S("question"), S("Who kept the umbrella?")},
+                          {S("answer"), QJsonArray{S("xyzzy"), said.toUpper() + S("!")}}});
+  const QString file = write(S("exam.json"), QJsonDocument(exam).toJson());
+  run({S("ask"), S("1"), S("Forget")});
+  const Result asked = run({S("questions"), S("1"), file, S("--json")});
+  ASSERT_EQ(asked.code, cli::Done) << asked.err.toStdString();
+  EXPECT_EQ(json(asked).object()[u"asked"].toInt(), 2);
+  const QJsonArray answers = json(asked).object()[u"answers"].toArray();
+  EXPECT_FALSE(answers[0][u"right"].toBool());
+  // Each question stands alone: the same one gets the same answer, and that answer is what ask said at first.
+  EXPECT_EQ(answers[0][u"answer"].toString(), answers[1][u"answer"].toString());
+  EXPECT_EQ(answers[1][u"right"].toBool(), true);
+  const Result first = run({S("questions"), S("1"), file, S("--first"), S("1")});
+  EXPECT_THAT(first.out, HasText("✗ Who kept the umbrella?"));
+  EXPECT_THAT(first.out, HasText("0 of 1 right, from memory, 0 pages re-read"));
+  EXPECT_EQ(run({S("questions"), S("1"), write(S("bad.json"), "{")}).code, cli::Failed);
+  EXPECT_EQ(run({S("questions"), S("1"), write(S("bad.json"), "[{\"question\": \"x\"}]")}).code, cli::Failed);
+}
+
+TEST_F(CliTest, RemoveAsksUnlessTold) {
+  run({S("read"), book()});
+  EXPECT_EQ(run({S("remove"), S("1")}).code, cli::WrongUsage);  // nobody to ask
+  EXPECT_EQ(run({S("remove"), S("1"), S("--yes")}).code, cli::Done);
+  EXPECT_TRUE(json(run({S("list"), S("--json")})).array().isEmpty());
+}
+
+TEST_F(CliTest, ExitCodesTellTheCasesApart) {
+  EXPECT_EQ(runBare({S("--help")}).code, cli::Done);
+  EXPECT_THAT(runBare({S("--help")}).out, HasText("Exit codes"));
+  EXPECT_EQ(runBare({S("--version")}).code, cli::Done);
+  EXPECT_EQ(runBare({}).code, cli::WrongUsage);
+  EXPECT_EQ(runBare({S("dance")}).code, cli::WrongUsage);
+  EXPECT_EQ(runBare({S("--no-such-option")}).code, cli::WrongUsage);
+  EXPECT_EQ(runBare({S("ask"), S("1")}).code, cli::WrongUsage);
+  EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--way"), S("sideways")}).code, cli::WrongUsage);
+  EXPECT_EQ(runBare({S("list"), S("--threads"), S("many")}).code, cli::WrongUsage);
+  run({S("read"), book()});
+  EXPECT_EQ(run({S("ask"), S("Moby-Dick"), S("q")}).code, cli::NoSuchBook);
+  EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--db"), database(), S("--model"), path(S("no-model"))}).code,
+            cli::NoModel);
+  EXPECT_EQ(runBare({S("read"), book(), S("--db"), folder_.path(), S("--model"), tinyModel()}).code, cli::NoLibrary);
+}
+
+TEST_F(CliTest, WordsThatFitSeveralBooksAreSaidToDoSo) {
+  run({S("read"), write(S("walk one.txt"), prose(3, 1)), write(S("walk two.txt"), prose(3, 2))});
+  const Result asked = run({S("ask"), S("walk"), S("q")});
+  EXPECT_EQ(asked.code, cli::NoSuchBook);
+  EXPECT_THAT(asked.err, HasText("fits several books"));
+}
+
+TEST_F(CliTest, BesideARunningPalimpsestReadingVerbsWorkAndWritingVerbsSayWhy) {
+  run({S("read"), book()});
+  start();
+  EXPECT_EQ(run({S("list")}).code, cli::Done);
+  const Result asked = run({S("ask"), S("1"), S("Who sang?")});
+  EXPECT_EQ(asked.code, cli::Done);
+  EXPECT_THAT(asked.err, HasText("answers given here are not kept"));
+  for (const QStringList& verb : {QStringList{S("read"), book()}, QStringList{S("remove"), S("1"), S("--yes")}}) {
+    const Result refused = run(verb);
+    EXPECT_EQ(refused.code, cli::InUse);
+    EXPECT_THAT(refused.err, HasText("Another Palimpsest"));
+  }
+}
+
+TEST_F(CliTest, CtrlCKeepsWhatWasReadAndSaysHowToGoOn) {
+  const QString file = write(S("long.txt"), prose(6000));
+  auto process = launch(QStringList{S("read"), file, S("--checkpoint"), S("1000")} + common());
+  ASSERT_TRUE(waitFor([&] { return QString::fromUtf8(process->readAllStandardError()).contains(S("tokens/s")); }));
+  ASSERT_EQ(kill(static_cast<pid_t>(process->processId()), SIGINT), 0);
+  const Result stopped = finish(*process);
+  EXPECT_EQ(stopped.code, cli::Interrupted);
+  EXPECT_THAT(stopped.err, HasText("run the same command again to go on"));
+  const QJsonArray books = json(run({S("list"), S("--json")})).array();
+  EXPECT_GT(books[0][u"progress"].toDouble(), 0.0);  // though no checkpoint was due
+  EXPECT_LT(books[0][u"progress"].toDouble(), 1.0);
+  EXPECT_EQ(run({S("read"), file}).code, cli::Done);
+}
+
+TEST_F(CliTest, ReadWithoutFilesGoesOnWithWhatIsUnfinished) {
+  auto process = launch(QStringList{S("read"), write(S("long.txt"), prose(4000))} + common());
+  ASSERT_TRUE(waitFor([&] { return QString::fromUtf8(process->readAllStandardError()).contains(S("tokens/s")); }));
+  ASSERT_EQ(kill(static_cast<pid_t>(process->processId()), SIGINT), 0);
+  finish(*process);
+  const Result went = run({S("read"), S("--json")});
+  EXPECT_EQ(went.code, cli::Done) << went.err.toStdString();
+  EXPECT_EQ(json(went).array()[0][u"state"].toString(), S("ready"));
+}
+
+}  // namespace
+}  // namespace palimpsest::app

@@ -1,0 +1,45 @@
+#include "app/content_hash.h"
+
+#include <sys/stat.h>
+
+#include "fixture.h"
+
+namespace palimpsest::app {
+namespace {
+
+using testing::HasSubstr;
+
+class ContentHashTest : public AppTest {
+ protected:
+  static std::string refusal(const QString& file, std::stop_token stop = {}) {
+    try {
+      contentHash(toPath(file), stop);
+    } catch (const FileError& error) {
+      return error.what();
+    }
+    return "";
+  }
+};
+
+TEST_F(ContentHashTest, IsTheSha256OfTheBytesWhateverTheName) {
+  const QString a = write(QStringLiteral("a.txt"), "abc"), b = write(QStringLiteral("Größe b.epub"), "abc");
+  EXPECT_EQ(contentHash(toPath(a)), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(contentHash(toPath(a)), contentHash(toPath(b)));
+}
+
+TEST_F(ContentHashTest, RefusesWhatIsNoFileWithBytesAndNamesIt) {
+  EXPECT_THAT(refusal(path(QStringLiteral("none.txt"))), HasSubstr("There is no file"));
+  EXPECT_THAT(refusal(folder_.path()), HasSubstr("is a folder"));
+  EXPECT_THAT(refusal(write(QStringLiteral("empty.txt"), "")), HasSubstr("empty.txt” is empty"));
+  ASSERT_EQ(mkfifo(path(QStringLiteral("pipe")).toUtf8().constData(), 0600), 0);
+  EXPECT_THAT(refusal(path(QStringLiteral("pipe"))), HasSubstr("not an ordinary file"));
+}
+
+TEST_F(ContentHashTest, CanBeStopped) {
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(refusal(write(QStringLiteral("a.txt"), "abc"), stop.get_token()), "stopped");
+}
+
+}  // namespace
+}  // namespace palimpsest::app

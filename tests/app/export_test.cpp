@@ -1,0 +1,104 @@
+#include "app/export.h"
+
+#include <QDir>
+
+#include "documents/document.h"
+#include "fixture.h"
+
+namespace palimpsest::app {
+namespace {
+
+class ExportTest : public AppTest {
+ protected:
+  static ExportData data() {
+    ExportData data;
+    data.document.id = 1;
+    data.document.title = "Fish & <Chips>";
+    data.document.author = "A. *Star* [Author]";
+    data.document.date = "1895";
+    data.document.pageCount = 96;
+    data.models << QStringLiteral("palimpsest_mini");
+    data.summary.emplace();
+    data.summary->answer = QStringLiteral("People: Weena\nPlaces: Richmond");
+    data.summary->provenance = QStringLiteral("Summed up from memory · 0 pages re-read · whole book");
+    ui::ConversationItem turn;
+    turn.question = QStringLiteral("Who is <script>alert(1)</script>?");
+    turn.answer = QStringLiteral("# not a heading\n1. not a list\n![x](http://evil/p.png)");
+    turn.provenance = QStringLiteral("From memory · 0 pages re-read · whole book");
+    turn.stopped = true;
+    turn.quotes.append({QStringLiteral("a little woman\n“Weena” & more"), 52, QStringLiteral("V"), 10});
+    data.turns.append(turn);
+    return data;
+  }
+  QByteArray written(ExportFormat format, const QString& name) {
+    writeExport(data(), path(name), format);
+    QFile file(path(name));
+    EXPECT_TRUE(file.open(QIODevice::ReadOnly));
+    return file.readAll();
+  }
+};
+
+TEST_F(ExportTest, EveryFormTellsTitleAuthorDateModelSummaryConversationAndQuotes) {
+  for (const QString& text : {exportMarkdown(data()), exportHtml(data()), exportText(data())}) {
+    for (const char* part : {"Chips", "Author", "1895", "mini", "Weena", "Richmond", "alert(1)", "not a heading",
+                             "p. 52 · V", "From memory · 0 pages re-read · whole book", "stopped before its end"})
+      EXPECT_THAT(text, HasText(part));
+  }
+}
+
+TEST_F(ExportTest, NothingInMarkdownIsMarkupThatWasText) {
+  const QString text = exportMarkdown(data());
+  EXPECT_THAT(text, HasText("# Fish \\& \\<Chips\\>"));
+  EXPECT_THAT(text, HasText("\\*Star\\* \\[Author\\]"));
+  EXPECT_THAT(text, HasText("\n\\# not a heading"));
+  EXPECT_THAT(text, HasText("\n1\\. not a list"));
+  EXPECT_THAT(text, HasText("\\!\\[x\\]"));
+  EXPECT_THAT(text, HasText("> a little woman\n> “Weena” \\& more\n>\n> — p. 52 · V"));
+  EXPECT_FALSE(text.contains(QStringLiteral("<script>")));
+}
+
+TEST_F(ExportTest, NothingInHtmlIsMarkupThatWasText) {
+  const QString text = exportHtml(data());
+  EXPECT_THAT(text, HasText("&lt;script&gt;alert(1)&lt;/script&gt;"));
+  EXPECT_FALSE(text.contains(QStringLiteral("<script>")));
+  EXPECT_FALSE(text.contains(QStringLiteral("<img")));
+  EXPECT_THAT(text, HasText("Fish &amp; &lt;Chips&gt;"));
+}
+
+TEST_F(ExportTest, FilesAreWrittenInUtf8) {
+  EXPECT_EQ(written(ExportFormat::Markdown, QStringLiteral("a.md")), exportMarkdown(data()).toUtf8());
+  EXPECT_THAT(QString::fromUtf8(written(ExportFormat::Text, QStringLiteral("a.txt"))), HasText("“a little woman"));
+}
+
+TEST_F(ExportTest, APdfHoldsTheSameText) {
+  const QByteArray pdf = written(ExportFormat::Pdf, QStringLiteral("a.pdf"));
+  EXPECT_TRUE(pdf.startsWith("%PDF-"));
+  std::string text;
+  for (const auto& paragraph : documents::extractDocument(toPath(path(QStringLiteral("a.pdf")))).paragraphs)
+    text += paragraph.text + "\n";
+  for (const char* part : {"Chips", "Weena", "Richmond", "alert(1)"}) EXPECT_THAT(text, testing::HasSubstr(part));
+}
+
+TEST_F(ExportTest, AFailedExportSaysWhyAndLeavesNothingBehind) {
+  for (const QString& name : {QStringLiteral("no such folder/a.md"), QStringLiteral(".")}) {
+    std::string reason;
+    try {
+      writeExport(data(), path(name), ExportFormat::Markdown);
+    } catch (const std::runtime_error& error) {
+      reason = error.what();
+    }
+    EXPECT_THAT(reason, testing::HasSubstr("could not be written"));
+  }
+  EXPECT_TRUE(QDir(folder_.path()).isEmpty());
+}
+
+TEST_F(ExportTest, TheEndingTellsTheForm) {
+  EXPECT_EQ(exportFormatOf(QStringLiteral("a.MD")), ExportFormat::Markdown);
+  EXPECT_EQ(exportFormatOf(QStringLiteral("a.b.htm")), ExportFormat::Html);
+  EXPECT_EQ(exportFormatOf(QStringLiteral("a.pdf")), ExportFormat::Pdf);
+  EXPECT_EQ(exportFormatOf(QStringLiteral("a.txt")), ExportFormat::Text);
+  EXPECT_FALSE(exportFormatOf(QStringLiteral("a.docx")));
+}
+
+}  // namespace
+}  // namespace palimpsest::app

@@ -1,0 +1,85 @@
+// kill -9 at random moments: the library opens, reading goes on, and the memory ends with the same bits.
+#include <signal.h>
+
+#include <QProcess>
+#include <random>
+#include <thread>
+
+#include "fixture.h"
+
+namespace palimpsest::app {
+namespace {
+
+constexpr int kKills = 20;
+
+class KillTest : public AppTest {
+ protected:
+  std::unique_ptr<QProcess> reading(const QString& file, const QString& library) const {
+    auto process = std::make_unique<QProcess>();
+    process->setProcessChannelMode(QProcess::ForwardedErrorChannel);
+    process->start(QStringLiteral(PALIMPSEST_CLI),
+                   {QStringLiteral("read"), file, QStringLiteral("--json"), QStringLiteral("--db"), library,
+                    QStringLiteral("--model"), tinyModel(), QStringLiteral("--threads"), QStringLiteral("1"),
+                    QStringLiteral("--checkpoint"), QStringLiteral("0.02")});
+    EXPECT_TRUE(process->waitForStarted());
+    return process;
+  }
+
+  static void readWhole(QProcess& process) {
+    ASSERT_TRUE(process.waitForFinished(240000));
+    ASSERT_EQ(process.exitStatus(), QProcess::NormalExit);
+    ASSERT_EQ(process.exitCode(), 0);
+  }
+
+  // The one memory in a library; nothing stored yet = position 0.
+  static storage::MemoryRecord memoryIn(const QString& library) {
+    if (!QFile::exists(library)) return {};
+    try {
+      storage::Database connection = storage::Database::open(toPath(library), storage::Access::ReadOnly);
+      const storage::MemoryStore memories(connection);
+      const auto headers = memories.list(1);
+      return headers.empty() ? storage::MemoryRecord() : *memories.load(1, headers[0].fingerprint);
+    } catch (const storage::DatabaseError& error) {
+      // Killed before the schema was there.
+      EXPECT_EQ(error.reason(), storage::DatabaseError::Reason::CannotOpen) << error.what();
+      return {};
+    }
+  }
+};
+
+TEST_F(KillTest, TwentyKillsAndTheMemoryIsThatOfAnUninterruptedRun) {
+  const QString file = write(QStringLiteral("long.txt"), prose(8000));
+  const QString killed = path(QStringLiteral("killed.db")), whole = path(QStringLiteral("whole.db"));
+  readWhole(*reading(file, whole));
+
+  std::mt19937 random(20240407);
+  int kills = 0, resumed = 0;
+  std::int64_t position = 0;
+  for (int attempt = 0; kills < kKills && attempt < 3 * kKills; ++attempt) {
+    auto process = reading(file, killed);
+    // From the first moments of the program to well into the reading, but never long enough to come to the end.
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 250));
+    ASSERT_TRUE(process->state() == QProcess::Running);
+    ASSERT_EQ(kill(static_cast<pid_t>(process->processId()), SIGKILL), 0);
+    process->waitForFinished();
+    if (process->exitStatus() != QProcess::CrashExit) break;  // it had come to its end
+    ++kills;
+    const storage::MemoryRecord memory = memoryIn(killed);
+    EXPECT_GE(memory.position, position);  // what was saved is never lost
+    if (position > 0 && memory.position > position) ++resumed;
+    position = memory.position;
+    ASSERT_FALSE(memory.complete) << "the book is too short for this machine";
+  }
+  EXPECT_EQ(kills, kKills);
+  EXPECT_GE(resumed, 3);  // several of them went on from a checkpoint and reached a later one
+
+  readWhole(*reading(file, killed));
+  const storage::MemoryRecord expected = memoryIn(whole), found = memoryIn(killed);
+  EXPECT_TRUE(found.complete);
+  EXPECT_EQ(found.tokens, expected.tokens);
+  EXPECT_FALSE(expected.snapshot.empty());
+  EXPECT_EQ(found.snapshot, expected.snapshot);
+}
+
+}  // namespace
+}  // namespace palimpsest::app

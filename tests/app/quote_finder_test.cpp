@@ -1,0 +1,94 @@
+#include "app/quote_finder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace palimpsest::app {
+namespace {
+
+using storage::PassageRecord;
+
+std::vector<std::string> cut(const std::string& text) {
+  std::vector<std::string> pieces;
+  for (const SentenceSpan& span : sentences(text)) pieces.push_back(text.substr(span.begin, span.end - span.begin));
+  return pieces;
+}
+
+PassageRecord passage(const std::string& text, std::int64_t begin = 0, int page = 0) {
+  PassageRecord record;
+  record.id = begin + 1;
+  record.text = text;
+  record.begin = begin;
+  record.page = page;
+  record.chapterTitle = "Chapter V";
+  return record;
+}
+
+TEST(Sentences, EndWithTheirClosingQuotes) {
+  EXPECT_THAT(cut("He came. “Who is it?” she asked. Nobody!"),
+              testing::ElementsAre("He came.", "“Who is it?” she asked.", "Nobody!"));
+  EXPECT_THAT(cut("“It is late.” He rose…  Then he left"),
+              testing::ElementsAre("“It is late.”", "He rose…", "Then he left"));
+}
+
+TEST(Sentences, GoOnAfterTitlesAndInitials) {
+  EXPECT_THAT(cut("Mr. Filby met H. G. Wells at St. James. They spoke."),
+              testing::ElementsAre("Mr. Filby met H. G. Wells at St. James.", "They spoke."));
+  EXPECT_THAT(cut("It cost 3.50 pounds, i.e. nothing."), testing::ElementsAre("It cost 3.50 pounds, i.e. nothing."));
+}
+
+TEST(Sentences, OfNothingAreNone) {
+  EXPECT_TRUE(cut("").empty());
+  EXPECT_THAT(cut("..."), testing::ElementsAre("..."));
+}
+
+TEST(QuoteFinder, ChoosesTheSentenceThatHoldsQuestionAndAnswer) {
+  const std::vector<PassageRecord> candidates = {
+      passage("Weena slept. The night was dark.", 0, 50),
+      passage("I was tired. A little woman, whose name was Weena, gave me flowers. I thanked her.", 100, 52)};
+  const auto quotes = findQuotes("Who is Weena?", "a little woman", candidates);
+  ASSERT_EQ(quotes.size(), 1U);
+  EXPECT_EQ(quotes[0].text, "A little woman, whose name was Weena, gave me flowers.");
+  EXPECT_EQ(quotes[0].page, 52);
+  EXPECT_EQ(quotes[0].chapterTitle, "Chapter V");
+  EXPECT_EQ(quotes[0].begin, 113);
+  EXPECT_EQ(quotes[0].passageId, 101);
+}
+
+TEST(QuoteFinder, EveryQuoteIsASubstringOfItsPassageAtItsPlace) {
+  const std::string text =
+      "The Émile, “who wept”, kept a lamp. The lamp of Émile was green! Émile’s lamp burned…  Nobody saw.";
+  for (const auto& quote : findQuotes("What lamp did Émile keep?", "a green lamp", {passage(text, 1000)}))
+    EXPECT_EQ(text.substr(static_cast<std::size_t>(quote.begin - 1000), quote.text.size()), quote.text);
+}
+
+TEST(QuoteFinder, GivesNoneWhereNothingMatchesWell) {
+  const std::vector<PassageRecord> candidates = {passage("The lamp burned all night."),
+                                                 passage("A bridge over the river.")};
+  EXPECT_TRUE(findQuotes("Who murdered the captain of the lamp guard?", "the boatswain", candidates).empty());
+  EXPECT_TRUE(findQuotes("", "", candidates).empty());
+  EXPECT_TRUE(findQuotes("Who?", "Who?", {}).empty());
+}
+
+TEST(QuoteFinder, GivesAtMostAsManyAsAskedAndNoneTwice) {
+  std::vector<PassageRecord> candidates;
+  for (int i = 0; i < 6; ++i)
+    candidates.push_back(
+        passage("Weena was a little woman" + std::string(i < 3 ? "" : " number " + std::to_string(i)) + ".", i * 100));
+  const auto quotes = findQuotes("Who was Weena?", "a little woman", candidates, 3);
+  ASSERT_EQ(quotes.size(), 3U);
+  EXPECT_NE(quotes[0].text, quotes[1].text);
+  EXPECT_NE(quotes[1].text, quotes[2].text);
+}
+
+TEST(QuoteFinder, CutsASentenceOfAPageAfterAWord) {
+  std::string text = "Weena was a little woman";
+  for (int i = 0; i < 300; ++i) text += " größer";
+  const auto quotes = findQuotes("Who was Weena?", "a little woman", {passage(text + ".")});
+  ASSERT_EQ(quotes.size(), 1U);
+  EXPECT_LE(quotes[0].text.size(), 500U);
+  EXPECT_TRUE(quotes[0].text.ends_with("größer"));
+}
+
+}  // namespace
+}  // namespace palimpsest::app

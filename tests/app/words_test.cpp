@@ -1,0 +1,59 @@
+#include "app/words.h"
+
+#include <gtest/gtest.h>
+
+#include "app/cli.h"
+#include "app/cli_words.h"
+
+namespace palimpsest::app {
+namespace {
+
+TEST(Words, ProvenanceSaysHowMuchWasReadAgainAndHowMuchIsRemembered) {
+  using ui::AnswerWay;
+  EXPECT_EQ(provenanceWords(AnswerWay::Memory, 0, {1.0, 96, 96}),
+            QStringLiteral("From memory · 0 pages re-read · whole book"));
+  EXPECT_EQ(provenanceWords(AnswerWay::Memory, 0, {0.4391, 212, 480}),
+            QStringLiteral("From memory · 0 pages re-read · first 43 % (pages 1–212 of 480)"));
+  EXPECT_EQ(provenanceWords(AnswerWay::MemoryAndPassages, 1, {0.5, 0, 0}),
+            QStringLiteral("From memory and passages · 1 passage re-read · first 50 %"));
+  EXPECT_EQ(provenanceWords(AnswerWay::Passages, 3, {1.0, 0, 10}),
+            QStringLiteral("From passages only · 3 pages re-read"));
+}
+
+TEST(Words, ABookThatIsNotWholeIsNeverAHundredPercent) {
+  EXPECT_EQ(coverageWords({0.9999, 0, 0}), QStringLiteral("first 99 %"));
+}
+
+TEST(Words, EveryWayHasAName) {
+  for (const auto way : {ui::AnswerWay::Memory, ui::AnswerWay::MemoryAndPassages, ui::AnswerWay::Passages})
+    EXPECT_EQ(wayOfName(nameOfWay(way)), way);
+}
+
+TEST(CliWords, AnswersCompareWithoutCasePunctuationAndArticles) {
+  using cli::normalisedAnswer;
+  EXPECT_EQ(normalisedAnswer(QStringLiteral("The Time-Traveller.")),
+            normalisedAnswer(QStringLiteral("time traveller")));
+  EXPECT_EQ(normalisedAnswer(QStringLiteral("an “Émile”!")), QStringLiteral("émile"));
+  EXPECT_EQ(normalisedAnswer(QStringLiteral("Filby’s house")), QStringLiteral("filbys house"));
+  EXPECT_NE(normalisedAnswer(QStringLiteral("Mr. Filby")), normalisedAnswer(QStringLiteral("Filby")));  // titles count
+  EXPECT_EQ(normalisedAnswer(QStringLiteral("Theatre")), QStringLiteral("theatre"));
+}
+
+TEST(CliWords, ProgressShowsShareRateAndTimeLeft) {
+  ui::LibraryItem item;
+  item.title = QStringLiteral("Moby-Dick");
+  item.progress = 0.43;
+  item.tokensPerSecond = 8912;
+  item.secondsLeft = 81;
+  EXPECT_EQ(cli::progressLine(item), QStringLiteral(" 43 %  8.9K tokens/s  1:21 left  Moby-Dick"));
+  EXPECT_EQ(cli::progressBar(item),
+            QStringLiteral("[############..................]  43 %  8.9K tokens/s  1:21 left  Moby-Dick"));
+  item.secondsLeft = -1;
+  item.tokensPerSecond = 12;
+  EXPECT_EQ(cli::progressLine(item), QStringLiteral(" 43 %  12 tokens/s  -:-- left  Moby-Dick"));
+  item.secondsLeft = 3723;
+  EXPECT_TRUE(cli::progressLine(item).contains(QStringLiteral("1:02:03 left")));
+}
+
+}  // namespace
+}  // namespace palimpsest::app
