@@ -4,6 +4,7 @@
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QPushButton>
+#include <algorithm>
 
 #include "ui/icon_button.h"
 #include "ui/icons.h"
@@ -12,7 +13,7 @@
 namespace palimpsest::ui {
 namespace {
 
-constexpr int kIconSide = 20, kNoticeMilliseconds = 9000;
+constexpr int kIconSide = 20, kNoticeMilliseconds = 9000, kMostSentences = 4;
 
 }  // namespace
 
@@ -54,6 +55,13 @@ void Banner::show(const QString& sentence, const QString& action) {
   hideTimer_.stop();
   if (kind_ == Kind::Notice) hideTimer_.start();
   QWidget::show();
+}
+
+void Banner::append(const QString& sentence) {
+  QStringList lines = isVisible() ? text().split(QLatin1Char('\n')) : QStringList();
+  if (lines.contains(sentence)) return;
+  lines << sentence;
+  show(lines.mid(std::max<qsizetype>(0, lines.size() - kMostSentences)).join(QLatin1Char('\n')), action_->text());
 }
 
 QString Banner::text() const { return sentence_->text(); }

@@ -20,6 +20,8 @@ class Banner : public QWidget {
   // `action`: the caption of a button, empty = none. A notice hides itself after a while.
   void show(const QString& sentence, const QString& action = {});
   using QWidget::show;
+  // Keeps what is still being shown: several files dropped at once may fail for several reasons.
+  void append(const QString& sentence);
   QString text() const;
 
  signals:

@@ -94,7 +94,7 @@ void BookHeader::showBook(const LibraryItem& item) {
   resume_->setVisible(item.state == BookState::Paused);
   cancel_->setVisible(busy);
   retry_->setVisible(item.state == BookState::Failed);
-  export_->setVisible(!busy);
+  export_->setVisible(!busy && (item.state != BookState::Failed || item.hasMemory));
   summarise_->setVisible(item.state == BookState::Ready || item.hasMemory);
   update();
 }

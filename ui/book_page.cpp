@@ -53,7 +53,7 @@ QString BookPage::whyNotAsk() const {
 }
 
 void BookPage::refresh() {
-  ask_->setAvailability(whyNotAsk(), memoryUsable() || !model_.loaded);
+  ask_->setAvailability(whyNotAsk(), memoryUsable() || !whyNotAsk().isEmpty());
   ask_->setStreaming(streamingHere_);
   const QString why = whyNotAsk();
   header_->setCanSummarise(canSummarise(), !why.isEmpty()    ? why

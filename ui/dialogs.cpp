@@ -7,9 +7,9 @@
 #include <QLineEdit>
 #include <QMessageBox>
 #include <QPushButton>
-#include <QSettings>
 #include <QStandardPaths>
 
+#include "ui/settings.h"
 #include "ui/words.h"
 
 namespace palimpsest::ui::dialogs {
@@ -22,10 +22,10 @@ struct Dialogs {
 const QString kLastFolder = QStringLiteral("dialogs/lastFolder");
 
 QString lastFolder() {
-  return QSettings().value(kLastFolder, QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation)).toString();
+  return openSettings().value(kLastFolder, QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation)).toString();
 }
 
-void rememberFolderOf(const QString& file) { QSettings().setValue(kLastFolder, QFileInfo(file).absolutePath()); }
+void rememberFolderOf(const QString& file) { openSettings().setValue(kLastFolder, QFileInfo(file).absolutePath()); }
 
 void confirm(QWidget* parent, const QString& question, const QString& loss, const QString& verb, std::function<void()> then) {
   auto* box = new QMessageBox(QMessageBox::Warning, QString(), question, QMessageBox::Cancel, parent);

@@ -29,7 +29,7 @@ QString fileNameFor(const QString& title) {
     name += refused ? QLatin1Char(' ') : c;
   }
   name = name.simplified();
-  while (name.startsWith(QLatin1Char('.'))) name.remove(0, 1);
+  while (name.startsWith(QLatin1Char('.')) || name.startsWith(QLatin1Char(' '))) name.remove(0, 1);
   // File systems count bytes: 255 is the usual limit, and a suffix follows.
   while (name.toUtf8().size() > 120) name.chop(name.size() > 1 && name.back().isLowSurrogate() ? 2 : 1);
   return name.trimmed().isEmpty() ? QStringLiteral("book") : name.trimmed();

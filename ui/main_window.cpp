@@ -5,7 +5,6 @@
 #include <QCloseEvent>
 #include <QListView>
 #include <QMenuBar>
-#include <QSettings>
 #include <QSplitter>
 #include <QStackedWidget>
 #include <QVBoxLayout>
@@ -16,6 +15,7 @@
 #include "ui/drop_overlay.h"
 #include "ui/empty_library.h"
 #include "ui/reader_pane.h"
+#include "ui/settings.h"
 #include "ui/sidebar.h"
 #include "ui/window_actions.h"
 
@@ -87,7 +87,7 @@ void MainWindow::arrange() {
 }
 
 void MainWindow::recall() {
-  const QSettings settings;
+  const QSettings settings = openSettings();
   if (!restoreGeometry(settings.value(kGeometry).toByteArray())) resize(1180, 760);
   const QByteArray sizes = settings.value(kSplitter).toByteArray();
   if (!sizes.isEmpty()) splitter_->restoreState(sizes);
@@ -102,7 +102,7 @@ void MainWindow::recall() {
 }
 
 void MainWindow::remember() {
-  QSettings settings;
+  QSettings settings = openSettings();
   settings.setValue(kGeometry, saveGeometry());
   if (!reader_->isVisible() && library_->rowCount() > 0) settings.setValue(kSplitter, splitter_->saveState());
   settings.setValue(kWay, static_cast<int>(page_->askBar()->chosenWay()));
@@ -122,9 +122,8 @@ void MainWindow::showLibrary(const QList<LibraryItem>& items) {
 }
 
 void MainWindow::putItem(const LibraryItem& item) {
-  const bool isNew = library_->rowOf(item.id) < 0;
   library_->put(item);
-  if (isNew) selectBook(item.id);
+  if (currentBook() == 0) selectBook(item.id);
   refresh();
 }
 

@@ -139,7 +139,7 @@ void MainWindow::showExported(qint64, const QString& file) {
   noticeBanner_->show(tr("Written to %1").arg(file), tr("Open folder"));
 }
 
-void MainWindow::showProblem(const QString& sentence) { problemBanner_->show(sentence); }
+void MainWindow::showProblem(const QString& sentence) { problemBanner_->append(sentence); }
 
 void MainWindow::showNotice(const QString& sentence) { noticeBanner_->show(sentence); }
 

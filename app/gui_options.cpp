@@ -1,0 +1,66 @@
+#include "app/gui_options.h"
+
+#include <QCommandLineParser>
+#include <QCoreApplication>
+#include <QDir>
+#include <QFileInfo>
+
+#include "app/paths.h"
+#include "app/words.h"
+#include "ui/settings.h"
+
+namespace palimpsest::app::gui {
+namespace {
+
+constexpr int kMostThreads = 4096;
+
+}  // namespace
+
+Options parseOptions(const QStringList& commandLine, QString* problem) {
+  const QCommandLineOption db(QStringLiteral("db"), QCoreApplication::translate("Options", "The library's file."),
+                              QStringLiteral("file"), defaultDatabase());
+  const QCommandLineOption model(QStringLiteral("model"), QCoreApplication::translate("Options", "The model's folder."),
+                                 QStringLiteral("folder"));
+  const QCommandLineOption threads(
+      QStringLiteral("threads"),
+      QCoreApplication::translate("Options", "Threads to compute with; 0 = the physical cores."), QStringLiteral("n"),
+      QStringLiteral("0"));
+  QCommandLineParser parser;
+  parser.setApplicationDescription(
+      QCoreApplication::translate("Options", "A reader that remembers: reads a book once and answers from memory."));
+  parser.addOptions({db, model, threads});
+  parser.addHelpOption();
+  parser.addVersionOption();
+  parser.addPositionalArgument(QStringLiteral("file"),
+                               QCoreApplication::translate("Options", "Books to add to the library."),
+                               QStringLiteral("[file...]"));
+  parser.process(commandLine);
+
+  Options options;
+  bool isNumber = false;
+  options.assistant.threads = parser.value(threads).toInt(&isNumber);
+  if (!isNumber || options.assistant.threads < 0 || options.assistant.threads > kMostThreads) {
+    *problem = QCoreApplication::translate("Options", "--threads wants a number, not “%1”.").arg(parser.value(threads));
+  }
+  const bool modelNamed = parser.isSet(model) || qEnvironmentVariableIsSet("PALIMPSEST_MODEL");
+  // A folder that was chosen in the window counts as long as it is there.
+  const QString chosen = ui::openSettings().value(QStringLiteral("model/folder")).toString();
+  const bool useChosen = !modelNamed && !chosen.isEmpty() && QFileInfo(chosen).isDir();
+  options.assistant.modelFolder = toPath(useChosen ? chosen : modelFolder(parser.value(model)));
+  options.assistant.database = toPath(parser.value(db));
+  for (const QString& file : parser.positionalArguments()) options.files << QFileInfo(file).absoluteFilePath();
+  return options;
+}
+
+QString bundledBook() {
+  const QString name = QStringLiteral("books/se_the-time-machine.epub");
+  const QString places[] = {
+      QDir::cleanPath(QCoreApplication::applicationDirPath() + QStringLiteral("/../share/palimpsest/") + name),
+      QStringLiteral(PALIMPSEST_SOURCE_DIR "/resources/") + name};
+  for (const QString& place : places) {
+    if (QFileInfo::exists(place)) return place;
+  }
+  return {};
+}
+
+}  // namespace palimpsest::app::gui

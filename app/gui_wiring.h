@@ -1,0 +1,42 @@
+// Joins the window and the Assistant: the one's wishes are the other's verbs, the other's signals the one's records.
+#pragma once
+
+#include <QObject>
+#include <memory>
+
+#include "app/assistant.h"
+
+namespace palimpsest::ui {
+class MainWindow;
+}
+
+namespace palimpsest::app::gui {
+
+// Lives on the UI thread; the window outlives it. Destroying it checkpoints what is being read.
+class Wiring : public QObject {
+  Q_OBJECT
+ public:
+  Wiring(ui::MainWindow& window, AssistantOptions options);
+  ~Wiring() override;
+
+  // Opens the library; `files` are added as soon as it is open.
+  void start(const QStringList& files);
+
+ private:
+  void connectWindow();
+  void connectAssistant();
+  void open();
+  void add(const QStringList& files);
+  void libraryOpened();
+  void showConversation(qint64 id);
+  void useModel(const QString& folder);
+
+  ui::MainWindow& window_;
+  AssistantOptions options_;
+  std::unique_ptr<Assistant> assistant_;
+  QStringList waiting_;  // files that came before the library was open
+  QString single_;       // a file that was added alone: its book is brought to the front
+  bool isOpen_ = false;
+};
+
+}  // namespace palimpsest::app::gui

@@ -1,0 +1,81 @@
+#include "ui/library_delegate.h"
+
+#include <QImage>
+#include <QListView>
+#include <QPainter>
+
+#include "fixture.h"
+#include "ui/library_model.h"
+#include "ui/theme.h"
+
+namespace palimpsest::ui {
+namespace {
+
+class LibraryDelegateTest : public testing::Test {
+ protected:
+  LibraryDelegateTest() {
+    list.setModel(&model);
+    list.setItemDelegate(&delegate);
+    list.resize(300, 600);
+    list.show();
+  }
+  void clickButton(int row) {
+    const QModelIndex index = model.index(row);
+    const QRect button = delegate.buttonRect(list.visualRect(index), index.data(LibraryModel::ItemRole).value<LibraryItem>());
+    ASSERT_FALSE(button.isEmpty());
+    QTest::mouseClick(list.viewport(), Qt::LeftButton, {}, button.center());
+  }
+
+  LibraryModel model;
+  LibraryDelegate delegate;
+  QListView list;
+};
+
+TEST_F(LibraryDelegateTest, TheButtonOfARowDoesWhatItsStateCallsFor) {
+  LibraryItem paused = readingBook(3);
+  paused.state = BookState::Paused;
+  model.reset({failedBook(1, "scan.pdf has no text on its pages."), readingBook(2), paused, readyBook(4)});
+  QSignalSpy action(&delegate, &LibraryDelegate::actionRequested);
+  for (int row = 0; row < 3; ++row) clickButton(row);
+  ASSERT_EQ(action.size(), 3);
+  EXPECT_EQ(action[0][0].toLongLong(), 1);
+  EXPECT_EQ(action[0][1].value<BookAction>(), BookAction::Retry);
+  EXPECT_EQ(action[1][1].value<BookAction>(), BookAction::Pause);
+  EXPECT_EQ(action[2][1].value<BookAction>(), BookAction::Resume);
+  EXPECT_TRUE(delegate.buttonRect({0, 0, 300, 80}, readyBook(4)).isEmpty());
+}
+
+TEST_F(LibraryDelegateTest, AReasonMakesTheRowHigherAndNeverEndless) {
+  model.reset({readyBook(1), failedBook(2, "scan.pdf has no text on its twelve pages: they are pictures only, and must be recognised first."),
+               failedBook(3, QString(20000, 'x'))});
+  QStyleOptionViewItem option;
+  option.widget = &list;
+  const int ready = delegate.sizeHint(option, model.index(0)).height();
+  EXPECT_GT(delegate.sizeHint(option, model.index(1)).height(), ready);
+  EXPECT_LT(delegate.sizeHint(option, model.index(2)).height(), 4 * ready);
+}
+
+TEST_F(LibraryDelegateTest, ProgressIsDrawn) {
+  const auto redPixels = [&](double progress) {
+    LibraryItem item = readingBook(1);
+    item.progress = progress;
+    model.reset({item});
+    QImage image(300, 110, QImage::Format_RGB32);
+    image.fill(lightColours().margin);
+    QPainter painter(&image);
+    QStyleOptionViewItem option;
+    option.rect = image.rect();
+    option.widget = &list;
+    delegate.paint(&painter, option, model.index(0));
+    int count = 0;
+    for (int y = 0; y < image.height(); ++y)
+      for (int x = 0; x < image.width(); ++x) count += image.pixelColor(x, y) == lightColours().rubric;
+    return count;
+  };
+  const int little = redPixels(0.2), much = redPixels(0.8);
+  EXPECT_GT(little, 20);
+  EXPECT_GT(much, 3 * little);
+}
+
+}  // namespace
+}  // namespace palimpsest::ui

@@ -1,0 +1,245 @@
+// What the window shows of the records that it is given.
+#include <QImage>
+#include <QMenu>
+#include <QSplitter>
+#include <QTextEdit>
+
+#include "main_window_fixture.h"
+#include "ui/quote_card.h"
+#include "ui/theme.h"
+
+namespace palimpsest::ui {
+namespace {
+
+TEST_F(MainWindowTest, AnEmptyLibraryInvites) {
+  QSignalSpy bundled(window.get(), &MainWindow::bundledBookRequested);
+  ASSERT_NE(visibleChild<QWidget>(*window, "emptyLibrary"), nullptr);
+  auto* button = visibleChild<QPushButton>(*window, "bundledButton");
+  ASSERT_NE(button, nullptr);
+  EXPECT_TRUE(button->text().contains("The Time Machine"));
+  QTest::mouseClick(button, Qt::LeftButton);
+  EXPECT_EQ(bundled.size(), 1);
+  window->putItem(readyBook(1));
+  EXPECT_EQ(visibleChild<QWidget>(*window, "emptyLibrary"), nullptr);
+  window->removeItem(1);
+  EXPECT_NE(visibleChild<QWidget>(*window, "emptyLibrary"), nullptr);
+}
+
+TEST_F(MainWindowTest, WithoutABundledBookNoneIsOffered) {
+  MainWindow bare;
+  EXPECT_EQ(bare.findChild<QPushButton*>("bundledButton"), nullptr);
+}
+
+TEST_F(MainWindowTest, TheHeaderNamesMemoryAndModel) {
+  fill();
+  EXPECT_EQ(visibleChild<QLabel>(*window, "memoryLine")->text(), "memory: whole book, 96 pages, 0.5 MB");
+  EXPECT_TRUE(visibleChild<QLabel>(*window, "modelLine")->accessibleName().contains("CPU, 2 threads, bf16"));
+}
+
+TEST_F(MainWindowTest, AMissingModelIsSaidInABannerWithWhatToDo) {
+  fill();
+  EXPECT_EQ(banner(), nullptr);
+  ModelStatus missing;
+  missing.problem = "There is no model in /nowhere: config.json is missing. Choose the folder of a model.";
+  window->showModel(missing);
+  ASSERT_NE(banner(), nullptr);
+  EXPECT_EQ(banner()->text(), missing.problem);
+  EXPECT_EQ(visibleChild<QPushButton>(*banner(), "bannerAction")->text(), "Choose model folder…");
+  EXPECT_FALSE(field()->isEnabled());
+  window->showModel(loadedModel());
+  EXPECT_EQ(banner(), nullptr);
+  EXPECT_TRUE(field()->isEnabled());
+}
+
+TEST_F(MainWindowTest, TheBannerIsThereForAnEmptyLibraryToo) {
+  ModelStatus missing;
+  missing.problem = "There is no model in /nowhere.";
+  window->showModel(missing);
+  EXPECT_NE(banner(), nullptr);
+}
+
+TEST_F(MainWindowTest, ALoadingModelIsNoProblem) {
+  ModelStatus loading;
+  loading.loading = true;
+  window->showModel(loading);
+  EXPECT_EQ(banner(), nullptr);
+}
+
+TEST_F(MainWindowTest, AFailedBookShowsItsReasonAndRetry) {
+  fill();
+  window->selectBook(3);
+  auto* hint = visibleChild<QLabel>(*window, "hintSentence");
+  ASSERT_NE(hint, nullptr);
+  EXPECT_EQ(hint->text(), "scan.pdf has no text on its pages.");
+  QSignalSpy retry(window.get(), &MainWindow::retryRequested);
+  QTest::mouseClick(visibleChild<QPushButton>(*window, "retryButton"), Qt::LeftButton);
+  ASSERT_EQ(retry.size(), 1);
+  EXPECT_EQ(retry[0][0].toLongLong(), 3);
+  EXPECT_EQ(retry[0][1].toString(), "");
+}
+
+TEST_F(MainWindowTest, ButtonsFollowTheState) {
+  fill();
+  window->selectBook(2);
+  QSignalSpy pause(window.get(), &MainWindow::pauseRequested), cancel(window.get(), &MainWindow::cancelRequested),
+      resume(window.get(), &MainWindow::resumeRequested);
+  QTest::mouseClick(visibleChild<QPushButton>(*window, "pauseButton"), Qt::LeftButton);
+  QTest::mouseClick(visibleChild<QPushButton>(*window, "cancelButton"), Qt::LeftButton);
+  LibraryItem paused = readingBook(2);
+  paused.state = BookState::Paused;
+  window->putItem(paused);
+  EXPECT_EQ(visibleChild<QPushButton>(*window, "pauseButton"), nullptr);
+  QTest::mouseClick(visibleChild<QPushButton>(*window, "resumeButton"), Qt::LeftButton);
+  EXPECT_EQ(pause.size(), 1);
+  EXPECT_EQ(cancel.size(), 1);
+  EXPECT_EQ(resume.size(), 1);
+  EXPECT_TRUE(action("resume")->isEnabled());
+  EXPECT_FALSE(action("pause")->isEnabled());
+}
+
+TEST_F(MainWindowTest, ABookCanBeAskedWhileItIsRead) {
+  fill();
+  window->selectBook(2);
+  window->showConversation(2, {});
+  EXPECT_TRUE(field()->isEnabled());
+  LibraryItem first = readingBook(2);
+  first.hasMemory = false;
+  window->putItem(first);
+  EXPECT_FALSE(field()->isEnabled());
+}
+
+TEST_F(MainWindowTest, AModelWithoutMemoryHeadsAnswersFromPassagesOnly) {
+  fill();
+  ModelStatus plain = loadedModel();
+  plain.hasMemory = false;
+  window->showModel(plain);
+  EXPECT_EQ(window->findChild<QComboBox*>("waySelector")->currentText(), "Passages only");
+  EXPECT_FALSE(visibleChild<QPushButton>(*window, "summariseButton")->isEnabled());
+}
+
+TEST_F(MainWindowTest, SelectingAnotherBookAsksForItsConversation) {
+  fill();
+  QSignalSpy selected(window.get(), &MainWindow::bookSelected);
+  window->selectBook(2);
+  ASSERT_EQ(selected.size(), 1);
+  window->showConversation(1, {turn("late", "answer")});
+  EXPECT_TRUE(window->conversation()->items().isEmpty()) << "a conversation that comes too late is not this book's";
+}
+
+TEST_F(MainWindowTest, OnlyOneAnswerAtATime) {
+  fill();
+  window->answerStarted(1, streamingTurn("Where?"));
+  window->selectBook(2);
+  window->showConversation(2, {});
+  EXPECT_FALSE(field()->isEnabled());
+  EXPECT_TRUE(field()->placeholderText().contains("The Time Machine"));
+  window->answerFinished(1, turn("Where?", "There."));
+  EXPECT_TRUE(field()->isEnabled());
+}
+
+TEST_F(MainWindowTest, AQuoteOpensTheStoredTextAtItsPlace) {
+  fill();
+  ConversationItem item = turn("Who?", "Weena.");
+  item.quotes << Quote{"whose name was Weena", 52, "V", 15};
+  window->showConversation(1, {item});
+  QSignalSpy wanted(window.get(), &MainWindow::storedTextRequested);
+  QTest::mouseClick(window->findChild<QuoteCard*>(), Qt::LeftButton);
+  ASSERT_EQ(wanted.size(), 1);
+  window->showStoredText(1, "A little woman whose name was Weena.", wanted[0][1].value<Quote>());
+  auto* page = visibleChild<QTextEdit>(*window, "readerText");
+  ASSERT_NE(page, nullptr);
+  ASSERT_EQ(page->extraSelections().size(), 1);
+  EXPECT_EQ(page->extraSelections()[0].cursor.selectedText(), "whose name was Weena");
+  QTest::keyClick(window.get(), Qt::Key_Escape);
+  EXPECT_EQ(visibleChild<QTextEdit>(*window, "readerText"), nullptr);
+  EXPECT_TRUE(field()->isVisible());
+}
+
+TEST_F(MainWindowTest, ANarrowWindowShowsReaderOrConversation) {
+  fill();
+  window->resize(900, 600);
+  window->showStoredText(1, "text", Quote{"text", 0, "", 0});
+  EXPECT_FALSE(field()->isVisible());
+  window->resize(1500, 800);
+  QTRY_VERIFY(field()->isVisible());
+  EXPECT_NE(visibleChild<QTextEdit>(*window, "readerText"), nullptr);
+}
+
+TEST_F(MainWindowTest, TextThatCannotBeLoadedIsSaid) {
+  fill();
+  window->showStoredText(1, "", Quote{"text", 0, "", 0});
+  ASSERT_NE(banner(), nullptr);
+  EXPECT_TRUE(banner()->text().contains("could not be loaded"));
+}
+
+TEST_F(MainWindowTest, ProblemsOfOneMomentStandTogetherAndEachOnce) {
+  fill();
+  window->showProblem("a.pdf is locked.");
+  window->showProblem("b.pdf is empty.");
+  window->showProblem("b.pdf is empty.");
+  EXPECT_EQ(banner()->text(), "a.pdf is locked.\nb.pdf is empty.");
+}
+
+TEST_F(MainWindowTest, ExportIsConfirmedWithItsPlace) {
+  fill();
+  window->showExported(1, "/home/someone/book.md");
+  ASSERT_NE(banner(), nullptr);
+  EXPECT_TRUE(banner()->text().contains("/home/someone/book.md"));
+}
+
+TEST_F(MainWindowTest, RemovingABookClosesWhatShowedIt) {
+  fill();
+  window->showStoredText(1, "text", Quote{"text", 0, "", 0});
+  window->removeItem(1);
+  EXPECT_EQ(visibleChild<QTextEdit>(*window, "readerText"), nullptr);
+  EXPECT_NE(window->currentBook(), 1);
+  EXPECT_GT(window->currentBook(), 0);
+}
+
+TEST_F(MainWindowTest, ThemeWayAndBookAreRemembered) {
+  fill();
+  action("themeDark")->trigger();
+  EXPECT_TRUE(currentColours().dark);
+  auto* ways = window->findChild<QComboBox*>("waySelector");
+  ways->setCurrentIndex(1);
+  emit ways->activated(1);
+  window->selectBook(2);
+  window->resize(1234, 777);
+  window->close();
+  applyTheme(*qApp, ThemeChoice::Light);
+  window = std::make_unique<MainWindow>();
+  window->show();
+  EXPECT_TRUE(currentColours().dark);
+  EXPECT_TRUE(action("themeDark")->isChecked());
+  window->showModel(loadedModel());
+  window->showLibrary({readyBook(1), readingBook(2)});
+  EXPECT_EQ(window->currentBook(), 2);
+  EXPECT_EQ(window->findChild<QComboBox*>("waySelector")->currentText(), "Memory and passages");
+  EXPECT_EQ(window->width(), 1234);
+}
+
+TEST_F(MainWindowTest, BrokenSettingsAreNoHindrance) {
+  openSettings().setValue("window/theme", 99);
+  openSettings().setValue("window/way", -7);
+  openSettings().setValue("window/geometry", QByteArray("nonsense"));
+  openSettings().setValue("window/splitter", QByteArray("nonsense"));
+  make();
+  fill();
+  EXPECT_EQ(window->findChild<QComboBox*>("waySelector")->currentText(), "From memory");
+}
+
+TEST_F(MainWindowTest, EveryPieceThatTakesTheFocusHasAName) {
+  fill();
+  ConversationItem item = turn("Who?", "Weena.");
+  item.quotes << Quote{"whose name was Weena", 52, "V", 15};
+  window->showConversation(1, {item});
+  for (const QWidget* widget : window->findChildren<QWidget*>()) {
+    if (!widget->isVisible() || !(widget->focusPolicy() & Qt::TabFocus)) continue;
+    const auto* button = qobject_cast<const QAbstractButton*>(widget);
+    const bool named = !widget->accessibleName().isEmpty() || (button && !button->text().isEmpty());
+    EXPECT_TRUE(named) << widget->metaObject()->className() << ' ' << widget->objectName().toStdString();
+  }
+}
+
+}  // namespace
+}  // namespace palimpsest::ui

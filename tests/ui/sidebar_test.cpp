@@ -1,0 +1,74 @@
+#include "ui/sidebar.h"
+
+#include <QLineEdit>
+#include <QListView>
+#include <QPushButton>
+
+#include "fixture.h"
+
+namespace palimpsest::ui {
+namespace {
+
+class SidebarTest : public testing::Test {
+ protected:
+  SidebarTest() : bar(&model) {
+    bar.resize(300, 600);
+    model.reset({readyBook(1, "The Time Machine"), readyBook(2, "The Invisible Man"), readyBook(3, "Kipps")});
+    bar.show();
+    bar.select(1);
+  }
+  QLineEdit* search() { return bar.findChild<QLineEdit*>("librarySearch"); }
+
+  LibraryModel model;
+  Sidebar bar;
+};
+
+TEST_F(SidebarTest, ArrowKeysChooseBooks) {
+  QSignalSpy selected(&bar, &Sidebar::selected);
+  QTest::keyClick(bar.list(), Qt::Key_Down);
+  ASSERT_EQ(selected.size(), 1);
+  EXPECT_EQ(bar.selectedId(), 2);
+}
+
+TEST_F(SidebarTest, SearchingHidesBooksButDoesNotSwitchThem) {
+  QSignalSpy selected(&bar, &Sidebar::selected);
+  QTest::keyClicks(search(), "kipps");
+  EXPECT_EQ(bar.list()->model()->rowCount(), 1);
+  EXPECT_EQ(bar.selectedId(), 1);
+  EXPECT_EQ(selected.size(), 0);
+  search()->clear();
+  EXPECT_EQ(bar.list()->model()->rowCount(), 3);
+  EXPECT_EQ(bar.list()->currentIndex().data(LibraryModel::IdRole).toLongLong(), 1);
+  EXPECT_EQ(selected.size(), 0);
+}
+
+TEST_F(SidebarTest, EnterInTheSearchGoesToTheFirstBookFound) {
+  QTest::keyClicks(search(), "kipps");
+  QTest::keyClick(search(), Qt::Key_Return);
+  EXPECT_EQ(bar.selectedId(), 3);
+}
+
+TEST_F(SidebarTest, RemovingTheSelectedBookSelectsItsNeighbour) {
+  bar.select(2);
+  QSignalSpy selected(&bar, &Sidebar::selected);
+  model.remove(2);
+  EXPECT_NE(bar.selectedId(), 0);
+  EXPECT_NE(bar.selectedId(), 2);
+  ASSERT_EQ(selected.size(), 1);
+  EXPECT_EQ(selected[0][0].toLongLong(), bar.selectedId());
+}
+
+TEST_F(SidebarTest, AddButtonAsks) {
+  QSignalSpy add(&bar, &Sidebar::addRequested);
+  QTest::mouseClick(bar.findChild<QPushButton*>("addButton"), Qt::LeftButton);
+  EXPECT_EQ(add.size(), 1);
+}
+
+TEST_F(SidebarTest, PiecesHaveNamesForScreenReaders) {
+  EXPECT_FALSE(search()->accessibleName().isEmpty());
+  EXPECT_FALSE(bar.list()->accessibleName().isEmpty());
+  EXPECT_FALSE(bar.findChild<QPushButton*>("addButton")->accessibleName().isEmpty());
+}
+
+}  // namespace
+}  // namespace palimpsest::ui

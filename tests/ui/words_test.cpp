@@ -1,0 +1,85 @@
+#include "ui/words.h"
+
+#include <QLocale>
+
+#include "fixture.h"
+
+namespace palimpsest::ui {
+namespace {
+
+class WordsTest : public testing::Test {
+ protected:
+  void SetUp() override { QLocale::setDefault(QLocale::c()); }
+};
+
+TEST_F(WordsTest, DurationsReadLikeAClock) {
+  EXPECT_EQ(words::duration(21), "0:21");
+  EXPECT_EQ(words::duration(725), "12:05");
+  EXPECT_EQ(words::duration(3725), "1:02:05");
+  EXPECT_EQ(words::duration(-3), "0:00");
+}
+
+TEST_F(WordsTest, SpeedsAreShortAndAbsentUntilKnown) {
+  EXPECT_EQ(words::speed(640), "640 tokens/s");
+  EXPECT_EQ(words::speed(8900), "8.9K tokens/s");
+  EXPECT_EQ(words::speed(0), "");
+}
+
+TEST_F(WordsTest, SizesAreInMegabytes) {
+  EXPECT_EQ(words::bytes(524288), "0.5 MB");
+  EXPECT_EQ(words::bytes(17'000'000), "17 MB");
+  EXPECT_EQ(words::bytes(900), "1 KB");
+}
+
+TEST_F(WordsTest, ReadingSaysShareTimeLeftAndSpeed) {
+  const QStringList lines = words::stateLines(readingBook(1));
+  ASSERT_EQ(lines.size(), 2);
+  EXPECT_EQ(QString(lines[0]).replace(QChar(0xa0), ' '), "reading 43 % · 0:21 left");
+  EXPECT_EQ(lines[1], "8.9K tokens/s");
+}
+
+TEST_F(WordsTest, NearlyDoneIsNotDone) {
+  EXPECT_EQ(words::percent(0.9999).remove(QChar(0xa0)), "99%");
+}
+
+TEST_F(WordsTest, FailureIsItsSentence) {
+  EXPECT_EQ(words::stateLines(failedBook(1, "scan.pdf has no text."))[0], "scan.pdf has no text.");
+  EXPECT_FALSE(words::stateLines(failedBook(1, ""))[0].isEmpty()) << "a failure without a reason must not look like success";
+}
+
+TEST_F(WordsTest, MemoryLineNamesWhatIsCovered) {
+  EXPECT_EQ(words::memoryLine(readyBook(1)), "memory: whole book, 96 pages, 0.5 MB");
+  EXPECT_EQ(words::memoryLine(readingBook(1)), "memory: pages 1–212 of 480, 0.5 MB");
+  LibraryItem noPages = readyBook(1);
+  noPages.pageCount = noPages.pagesCovered = 0;
+  EXPECT_EQ(words::memoryLine(noPages), "memory: whole book, 0.5 MB");
+  noPages.state = BookState::Paused;
+  noPages.progress = 0.12;
+  EXPECT_EQ(words::memoryLine(noPages).replace(QChar(0xa0), ' '), "memory: the first 12 %, 0.5 MB");
+  noPages.hasMemory = false;
+  EXPECT_EQ(words::memoryLine(noPages), "memory: none");
+}
+
+TEST_F(WordsTest, PlacesOfQuotes) {
+  EXPECT_EQ(words::placeOf({"x", 52, "V", 0}).replace(QChar(0xa0), ' '), "p. 52 · ch. V");
+  EXPECT_EQ(words::placeOf({"x", 0, "In the Golden Age", 0}), "In the Golden Age");
+  EXPECT_EQ(words::placeOf({"x", 0, "", 0}), "");
+}
+
+TEST_F(WordsTest, RemovalSaysWhatIsLostAndWhatIsNot) {
+  const QString loss = words::removalLoss(readyBook(1), 12);
+  EXPECT_TRUE(loss.contains("stored text")) << loss.toStdString();
+  EXPECT_TRUE(loss.contains("0.5 MB"));
+  EXPECT_TRUE(loss.contains("12 questions"));
+  EXPECT_TRUE(loss.contains("stays where it is"));
+  const QString without = words::removalLoss(failedBook(1, "no"), 0);
+  EXPECT_FALSE(without.contains("memory")) << without.toStdString();
+}
+
+TEST_F(WordsTest, ModelLineSaysWhoAndWhere) {
+  EXPECT_EQ(words::modelLine(loadedModel()), "palimpsest-mini · CPU, 2 threads, bf16");
+  EXPECT_EQ(words::modelLine({}), "no model");
+}
+
+}  // namespace
+}  // namespace palimpsest::ui
