@@ -158,7 +158,9 @@ class Reader {
     definition_.merges.reserve(merges.size());
     for (std::size_t i = 0; i < merges.size(); ++i) {
       const auto [left, right] = partsOf(merges[i], i);
-      definition_.merges.add(idOf(left, i), idOf(right, i), static_cast<std::int32_t>(i), idOf(left + right, i));
+      const TokenId leftId = idOf(left, i);
+      const TokenId rightId = idOf(right, i);
+      definition_.merges.add(leftId, rightId, static_cast<std::int32_t>(i), idOf(left + right, i));
       const bool inside = right.starts_with(kWordMark) && !left.ends_with(kWordMark);
       mergesAcrossWords_ = mergesAcrossWords_ || inside;
     }
