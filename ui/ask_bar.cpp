@@ -9,6 +9,7 @@
 #include <QSignalBlocker>
 #include <QStandardItemModel>
 #include <QStyle>
+#include <QStyledItemDelegate>
 #include <QTextBlock>
 #include <QTextDocument>
 #include <QVBoxLayout>
@@ -116,6 +117,7 @@ QWidget* AskBar::makeControls() {
     ways_->addItem(words::wayName(way), static_cast<int>(way));
     ways_->setItemData(ways_->count() - 1, words::wayExplained(way), Qt::ToolTipRole);
   }
+  ways_->setItemDelegate(new QStyledItemDelegate(ways_));  // the default one ignores the style sheet
   ways_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
   connect(ways_, &QComboBox::activated, this, [this](int index) {
     chosen_ = kWays[index];

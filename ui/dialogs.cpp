@@ -4,12 +4,15 @@
 #include <QDir>
 #include <QFileDialog>
 #include <QInputDialog>
+#include <QLayout>
 #include <QLineEdit>
 #include <QMessageBox>
 #include <QPushButton>
 #include <QStandardPaths>
 
+#include "ui/icons.h"
 #include "ui/settings.h"
+#include "ui/theme.h"
 #include "ui/words.h"
 
 namespace palimpsest::ui::dialogs {
@@ -28,7 +31,8 @@ QString lastFolder() {
 void rememberFolderOf(const QString& file) { openSettings().setValue(kLastFolder, QFileInfo(file).absolutePath()); }
 
 void confirm(QWidget* parent, const QString& question, const QString& loss, const QString& verb, std::function<void()> then) {
-  auto* box = new QMessageBox(QMessageBox::Warning, QString(), question, QMessageBox::Cancel, parent);
+  auto* box = new QMessageBox(QMessageBox::NoIcon, QString(), question, QMessageBox::Cancel, parent);
+  box->setIconPixmap(icon(QStringLiteral("warning"), currentColours().rubric).pixmap(QSize(32, 32), parent->devicePixelRatioF()));
   box->setAttribute(Qt::WA_DeleteOnClose);
   box->setTextFormat(Qt::PlainText);
   box->setInformativeText(loss);
@@ -37,6 +41,7 @@ void confirm(QWidget* parent, const QString& question, const QString& loss, cons
   box->setDefaultButton(QMessageBox::Cancel);
   box->setEscapeButton(QMessageBox::Cancel);
   QObject::connect(destroy, &QPushButton::clicked, box, [then = std::move(then)] { then(); });
+  box->layout()->setContentsMargins(22, 22, 22, 16);  // last: a message box lays itself out anew with each change
   box->open();
 }
 

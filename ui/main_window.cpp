@@ -17,6 +17,7 @@
 #include "ui/reader_pane.h"
 #include "ui/settings.h"
 #include "ui/sidebar.h"
+#include "ui/system_scheme.h"
 #include "ui/window_actions.h"
 
 namespace palimpsest::ui {
@@ -46,7 +47,8 @@ MainWindow::MainWindow(const QString& bundledTitle, QWidget* parent)
       page_(new BookPage(conversation_, this)),
       reader_(new ReaderPane(this)),
       overlay_(new DropOverlay(this)),
-      actions_(new WindowActions(this, sidebar_->list())) {
+      actions_(new WindowActions(this, sidebar_->list())),
+      scheme_(new SystemScheme(this)) {
   setWindowTitle(tr("Palimpsest"));
   setMinimumSize(760, 520);
   setAcceptDrops(true);
@@ -98,7 +100,7 @@ void MainWindow::recall() {
   theme_ = theme >= 0 && theme <= 2 ? static_cast<ThemeChoice>(theme) : ThemeChoice::System;
   lastBook_ = settings.value(kLastBook, 0).toLongLong();
   actions_->setTheme(theme_);
-  applyTheme(*qApp, theme_);
+  dress();
 }
 
 void MainWindow::remember() {
@@ -201,7 +203,11 @@ void MainWindow::closeReader() {
 void MainWindow::setTheme(ThemeChoice choice) {
   theme_ = choice;
   actions_->setTheme(choice);
-  applyTheme(*qApp, choice);
+  dress();
+}
+
+void MainWindow::dress() {
+  applyTheme(*qApp, theme_ == ThemeChoice::Dark || (theme_ == ThemeChoice::System && scheme_->isDark()));
 }
 
 // Hides at once; whoever reads goes on until it has saved its place.

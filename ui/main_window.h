@@ -22,6 +22,7 @@ class DropOverlay;
 class EmptyLibrary;
 class ReaderPane;
 class Sidebar;
+class SystemScheme;
 class WindowActions;
 
 class MainWindow : public QMainWindow {
@@ -93,6 +94,7 @@ class MainWindow : public QMainWindow {
   void clearCurrent();
   void act(qint64 id, BookAction action);
   void setTheme(ThemeChoice choice);
+  void dress();     // the application, in the theme that is chosen
   void showAbout();
 
   LibraryModel* library_;
@@ -108,6 +110,7 @@ class MainWindow : public QMainWindow {
   ReaderPane* reader_;
   DropOverlay* overlay_;
   WindowActions* actions_;
+  SystemScheme* scheme_;
   QString exportedFolder_;
   qint64 lastBook_ = 0;  // selected when the window was closed
   ThemeChoice theme_ = ThemeChoice::System;

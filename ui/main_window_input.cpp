@@ -5,6 +5,7 @@
 #include <QDragEnterEvent>
 #include <QDropEvent>
 #include <QFileInfo>
+#include <QLayout>
 #include <QMenu>
 #include <QMessageBox>
 #include <QMimeData>
@@ -22,6 +23,7 @@
 #include "ui/main_window.h"
 #include "ui/reader_pane.h"
 #include "ui/sidebar.h"
+#include "ui/system_scheme.h"
 #include "ui/window_actions.h"
 
 namespace palimpsest::ui {
@@ -80,6 +82,7 @@ void MainWindow::connectActions() {
   on(actions_->goToSearch, [this] { sidebar_->focusSearch(); });
   on(actions_->about, [this] { showAbout(); });
   connect(actions_, &WindowActions::themeChosen, this, &MainWindow::setTheme);
+  connect(scheme_, &SystemScheme::changed, this, &MainWindow::dress);
 }
 
 void MainWindow::openFiles() {
@@ -151,6 +154,7 @@ void MainWindow::showAbout() {
   box->setIconPixmap(windowIcon().pixmap(QSize(72, 72), devicePixelRatioF()));
   box->setInformativeText(tr("A reader that remembers. A book is read once and kept as a memory of fixed size; "
                              "everything stays on this computer.\n\nFree software under the GNU General Public License, version 3 or later."));
+  box->layout()->setContentsMargins(24, 22, 24, 18);
   box->open();
 }
 
@@ -179,7 +183,7 @@ void MainWindow::resizeEvent(QResizeEvent* event) {
 
 void MainWindow::changeEvent(QEvent* event) {
   QMainWindow::changeEvent(event);
-  if (event->type() == QEvent::ThemeChange && theme_ == ThemeChoice::System) applyTheme(*qApp, theme_);
+  if (event->type() == QEvent::ThemeChange && theme_ == ThemeChoice::System) dress();
 }
 
 }  // namespace palimpsest::ui

@@ -101,13 +101,14 @@ bool systemIsDark(QApplication& application) {
   return dark;
 }
 
-void applyTheme(QApplication& application, ThemeChoice choice) {
+void applyTheme(QApplication& application, bool dark) {
   loadResources();
-  const bool dark = choice == ThemeChoice::Dark || (choice == ThemeChoice::System && systemIsDark(application));
   const Colours& colours = dark ? darkColours() : lightColours();
   if (application.style()->name() != QLatin1String("fusion")) application.setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
+  const QString sheet = styleSheetOf(colours);
+  if (application.styleSheet() == sheet) return;
   application.setPalette(paletteOf(colours));
-  application.setStyleSheet(styleSheetOf(colours));
+  application.setStyleSheet(sheet);
 }
 
 QFont uiFont(double scale, QFont::Weight weight) { return scaled(QApplication::font(), scale, weight); }

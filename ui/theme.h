@@ -9,7 +9,7 @@ class QEvent;
 
 namespace palimpsest::ui {
 
-enum class ThemeChoice { System, Light, Dark };
+enum class ThemeChoice { System, Light, Dark };  // System: as ui/system_scheme.h says
 
 // Paper and ink. `rubric` is the red of a scribe's headings: the only colour that asks for attention.
 struct Colours {
@@ -33,9 +33,9 @@ const Colours& currentColours();
 // A widget's changeEvent() has to draw its icons anew.
 bool isThemeChange(const QEvent* event);
 
-// Sets style, palette and style sheet of the application. System means: as light or dark as the platform's palette.
-void applyTheme(QApplication& application, ThemeChoice choice);
-// The platform's own preference, read before our palette covers it.
+// Sets style, palette and style sheet of the application; nothing happens when it is dressed so already.
+void applyTheme(QApplication& application, bool dark);
+// Whether the platform's own palette, which ours covers, is dark.
 bool systemIsDark(QApplication& application);
 
 // The machine speaks in the system's sans, the book in a serif.

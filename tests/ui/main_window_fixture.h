@@ -25,7 +25,7 @@ class MainWindowTest : public testing::Test {
   }
   ~MainWindowTest() override {
     window.reset();
-    applyTheme(*qApp, ThemeChoice::Light);
+    applyTheme(*qApp, false);
   }
 
   void make() {

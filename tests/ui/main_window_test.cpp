@@ -206,7 +206,7 @@ TEST_F(MainWindowTest, ThemeWayAndBookAreRemembered) {
   window->selectBook(2);
   window->resize(1234, 777);
   window->close();
-  applyTheme(*qApp, ThemeChoice::Light);
+  applyTheme(*qApp, false);
   window = std::make_unique<MainWindow>();
   window->show();
   EXPECT_TRUE(currentColours().dark);

@@ -1,11 +1,12 @@
 #include "ui/theme.h"
 
 #include <QApplication>
-#include <QFontInfo>
+#include <QDBusVariant>
 #include <cmath>
 
 #include "fixture.h"
 #include "ui/icons.h"
+#include "ui/system_scheme.h"
 
 namespace palimpsest::ui {
 namespace {
@@ -38,22 +39,34 @@ TEST_P(ThemeTest, TextCanBeReadOnEverySurface) {
 INSTANTIATE_TEST_SUITE_P(LightAndDark, ThemeTest, testing::Bool());
 
 TEST(ThemeSwitchTest, DressesTheApplicationAndBack) {
-  applyTheme(*qApp, ThemeChoice::Dark);
+  applyTheme(*qApp, true);
   EXPECT_TRUE(currentColours().dark);
   EXPECT_TRUE(qApp->styleSheet().contains(darkColours().margin.name()));
   EXPECT_FALSE(qApp->styleSheet().contains("@")) << "every colour name of the sheet is known";
-  applyTheme(*qApp, ThemeChoice::Light);
+  applyTheme(*qApp, false);
   EXPECT_FALSE(currentColours().dark);
 }
 
-TEST(ThemeSwitchTest, SystemFollowsThePlatformAndNotTheLastChoice) {
-  applyTheme(*qApp, ThemeChoice::Dark);
-  const bool dark = systemIsDark(*qApp);
+TEST(ThemeSwitchTest, ThePlatformsPaletteIsSeenThroughOurs) {
+  const bool platform = systemIsDark(*qApp);
+  applyTheme(*qApp, true);
+  EXPECT_EQ(systemIsDark(*qApp), platform);
   EXPECT_TRUE(currentColours().dark) << "asking changes nothing";
-  applyTheme(*qApp, ThemeChoice::System);
-  EXPECT_EQ(currentColours().dark, dark);
-  applyTheme(*qApp, ThemeChoice::Light);
-  EXPECT_EQ(systemIsDark(*qApp), dark);
+  applyTheme(*qApp, false);
+  EXPECT_EQ(systemIsDark(*qApp), platform);
+}
+
+TEST(SystemSchemeTest, ThePortalsWordIsUnwrapped) {
+  const QVariant dark = QVariant::fromValue(QDBusVariant(QVariant::fromValue(QDBusVariant(1u))));
+  EXPECT_EQ(darkFromPortal(dark), true);
+  EXPECT_EQ(darkFromPortal(2u), false);
+  EXPECT_EQ(darkFromPortal(0u), std::nullopt) << "no preference";
+  EXPECT_EQ(darkFromPortal("dark"), std::nullopt);
+  EXPECT_EQ(darkFromPortal({}), std::nullopt);
+}
+
+TEST(SystemSchemeTest, WithoutAPortalThePaletteDecides) {
+  EXPECT_EQ(SystemScheme().isDark(), systemIsDark(*qApp));
 }
 
 TEST(ThemeSwitchTest, IconsTakeTheColourAskedFor) {
