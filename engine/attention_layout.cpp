@@ -17,9 +17,10 @@ void addWriter(MemoryPart& part, const CompressiveMemory::LayerShape& shape, con
                           static_cast<int>(shape.normalizerOffset(slot))});
 }
 
-void addReader(MemoryPart& part, const CompressiveMemory::LayerShape& shape, const PartColumns& at, int head, int slot) {
-  part.readers.push_back({at.query + head * part.dim, at.out + head * part.dim, static_cast<int>(shape.matrixOffset(slot)),
-                          static_cast<int>(shape.normalizerOffset(slot))});
+void addReader(MemoryPart& part, const CompressiveMemory::LayerShape& shape, const PartColumns& at, int head,
+               int slot) {
+  part.readers.push_back({at.query + head * part.dim, at.out + head * part.dim,
+                          static_cast<int>(shape.matrixOffset(slot)), static_cast<int>(shape.normalizerOffset(slot))});
 }
 
 // Neighbours with the same gate are one run of columns.
@@ -57,7 +58,8 @@ AttentionLayout makeAttentionLayout(const HeadCounts& base, const HeadCounts& ad
   int memories = 0;
   for (int kv = 0; kv < base.kvHeads; ++kv) {
     const auto first = gates.begin() + (gates.empty() ? 0 : kv * group);
-    if (!gates.empty() && std::any_of(first, first + group, [](float g) { return g > 0.0F; })) slots[static_cast<std::size_t>(kv)] = memories++;
+    if (!gates.empty() && std::any_of(first, first + group, [](float g) { return g > 0.0F; }))
+      slots[static_cast<std::size_t>(kv)] = memories++;
   }
   if (memories > 0) layout.memoryShape.base = {memories, base.dim, base.dim};
   if (added.heads > 0) layout.memoryShape.added = {added.kvHeads, added.dim, added.dim};
@@ -73,10 +75,13 @@ AttentionLayout makeAttentionLayout(const HeadCounts& base, const HeadCounts& ad
     const int kv = h / group;
     const int out = basePart.out + h * base.dim;
     addGate(layout.gates, {out, base.dim, gate});
-    if (gate < 1.0F) layout.local.push_back({basePart.query + h * base.dim, basePart.key + kv * base.dim, basePart.value + kv * base.dim, out});
+    if (gate < 1.0F)
+      layout.local.push_back(
+          {basePart.query + h * base.dim, basePart.key + kv * base.dim, basePart.value + kv * base.dim, out});
     if (gate > 0.0F) addReader(layout.baseMemory, layout.memoryShape, basePart, h, slots[static_cast<std::size_t>(kv)]);
   }
-  for (int kv = 0; kv < added.kvHeads && added.heads > 0; ++kv) addWriter(layout.addedMemory, layout.memoryShape, addedPart, kv, memories + kv);
+  for (int kv = 0; kv < added.kvHeads && added.heads > 0; ++kv)
+    addWriter(layout.addedMemory, layout.memoryShape, addedPart, kv, memories + kv);
   for (int h = 0; h < added.heads; ++h) {
     addReader(layout.addedMemory, layout.memoryShape, addedPart, h, memories + h / (added.heads / added.kvHeads));
   }

@@ -1,8 +1,8 @@
-// Where the heads of a layer stand in its buffers. Base heads and memory heads are two parts, in this order in q, k, v and o;
-// each has its own group size, and memory heads may have their own dimension.
+// Where the heads of a layer stand in its buffers. Base heads and memory heads are two parts, in this order in q, k, v
+// and o; each has its own group size, and memory heads may have their own dimension.
 //
-//   qkv        [q base | q memory | k base | k memory | v base | v memory]      one product with the concatenated weights
-//   attention  [base heads | memory heads]                                      what the o projection takes
+//   qkv        [q base | q memory | k base | k memory | v base | v memory]      one product with the concatenated
+//   weights attention  [base heads | memory heads]                                      what the o projection takes
 #pragma once
 
 #include <span>
@@ -35,7 +35,7 @@ struct AttentionLayout {
   HeadCounts base, added;
   int qkvWidth = 0;
   int attentionWidth = 0;
-  std::vector<LocalHead> local;         // base heads with g < 1; key and value as columns of qkv
+  std::vector<LocalHead> local;  // base heads with g < 1; key and value as columns of qkv
   MemoryPart baseMemory, addedMemory;
   std::vector<GatedColumns> gates;      // covers every column of attention
   std::vector<RotatedColumns> rotated;  // q and k of the base heads

@@ -63,7 +63,7 @@ using RowSource = std::function<void(std::int64_t begin, std::int64_t rows, std:
 // A run of rows that belong to one segment. When a segment is extended (a prompt, then token by token) only its
 // new rows are in the pass, and its earlier keys are in a cache.
 struct PassSegment {
-  int begin = 0;             // its first row in the pass
+  int begin = 0;  // its first row in the pass
   int rows = 0;
   int firstPosition = 0;     // position of that row in its segment; earlier positions are in the key cache
   int keysBegin = 0;         // row of the key buffer that holds position 0
@@ -77,11 +77,11 @@ struct LocalHead {
   int query, key, value, out;  // first columns
 };
 struct MemoryReader {
-  int query, out;             // first columns
-  int matrix, normalizer;     // where its KV head's M and z start in a memory state, in floats
+  int query, out;          // first columns
+  int matrix, normalizer;  // where its KV head's M and z start in a memory state, in floats
 };
 struct MemoryWriter {
-  int key, value;             // first columns
+  int key, value;  // first columns
   int matrix, normalizer;
 };
 // out = g A_mem + (1 - g) A_dot over `width` columns. On an empty memory a gate strictly between 0 and 1 counts as 0.
@@ -102,7 +102,8 @@ class Stream {
   virtual void upload(std::span<const float> from, Buffer& to, std::size_t offset = 0) = 0;
   virtual void download(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
   // Rows [0, rows) of `width` columns. Float32 to Float32 or Compute to Compute.
-  virtual void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow, int toColumn) = 0;
+  virtual void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
+                        int toColumn) = 0;
 
   // The rows that all operations until the next beginPass work on. Buffers of activations need at least
   // paddedRows(rows) rows, because a device may compute a few more than asked.
@@ -120,10 +121,11 @@ class Stream {
   virtual void siluMul(const Buffer& gateUp, Buffer& out) = 0;
 
   // Rotates the two halves of each head by cos and sin of its row's position; tables are [positions x dim / 2].
-  virtual void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines, const Buffer& sines) = 0;
+  virtual void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
+                    const Buffer& sines) = 0;
   // Causal softmax attention of each segment with itself: row i sees its segment's positions 0..i.
-  virtual void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads,
-                              int dim, Buffer& out) = 0;
+  virtual void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values,
+                              std::span<const LocalHead> heads, int dim, Buffer& out) = 0;
 
   // states is [segments + 1 x floats of one layer]: row s is what segment s reads. Row 0 is given; for each segment
   //   linear  states[s + 1] = states[s] + sigma(K)^T V
@@ -132,8 +134,8 @@ class Stream {
   virtual void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
                            MemoryUpdate rule, float epsilon, Buffer& states) = 0;
   // out = sigma(Q) M / (sigma(Q) z + eps), with M and z of states[s] for the rows of segment s
-  virtual void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon, const Buffer& states,
-                          Buffer& out) = 0;
+  virtual void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+                          const Buffer& states, Buffer& out) = 0;
   virtual void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) = 0;
 };
 

@@ -30,7 +30,8 @@ int physicalCores() {
       cores.insert(names);
     }
   }
-  return cores.empty() ? static_cast<int>(std::max(1U, std::thread::hardware_concurrency())) : static_cast<int>(cores.size());
+  return cores.empty() ? static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))
+                       : static_cast<int>(cores.size());
 }
 
 class CpuBackend : public Backend {

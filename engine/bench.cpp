@@ -23,8 +23,8 @@ class Stopwatch {
 };
 
 // Passes and their products alone take turns, so that whatever else the machine does slows both alike.
-void benchReading(const std::shared_ptr<const Model>& model, std::string_view text, double seconds, std::stop_token stop,
-                  CompressiveMemory& memory, BenchReport& report) {
+void benchReading(const std::shared_ptr<const Model>& model, std::string_view text, double seconds,
+                  std::stop_token stop, CompressiveMemory& memory, BenchReport& report) {
   const Transformer& transformer = model->transformer();
   Generator generator(model);
   const auto workspace = transformer.makeWorkspace();
@@ -57,20 +57,22 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
   report.shareOfCeiling = productSeconds / readingSeconds;
 }
 
-void benchAnswer(const std::shared_ptr<const Model>& model, const CompressiveMemory& memory, const BenchOptions& options, std::stop_token stop,
-                 BenchReport& report) {
+void benchAnswer(const std::shared_ptr<const Model>& model, const CompressiveMemory& memory,
+                 const BenchOptions& options, std::stop_token stop, BenchReport& report) {
   const Transformer& transformer = model->transformer();
   const ModelConfig& config = model->config();
   const auto workspace = transformer.makeWorkspace();
   const int answerTokens = std::min(options.answerTokens, config.maxPositionEmbeddings / 2);
-  const std::vector<TokenId> prompt =
-      questionPrompt(config, model->tokenizer(), {std::string(kQuestion), {}, {}}, config.maxPositionEmbeddings - answerTokens).tokens;
+  const std::vector<TokenId> prompt = questionPrompt(config, model->tokenizer(), {std::string(kQuestion), {}, {}},
+                                                     config.maxPositionEmbeddings - answerTokens)
+                                          .tokens;
   const std::vector<std::byte> blob = model->hasMemory() ? saveSnapshot(*model, memory, {}) : std::vector<std::byte>();
   report.snapshotBytes = blob.size();
 
   for (int round = 0; round < 2; ++round) {  // the first one warms up
     const Stopwatch opening;
-    const CompressiveMemory opened = blob.empty() ? CompressiveMemory(transformer.memoryShapes()) : loadSnapshot(*model, blob).memory;
+    const CompressiveMemory opened =
+        blob.empty() ? CompressiveMemory(transformer.memoryShapes()) : loadSnapshot(*model, blob).memory;
     SegmentState segment = transformer.beginSegment(*workspace, &opened);
     auto logits = transformer.extend(*workspace, segment, prompt, stop);
     report.millisecondsToFirstToken = opening.seconds() * 1e3;
@@ -85,7 +87,8 @@ void benchAnswer(const std::shared_ptr<const Model>& model, const CompressiveMem
 
 }  // namespace
 
-BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, const BenchOptions& options, std::stop_token stop) {
+BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, const BenchOptions& options,
+                     std::stop_token stop) {
   BenchReport report;
   report.model = model->name();
   report.device = model->device();

@@ -37,6 +37,7 @@ struct BenchReport {
 };
 
 // Reads `text` again and again from its start until the time is up. Blocks; throws ModelError, and Stopped.
-BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, const BenchOptions& options = {}, std::stop_token stop = {});
+BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, const BenchOptions& options = {},
+                     std::stop_token stop = {});
 
 }  // namespace palimpsest::engine

@@ -1,4 +1,5 @@
-// Local attention and the memory's two operations on the CPU. Tiles are small enough for the caches, and each is one task.
+// Local attention and the memory's two operations on the CPU. Tiles are small enough for the caches, and each is one
+// task.
 #include <algorithm>
 #include <cmath>
 
@@ -8,11 +9,13 @@ namespace palimpsest::engine {
 
 namespace {
 
-constexpr int kQueryTile = 24;   // rows of queries whose scores stay in cache together; a multiple of the products' tile
-constexpr int kReadTile = 48;    // rows that read one M together
-constexpr int kFewQueries = 4;   // up to here packing the keys costs more than it saves
+constexpr int kQueryTile = 24;  // rows of queries whose scores stay in cache together; a multiple of the products' tile
+constexpr int kReadTile = 48;   // rows that read one M together
+constexpr int kFewQueries = 4;  // up to here packing the keys costs more than it saves
 
-std::size_t panelFloats(int rows, int dim) { return static_cast<std::size_t>((rows + kKeyPanel - 1) / kKeyPanel) * kKeyPanel * dim; }
+std::size_t panelFloats(int rows, int dim) {
+  return static_cast<std::size_t>((rows + kKeyPanel - 1) / kKeyPanel) * kKeyPanel * dim;
+}
 
 int keysOf(const PassSegment& segment) { return segment.firstPosition + segment.rows; }
 
@@ -29,7 +32,8 @@ void CpuStream::cutTiles(int heads, int tileRows) {
   }
 }
 
-// Keys go to transposed panels and values to rows without gaps, once per KV head, for all query heads and tiles that read them.
+// Keys go to transposed panels and values to rows without gaps, once per KV head, for all query heads and tiles that
+// read them.
 void CpuStream::packHeads(const CpuBuffer& keys, const CpuBuffer& values, std::span<const LocalHead> heads, int dim) {
   packedHeads_.clear();
   headKv_.clear();
@@ -57,16 +61,18 @@ void CpuStream::packHeads(const CpuBuffer& keys, const CpuBuffer& values, std::s
   for (int i = 0; i < static_cast<int>(packedHeads_.size()); ++i) {
     const PackedHead& p = packedHeads_[i];
     const PassSegment& segment = segments_[p.segment];
-    kernels_.packKeys(keys.floats(segment.keysBegin, p.key), keys.columns(), keysOf(segment), dim, packed_.data() + p.panels);
+    kernels_.packKeys(keys.floats(segment.keysBegin, p.key), keys.columns(), keysOf(segment), dim,
+                      packed_.data() + p.panels);
     for (int j = 0; j < keysOf(segment); ++j) {
-      std::copy_n(values.floats(segment.keysBegin + j, p.value), dim, packed_.data() + p.rows + static_cast<std::size_t>(j) * dim);
+      std::copy_n(values.floats(segment.keysBegin + j, p.value), dim,
+                  packed_.data() + p.rows + static_cast<std::size_t>(j) * dim);
     }
   }
 }
 
 // softmax(Q K^T / sqrt(d)) V for a tile of queries, keys after each query's own position left out.
-void CpuStream::attendTile(const Tile& tile, const PackedHead& packed, const CpuBuffer& queries, const LocalHead& head, int dim,
-                           CpuBuffer& out) {
+void CpuStream::attendTile(const Tile& tile, const PackedHead& packed, const CpuBuffer& queries, const LocalHead& head,
+                           int dim, CpuBuffer& out) {
   const PassSegment& segment = segments_[tile.segment];
   const int row = segment.begin + tile.row;
   const int before = segment.firstPosition + tile.row;  // keys that every query of the tile sees, besides its own
@@ -74,8 +80,9 @@ void CpuStream::attendTile(const Tile& tile, const PackedHead& packed, const Cpu
   const int stride = (keys + kKeyPanel - 1) / kKeyPanel * kKeyPanel;
   float* scores = scratch();  // [tile.rows x stride]
   for (int j = 0; j < keys; j += kKeyPanel) {
-    kernels_.product(tile.rows, std::min(kKeyPanel, stride - j), dim, queries.floats(row, head.query), queries.columns(), 1,
-                     packed_.data() + packed.panels + static_cast<std::size_t>(j) * dim, kKeyPanel, scores + j, stride, false);
+    kernels_.product(tile.rows, std::min(kKeyPanel, stride - j), dim, queries.floats(row, head.query),
+                     queries.columns(), 1, packed_.data() + packed.panels + static_cast<std::size_t>(j) * dim,
+                     kKeyPanel, scores + j, stride, false);
   }
   float sums[kQueryTile];
   for (int i = 0; i < tile.rows; ++i) {
@@ -83,25 +90,28 @@ void CpuStream::attendTile(const Tile& tile, const PackedHead& packed, const Cpu
     sums[i] = kernels_.softmax(own, before + i + 1, 1.0F / std::sqrt(static_cast<float>(dim)));
     std::fill(own + before + i + 1, own + keys, 0.0F);
   }
-  kernels_.product(tile.rows, dim, keys, scores, stride, 1, packed_.data() + packed.rows, dim, out.floats(row, head.out), out.columns(), false);
+  kernels_.product(tile.rows, dim, keys, scores, stride, 1, packed_.data() + packed.rows, dim,
+                   out.floats(row, head.out), out.columns(), false);
   for (int i = 0; i < tile.rows; ++i) kernels_.scale(1.0F / sums[i], dim, out.floats(row + i, head.out));
 }
 
 // The same for one query, straight from the cache.
-void CpuStream::attendRow(const Tile& tile, const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values, const LocalHead& head,
-                          int dim, CpuBuffer& out) {
+void CpuStream::attendRow(const Tile& tile, const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values,
+                          const LocalHead& head, int dim, CpuBuffer& out) {
   const PassSegment& segment = segments_[tile.segment];
   const int row = segment.begin + tile.row;
   const int seen = segment.firstPosition + tile.row + 1;
   float* scores = scratch();
-  kernels_.scoreRows(queries.floats(row, head.query), keys.floats(segment.keysBegin, head.key), keys.columns(), seen, dim, scores);
+  kernels_.scoreRows(queries.floats(row, head.query), keys.floats(segment.keysBegin, head.key), keys.columns(), seen,
+                     dim, scores);
   const float sum = kernels_.softmax(scores, seen, 1.0F / std::sqrt(static_cast<float>(dim)));
-  kernels_.weighRows(scores, values.floats(segment.keysBegin, head.value), values.columns(), seen, dim, out.floats(row, head.out));
+  kernels_.weighRows(scores, values.floats(segment.keysBegin, head.value), values.columns(), seen, dim,
+                     out.floats(row, head.out));
   kernels_.scale(1.0F / sum, dim, out.floats(row, head.out));
 }
 
-void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads, int dim,
-                               Buffer& out) {
+void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values,
+                               std::span<const LocalHead> heads, int dim, Buffer& out) {
   if (heads.empty()) return;
   int longest = 0;
   for (const PassSegment& segment : segments_) longest = std::max(longest, keysOf(segment));
@@ -123,13 +133,15 @@ void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const 
   }
 }
 
-// after = sigma(K)^T V of one segment and KV head; with the delta rule V less what the memory before already gives for K.
-void CpuStream::writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values, const MemoryWriter& head, int dim,
-                             const float* before, MemoryUpdate rule, float epsilon, float* after) {
+// after = sigma(K)^T V of one segment and KV head; with the delta rule V less what the memory before already gives for
+// K.
+void CpuStream::writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values,
+                             const MemoryWriter& head, int dim, const float* before, MemoryUpdate rule, float epsilon,
+                             float* after) {
   const int rows = segment.rows - segment.unwritten;
   const int first = segment.keysBegin + segment.firstPosition + segment.unwritten;
-  float* sigmaK = scratch();                                // [rows x dim]
-  float* v = sigmaK + static_cast<std::size_t>(rows) * dim; // [rows x dim]
+  float* sigmaK = scratch();                                 // [rows x dim]
+  float* v = sigmaK + static_cast<std::size_t>(rows) * dim;  // [rows x dim]
   float* z = after + head.normalizer;
   std::fill_n(z, dim, 0.0F);
   for (int t = 0; t < rows; ++t) {
@@ -150,8 +162,8 @@ void CpuStream::writeSegment(const PassSegment& segment, const CpuBuffer& keys, 
   kernels_.product(dim, dim, rows, sigmaK, 1, dim, v, dim, after + head.matrix, dim, false);
 }
 
-void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim, MemoryUpdate rule,
-                            float epsilon, Buffer& states) {
+void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
+                            MemoryUpdate rule, float epsilon, Buffer& states) {
   const int segments = static_cast<int>(segments_.size());
   const int headCount = static_cast<int>(heads.size());
   int longest = 0;
@@ -184,8 +196,8 @@ void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<
   }
 }
 
-void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon, const Buffer& states,
-                           Buffer& out) {
+void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+                           const Buffer& states, Buffer& out) {
   if (heads.empty()) return;
   needScratch(static_cast<std::size_t>(kReadTile) * dim);
   cutTiles(static_cast<int>(heads.size()), kReadTile);
@@ -196,10 +208,13 @@ void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> 
     const float* state = cpu(states).floats(tile.segment);
     const int row = segments_[tile.segment].begin + tile.row;
     float* sigmaQ = scratch();  // [tile.rows x dim]
-    for (int t = 0; t < tile.rows; ++t) kernels_.sigma(cpu(queries).floats(row + t, head.query), dim, sigmaQ + static_cast<std::size_t>(t) * dim);
-    kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, cpu(out).floats(row, head.out), out.columns(), false);
+    for (int t = 0; t < tile.rows; ++t)
+      kernels_.sigma(cpu(queries).floats(row + t, head.query), dim, sigmaQ + static_cast<std::size_t>(t) * dim);
+    kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, cpu(out).floats(row, head.out),
+                     out.columns(), false);
     for (int t = 0; t < tile.rows; ++t) {
-      const float weight = kernels_.dot(sigmaQ + static_cast<std::size_t>(t) * dim, state + head.normalizer, dim) + epsilon;
+      const float weight =
+          kernels_.dot(sigmaQ + static_cast<std::size_t>(t) * dim, state + head.normalizer, dim) + epsilon;
       kernels_.scale(1.0F / weight, dim, cpu(out).floats(row + t, head.out));
     }
   }

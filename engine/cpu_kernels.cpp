@@ -8,10 +8,11 @@
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/cpu_kernels.cpp"
-#include <hwy/foreach_target.h>
+// clang-format off
+#include <hwy/foreach_target.h>  // must come first
 #include <hwy/highway.h>
-
 #include <hwy/contrib/math/math-inl.h>
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace palimpsest::engine {
@@ -133,7 +134,8 @@ void siluMulBFloat16(const Bf16* gate, const Bf16* up, int n, Bf16* out) {
   for (; i + kLanes <= n; i += kLanes) {
     hn::StoreU(narrow(silu(widen(hn::LoadU(D16(), gate + i)), widen(hn::LoadU(D16(), up + i)))), D16(), out + i);
   }
-  if (i < n) storeFirst16(narrow(silu(widen(loadFirst16(gate + i, n - i)), widen(loadFirst16(up + i, n - i)))), out + i, n - i);
+  if (i < n)
+    storeFirst16(narrow(silu(widen(loadFirst16(gate + i, n - i)), widen(loadFirst16(up + i, n - i)))), out + i, n - i);
 }
 
 float dot(const float* x, const float* y, int n) {
@@ -158,7 +160,8 @@ void rmsNorm(const float* x, const float* weight, int n, float epsilon, float* o
   for (; i + kLanes <= n; i += kLanes) {
     hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(D(), x + i), factor), hn::LoadU(D(), weight + i)), D(), out + i);
   }
-  if (i < n) storeFirst(hn::Mul(hn::Mul(loadFirst(x + i, n - i), factor), loadFirst(weight + i, n - i)), out + i, n - i);
+  if (i < n)
+    storeFirst(hn::Mul(hn::Mul(loadFirst(x + i, n - i), factor), loadFirst(weight + i, n - i)), out + i, n - i);
 }
 
 HWY_INLINE void rotate(Vector& x1, Vector& x2, Vector c, Vector s) {
@@ -254,16 +257,21 @@ HWY_INLINE void productTile(int k, const float* a, std::ptrdiff_t aRow, std::ptr
 }
 
 template <int kVectors, bool kWhole>
-HWY_INLINE void productColumns(int m, int k, const float* a, std::ptrdiff_t aRow, std::ptrdiff_t aColumn, const float* b,
-                               std::ptrdiff_t bRow, float* c, std::ptrdiff_t cRow, bool accumulate, int lastLanes) {
+HWY_INLINE void productColumns(int m, int k, const float* a, std::ptrdiff_t aRow, std::ptrdiff_t aColumn,
+                               const float* b, std::ptrdiff_t bRow, float* c, std::ptrdiff_t cRow, bool accumulate,
+                               int lastLanes) {
   int i = 0;
   for (; i + kTileRows <= m; i += kTileRows) {
-    productTile<kTileRows, kVectors, kWhole>(k, a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, accumulate, lastLanes);
+    productTile<kTileRows, kVectors, kWhole>(k, a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, accumulate,
+                                             lastLanes);
   }
   for (; i + 2 <= m; i += 2) {
-    productTile<2, kVectors, kWhole>(k, a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, accumulate, lastLanes);
+    productTile<2, kVectors, kWhole>(k, a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, accumulate,
+                                     lastLanes);
   }
-  if (i < m) productTile<1, kVectors, kWhole>(k, a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, accumulate, lastLanes);
+  if (i < m)
+    productTile<1, kVectors, kWhole>(k, a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, accumulate,
+                                     lastLanes);
 }
 
 void product(int m, int n, int k, const float* a, std::ptrdiff_t aRow, std::ptrdiff_t aColumn, const float* b,
@@ -300,8 +308,9 @@ void weighRows(const float* weights, const float* values, std::ptrdiff_t valueRo
 }
 
 const CpuKernels& kernels() {
-  static const CpuKernels table = {rmsNorm, siluMul, siluMulBFloat16, toBFloat16, toFloat, mix,       rope,      sigma,    add,
-                                   scale,   dot,     softmax,         product,    packKeys, scoreRows, weighRows};
+  static const CpuKernels table = {rmsNorm,   siluMul,  siluMulBFloat16, toBFloat16, toFloat, mix,     rope,
+                                   sigma,     add,      scale,           dot,        softmax, product, packKeys,
+                                   scoreRows, weighRows};
   return table;
 }
 

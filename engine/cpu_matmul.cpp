@@ -17,8 +17,8 @@ bool cpuMultipliesBFloat16() {
   return (level & bf16) == bf16;
 }
 
-std::unique_ptr<CpuWeight> packCpuWeight(const dnnl::engine& engine, memory::data_type type, int passRows, int outputs, int inputs,
-                                         const RowSource& source) {
+std::unique_ptr<CpuWeight> packCpuWeight(const dnnl::engine& engine, memory::data_type type, int passRows, int outputs,
+                                         int inputs, const RowSource& source) {
   // W [outputs x inputs] row-major is the product's right side [inputs x outputs] read with swapped strides.
   memory plain({{inputs, outputs}, type, memory::format_tag::ba}, engine);
   constexpr int kBlock = 64;
@@ -30,8 +30,9 @@ std::unique_ptr<CpuWeight> packCpuWeight(const dnnl::engine& engine, memory::dat
     const std::size_t at = static_cast<std::size_t>(row) * inputs;
     if (type == memory::data_type::bf16) {
       for (int r = 0; r < rows; ++r) {
-        cpuKernels().toBFloat16(out.data() + static_cast<std::size_t>(r) * inputs, inputs,
-                                static_cast<Bf16*>(plain.get_data_handle()) + at + static_cast<std::size_t>(r) * inputs);
+        cpuKernels().toBFloat16(
+            out.data() + static_cast<std::size_t>(r) * inputs, inputs,
+            static_cast<Bf16*>(plain.get_data_handle()) + at + static_cast<std::size_t>(r) * inputs);
       }
     } else {
       std::copy(out.begin(), out.end(), static_cast<float*>(plain.get_data_handle()) + at);
@@ -61,7 +62,8 @@ CpuProducts::Product& CpuProducts::product(const Shape& shape, const CpuWeight& 
     sum.append_sum(1.0F);
     attributes.set_post_ops(sum);
   }
-  const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(in, weight.memory().get_desc(), out), attributes, engine_);
+  const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(in, weight.memory().get_desc(), out), attributes,
+                                                 engine_);
   Product made;
   made.kernel = dnnl::matmul(description);
   made.in = memory(in, engine_, nullptr);
@@ -75,7 +77,8 @@ CpuProducts::Product& CpuProducts::product(const Shape& shape, const CpuWeight& 
   return products_.emplace(shape, std::move(made)).first->second;
 }
 
-void CpuProducts::run(int rows, const void* in, const CpuWeight& weight, void* out, memory::data_type outType, bool add) {
+void CpuProducts::run(int rows, const void* in, const CpuWeight& weight, void* out, memory::data_type outType,
+                      bool add) {
   Product& p = product({rows, weight.inputs(), weight.outputs(), static_cast<int>(outType), add}, weight);
   p.in.set_data_handle(const_cast<void*>(in));
   p.out.set_data_handle(out);
@@ -85,8 +88,9 @@ void CpuProducts::run(int rows, const void* in, const CpuWeight& weight, void* o
                                                      {DNNL_ARG_WEIGHTS, weight.memory().get()},
                                                      {DNNL_ARG_DST, p.out.get()},
                                                      {DNNL_ARG_SCRATCHPAD, p.scratch.get()}}};
-  dnnl::error::wrap_c_api(dnnl_primitive_execute(p.kernel.get(), stream_.get(), static_cast<int>(arguments.size()), arguments.data()),
-                          "the matrix product could not be computed");
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(p.kernel.get(), stream_.get(), static_cast<int>(arguments.size()), arguments.data()),
+      "the matrix product could not be computed");
 }
 
 }  // namespace palimpsest::engine

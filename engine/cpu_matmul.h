@@ -21,15 +21,17 @@ class CpuWeight : public PackedWeight {
   dnnl::memory memory_;  // oneDNN's own layout
 };
 
-// Reads the weight, converts it to `type` and reorders it into the layout that oneDNN prefers for passes of `passRows` rows.
-std::unique_ptr<CpuWeight> packCpuWeight(const dnnl::engine& engine, dnnl::memory::data_type type, int passRows, int outputs,
-                                         int inputs, const RowSource& source);
+// Reads the weight, converts it to `type` and reorders it into the layout that oneDNN prefers for passes of `passRows`
+// rows.
+std::unique_ptr<CpuWeight> packCpuWeight(const dnnl::engine& engine, dnnl::memory::data_type type, int passRows,
+                                         int outputs, int inputs, const RowSource& source);
 
-// The products of one stream. A kernel is made when a shape is first seen (about a millisecond) and kept, with a scratchpad
-// that all share, so that a product in the segment loop allocates no buffer. Not thread-safe.
+// The products of one stream. A kernel is made when a shape is first seen (about a millisecond) and kept, with a
+// scratchpad that all share, so that a product in the segment loop allocates no buffer. Not thread-safe.
 class CpuProducts {
  public:
-  CpuProducts(const dnnl::engine& engine, dnnl::memory::data_type type) : engine_(engine), stream_(engine), type_(type) {}
+  CpuProducts(const dnnl::engine& engine, dnnl::memory::data_type type)
+      : engine_(engine), stream_(engine), type_(type) {}
 
   // out [rows x outputs] = in [rows x inputs] W^T, or += with `add` (out f32 then)
   void run(int rows, const void* in, const CpuWeight& weight, void* out, dnnl::memory::data_type outType, bool add);

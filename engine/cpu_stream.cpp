@@ -32,7 +32,10 @@ int cpuPaddedRows(int rows) {
 }
 
 CpuStream::CpuStream(const CpuSettings& settings)
-    : settings_(settings), kernels_(cpuKernels()), products_(settings.engine, settings.type()), scratch_(static_cast<std::size_t>(settings.threads)) {}
+    : settings_(settings),
+      kernels_(cpuKernels()),
+      products_(settings.engine, settings.type()),
+      scratch_(static_cast<std::size_t>(settings.threads)) {}
 
 std::unique_ptr<Buffer> CpuStream::allocate(int rows, int columns, Element element) {
   return std::make_unique<CpuBuffer>(rows, columns, element == Element::Compute && settings_.bfloat16);
@@ -47,7 +50,8 @@ void CpuStream::download(const Buffer& from, std::size_t offset, std::span<float
   std::copy(begin, begin + to.size(), to.begin());
 }
 
-void CpuStream::copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow, int toColumn) {
+void CpuStream::copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
+                         int toColumn) {
   const CpuBuffer& source = cpu(from);
   CpuBuffer& target = cpu(to);
   for (int r = 0; r < rows; ++r) {
@@ -107,11 +111,13 @@ void CpuStream::rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Bu
 
 void CpuStream::linear(const Buffer& in, const PackedWeight& weight, Buffer& out) {
   const auto type = cpu(out).isBFloat16() ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
-  products_.run(cpuPaddedRows(rows_), cpu(in).data(), static_cast<const CpuWeight&>(weight), cpu(out).data(), type, false);
+  products_.run(cpuPaddedRows(rows_), cpu(in).data(), static_cast<const CpuWeight&>(weight), cpu(out).data(), type,
+                false);
 }
 
 void CpuStream::linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) {
-  products_.run(cpuPaddedRows(rows_), cpu(in).data(), static_cast<const CpuWeight&>(weight), cpu(x).data(), dnnl::memory::data_type::f32, true);
+  products_.run(cpuPaddedRows(rows_), cpu(in).data(), static_cast<const CpuWeight&>(weight), cpu(x).data(),
+                dnnl::memory::data_type::f32, true);
 }
 
 void CpuStream::siluMul(const Buffer& gateUp, Buffer& out) {
@@ -127,13 +133,15 @@ void CpuStream::siluMul(const Buffer& gateUp, Buffer& out) {
   });
 }
 
-void CpuStream::rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines, const Buffer& sines) {
+void CpuStream::rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
+                     const Buffer& sines) {
   parallelFor(rows_, [&](int t) {
     const PassSegment& segment = segments_[segmentOfRow_[t]];
     const int position = segment.firstPosition + t - segment.begin;
     for (const RotatedColumns& run : columns) {
       for (int h = 0; h < run.heads; ++h) {
-        kernels_.rope(cpu(x).floats(t, run.column + h * dim), cpu(cosines).floats(position), cpu(sines).floats(position), dim / 2);
+        kernels_.rope(cpu(x).floats(t, run.column + h * dim), cpu(cosines).floats(position),
+                      cpu(sines).floats(position), dim / 2);
       }
     }
   });

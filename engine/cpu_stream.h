@@ -25,7 +25,9 @@ class CpuBuffer : public Buffer {
   struct Free {
     void operator()(void* p) const { std::free(p); }
   };
-  std::size_t at(int row, int column) const { return static_cast<std::size_t>(row) * static_cast<std::size_t>(columns()) + column; }
+  std::size_t at(int row, int column) const {
+    return static_cast<std::size_t>(row) * static_cast<std::size_t>(columns()) + column;
+  }
 
   bool bfloat16_;
   std::unique_ptr<void, Free> data_;
@@ -39,14 +41,16 @@ struct CpuSettings {
   bool bfloat16 = false;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
 
-  dnnl::memory::data_type type() const { return bfloat16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32; }
+  dnnl::memory::data_type type() const {
+    return bfloat16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+  }
 };
 
 // Rows that matrix products are computed for: few different shapes, so that few kernels are made.
 int cpuPaddedRows(int rows);
 
-// Each operation cuts its rows, heads or tiles among the threads; no sum crosses two pieces of work, so the results do not
-// depend on which thread takes what. Implemented in cpu_stream.cpp (row by row) and cpu_attention.cpp.
+// Each operation cuts its rows, heads or tiles among the threads; no sum crosses two pieces of work, so the results do
+// not depend on which thread takes what. Implemented in cpu_stream.cpp (row by row) and cpu_attention.cpp.
 class CpuStream : public Stream {
  public:
   explicit CpuStream(const CpuSettings& settings);
@@ -54,7 +58,8 @@ class CpuStream : public Stream {
   std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) override;
   void upload(std::span<const float> from, Buffer& to, std::size_t offset) override;
   void download(const Buffer& from, std::size_t offset, std::span<float> to) override;
-  void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow, int toColumn) override;
+  void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
+                int toColumn) override;
   void beginPass(std::span<const PassSegment> segments) override;
 
   void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) override;
@@ -62,13 +67,14 @@ class CpuStream : public Stream {
   void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override;
   void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override;
   void siluMul(const Buffer& gateUp, Buffer& out) override;
-  void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines, const Buffer& sines) override;
-  void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads, int dim,
-                      Buffer& out) override;
-  void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim, MemoryUpdate rule,
-                   float epsilon, Buffer& states) override;
-  void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon, const Buffer& states,
-                  Buffer& out) override;
+  void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
+            const Buffer& sines) override;
+  void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads,
+                      int dim, Buffer& out) override;
+  void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
+                   MemoryUpdate rule, float epsilon, Buffer& states) override;
+  void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+                  const Buffer& states, Buffer& out) override;
   void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) override;
 
  private:
@@ -83,11 +89,13 @@ class CpuStream : public Stream {
 
   void cutTiles(int heads, int tileRows);
   void packHeads(const CpuBuffer& keys, const CpuBuffer& values, std::span<const LocalHead> heads, int dim);
-  void attendTile(const Tile& tile, const PackedHead& packed, const CpuBuffer& queries, const LocalHead& head, int dim, CpuBuffer& out);
-  void attendRow(const Tile& tile, const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values, const LocalHead& head,
-                 int dim, CpuBuffer& out);
-  void writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values, const MemoryWriter& head, int dim,
-                    const float* before, MemoryUpdate rule, float epsilon, float* after);
+  void attendTile(const Tile& tile, const PackedHead& packed, const CpuBuffer& queries, const LocalHead& head, int dim,
+                  CpuBuffer& out);
+  void attendRow(const Tile& tile, const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values,
+                 const LocalHead& head, int dim, CpuBuffer& out);
+  void writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values,
+                    const MemoryWriter& head, int dim, const float* before, MemoryUpdate rule, float epsilon,
+                    float* after);
   // Per-thread scratch of at least `floats`, made before a parallel region.
   void needScratch(std::size_t floats);
   float* scratch() { return scratch_[static_cast<std::size_t>(omp_get_thread_num())].data(); }

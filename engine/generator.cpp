@@ -40,7 +40,9 @@ struct Generator::Workspace {
 class Generator::Writer {
  public:
   Writer(const Model& model, Workspace& workspace, const CompressiveMemory* memory)
-      : model_(model), workspace_(*workspace.transformer), memory_(memory ? memory->clone() : model.emptyMemory()),
+      : model_(model),
+        workspace_(*workspace.transformer),
+        memory_(memory ? memory->clone() : model.emptyMemory()),
         segment_(model.transformer().beginSegment(workspace_, &memory_)) {}
 
   // The logits after `tokens`. Where the context is full, its first half is written to the clone, and the rest opens a
@@ -68,14 +70,17 @@ class Generator::Writer {
   std::vector<TokenId> written_;  // the tokens of segment_, BOS included
 };
 
-Generator::Generator(std::shared_ptr<const Model> model) : model_(std::move(model)), workspace_(std::make_unique<Workspace>(*model_)) {}
+Generator::Generator(std::shared_ptr<const Model> model)
+    : model_(std::move(model)), workspace_(std::make_unique<Workspace>(*model_)) {}
 Generator::~Generator() = default;
 
 const Model& Generator::model() const { return *model_; }
 
-ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading, std::stop_token stop) {
+ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading,
+                                std::stop_token stop) {
   if (!model_->hasMemory()) {
-    throw ModelError("The model '" + model_->name() + "' has no memory heads, so it cannot read a book into memory; it can answer from passages.");
+    throw ModelError("The model '" + model_->name() +
+                     "' has no memory heads, so it cannot read a book into memory; it can answer from passages.");
   }
   if (reading.position < 0 || reading.position > static_cast<std::int64_t>(text.size())) {
     throw ModelError("Reading stopped at byte " + std::to_string(reading.position) + " of a text that now has only " +
@@ -93,27 +98,31 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
     segments.push_back(std::move(next->tokens));
   }
   if (!segments.empty()) model_->transformer().read(*workspace_->transformer, segments, memory, stop);
-  reading.complete = text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) == std::string_view::npos;
+  reading.complete =
+      text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) == std::string_view::npos;
   return reading;
 }
 
-Generation Generator::answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText, std::stop_token stop) {
+Generation Generator::answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
+                             std::stop_token stop) {
   const ModelConfig& config = model_->config();
   const int answerTokens = std::min(question.sampling.maxTokens, config.maxPositionEmbeddings / 4);
-  const Prompt prompt = questionPrompt(config, model_->tokenizer(), {question.text, question.earlierTurns, question.passages},
-                                       config.maxPositionEmbeddings - answerTokens);
+  const Prompt prompt =
+      questionPrompt(config, model_->tokenizer(), {question.text, question.earlierTurns, question.passages},
+                     config.maxPositionEmbeddings - answerTokens);
   Generation generation = generate(memory, prompt.tokens, question.sampling, onText, stop);
   generation.passagesUsed = prompt.passagesUsed;
   generation.unknown = isUnknownAnswer(config, generation.text);
   return generation;
 }
 
-Generation Generator::summarize(const CompressiveMemory& memory, const SamplingOptions& sampling, const TextCallback& onText, std::stop_token stop) {
+Generation Generator::summarize(const CompressiveMemory& memory, const SamplingOptions& sampling,
+                                const TextCallback& onText, std::stop_token stop) {
   return generate(&memory, summaryPrompt(model_->config(), model_->tokenizer()), sampling, onText, stop);
 }
 
-Generation Generator::generate(const CompressiveMemory* memory, std::span<const TokenId> prompt, const SamplingOptions& sampling,
-                               const TextCallback& onText, std::stop_token stop) {
+Generation Generator::generate(const CompressiveMemory* memory, std::span<const TokenId> prompt,
+                               const SamplingOptions& sampling, const TextCallback& onText, std::stop_token stop) {
   const auto start = std::chrono::steady_clock::now();
   const std::vector<TokenId> ends = stopTokens(model_->config(), model_->tokenizer());
   Generation generation;
@@ -121,7 +130,8 @@ Generation Generator::generate(const CompressiveMemory* memory, std::span<const 
   Sampler sampler(sampling);
   StreamDecoder decoder(model_->tokenizer());
   const auto emit = [&](std::string piece) {
-    if (generation.text.empty()) piece.erase(0, std::min(piece.find_first_not_of(kWhiteSpace), piece.size()));  // answers open with a space
+    if (generation.text.empty())
+      piece.erase(0, std::min(piece.find_first_not_of(kWhiteSpace), piece.size()));  // answers open with a space
     generation.text += piece;
     if (onText && !piece.empty()) onText(piece);
   };
@@ -132,7 +142,8 @@ Generation Generator::generate(const CompressiveMemory* memory, std::span<const 
     while (generation.generatedTokens < sampling.maxTokens) {
       const TokenId token = sampler.next(logits);
       if (generation.generatedTokens == 0) {
-        generation.secondsToFirstToken = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        generation.secondsToFirstToken =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       }
       if (std::find(ends.begin(), ends.end(), token) != ends.end()) {
         generation.end = Generation::End::EndOfText;

@@ -20,19 +20,19 @@ namespace palimpsest::engine {
 
 struct Question {
   std::string text;
-  std::vector<Turn> earlierTurns;       // oldest first; the oldest are dropped when the context is full
-  std::vector<std::string> passages;    // text of the book, best first; the last are dropped when the context is full
+  std::vector<Turn> earlierTurns;     // oldest first; the oldest are dropped when the context is full
+  std::vector<std::string> passages;  // text of the book, best first; the last are dropped when the context is full
   SamplingOptions sampling;
 };
 
 struct Generation {
   enum class End { EndOfText, MaxTokens, Stopped };
-  std::string text;       // trimmed
+  std::string text;  // trimmed
   End end = End::EndOfText;
-  bool unknown = false;   // the model said that the book does not say (prompts["unknown"])
+  bool unknown = false;  // the model said that the book does not say (prompts["unknown"])
   int promptTokens = 0;
   int generatedTokens = 0;
-  int passagesUsed = 0;   // how many of Question::passages fitted
+  int passagesUsed = 0;  // how many of Question::passages fitted
   double secondsToFirstToken = 0;
 };
 
@@ -51,14 +51,17 @@ class Generator {
   // Reads ONE pass (a fixed number of segments from reading.position on) of the whole stored `text` into `memory` and
   // returns the new position; call it until .complete. Pass boundaries depend on the position only, so that reading
   // in one go, with pauses, or from a checkpoint gives the same bits. On Stopped, memory and position are unchanged.
-  ReadingPosition read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading, std::stop_token stop = {});
+  ReadingPosition read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading,
+                       std::stop_token stop = {});
 
   // `memory` == nullptr: from passages only. The memory is never changed (generation works on a clone).
   // When `stop` is requested the text so far is returned with End::Stopped.
-  Generation answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText = {}, std::stop_token stop = {});
+  Generation answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText = {},
+                    std::stop_token stop = {});
 
   // The book card, generated from memory with prompts["summary"].
-  Generation summarize(const CompressiveMemory& memory, const SamplingOptions& sampling = {}, const TextCallback& onText = {}, std::stop_token stop = {});
+  Generation summarize(const CompressiveMemory& memory, const SamplingOptions& sampling = {},
+                       const TextCallback& onText = {}, std::stop_token stop = {});
 
  private:
   struct Workspace;

@@ -31,7 +31,8 @@ std::string cutterOf(const ModelConfig& config) {
 }
 
 [[noreturn]] void refuse(Reason reason, const std::string& why) {
-  throw SnapshotError(reason, "This saved memory cannot be used: " + why + " Read the book again from its stored text.");
+  throw SnapshotError(reason,
+                      "This saved memory cannot be used: " + why + " Read the book again from its stored text.");
 }
 
 struct Part {
@@ -51,19 +52,23 @@ std::vector<Part> partsOf(const std::vector<CompressiveMemory::LayerShape>& shap
   return parts;
 }
 
-std::vector<std::int64_t> matrixShape(const Part& part) { return {part.shape.kvHeads, part.shape.keyDim, part.shape.valueDim}; }
+std::vector<std::int64_t> matrixShape(const Part& part) {
+  return {part.shape.kvHeads, part.shape.keyDim, part.shape.valueDim};
+}
 std::vector<std::int64_t> normalizerShape(const Part& part) { return {part.shape.kvHeads, part.shape.keyDim}; }
 
 // All M of a part, or all z: its heads stand next to each other.
 template <class Floats>
 auto partMatrix(Floats layer, const CompressiveMemory& memory, const Part& part) {
   const auto& shape = memory.shapes()[static_cast<std::size_t>(part.layer)];
-  return layer.subspan(shape.matrixOffset(part.firstHead), static_cast<std::size_t>(part.shape.kvHeads) * part.shape.keyDim * part.shape.valueDim);
+  return layer.subspan(shape.matrixOffset(part.firstHead),
+                       static_cast<std::size_t>(part.shape.kvHeads) * part.shape.keyDim * part.shape.valueDim);
 }
 template <class Floats>
 auto partNormalizer(Floats layer, const CompressiveMemory& memory, const Part& part) {
   const auto& shape = memory.shapes()[static_cast<std::size_t>(part.layer)];
-  return layer.subspan(shape.normalizerOffset(part.firstHead), static_cast<std::size_t>(part.shape.kvHeads) * part.shape.keyDim);
+  return layer.subspan(shape.normalizerOffset(part.firstHead),
+                       static_cast<std::size_t>(part.shape.kvHeads) * part.shape.keyDim);
 }
 
 // Where the digest stands in the blob's header.
@@ -98,9 +103,11 @@ SafetensorsFile openBlob(std::span<const std::byte> blob) {
     const std::string_view mark = "\"bytes\":\"";
     const auto at = header.find(mark);
     std::size_t expected = 0;
-    if (at != std::string_view::npos) std::from_chars(header.data() + at + mark.size(), header.data() + header.size(), expected);
+    if (at != std::string_view::npos)
+      std::from_chars(header.data() + at + mark.size(), header.data() + header.size(), expected);
     if (blob.size() < expected) {
-      refuse(Reason::Truncated, "it is cut off (" + std::to_string(blob.size()) + " of " + std::to_string(expected) + " bytes).");
+      refuse(Reason::Truncated,
+             "it is cut off (" + std::to_string(blob.size()) + " of " + std::to_string(expected) + " bytes).");
     }
     refuse(Reason::Damaged, std::string("it is damaged. (") + error.what() + ")");
   }
@@ -130,16 +137,20 @@ void checkDigest(std::span<const std::byte> blob, const std::string& digest) {
   if (hex(sha256(copy)) != digest) refuse(Reason::Damaged, "its checksum is wrong, so some of its bytes have changed.");
 }
 
-void copyTensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape, std::span<float> to) {
+void copyTensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
+                std::span<float> to) {
   const TensorView* tensor = file.find(name);
   if (!tensor || tensor->dtype != Dtype::F32 || tensor->shape != shape) {
-    refuse(Reason::Damaged, "it should hold \"" + name + "\" as F32 " + shapeText(shape) + ", but has " +
-                                (tensor ? std::string(nameOf(tensor->dtype)) + " " + shapeText(tensor->shape) : std::string("none")) + ".");
+    refuse(Reason::Damaged,
+           "it should hold \"" + name + "\" as F32 " + shapeText(shape) + ", but has " +
+               (tensor ? std::string(nameOf(tensor->dtype)) + " " + shapeText(tensor->shape) : std::string("none")) +
+               ".");
   }
   convertToFloat(*tensor, 0, to);
 }
 
-std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading, std::size_t bytes) {
+std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
+                              std::size_t bytes) {
   SafetensorsWriter writer;
   const auto set = [&](const char* key, const std::string& value) { writer.setMetadata(key, value); };
   set("format", std::string(kFormat));
@@ -165,9 +176,11 @@ std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memor
 
 }  // namespace
 
-std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading) {
+std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory,
+                                    const ReadingPosition& reading) {
   if (memory.shapes() != model.transformer().memoryShapes()) {
-    throw ModelError("This memory has the shape of another model than '" + model.name() + "' and cannot be saved with it.");
+    throw ModelError("This memory has the shape of another model than '" + model.name() +
+                     "' and cannot be saved with it.");
   }
   const std::size_t bytes = blobOf(model, memory, reading, 0).size();
   std::vector<std::byte> blob = blobOf(model, memory, reading, bytes);
@@ -181,7 +194,8 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
   checkDigest(blob, field(file, "sha256"));
   if (field(file, "format") != kFormat) refuse(Reason::Damaged, "it is not a saved memory.");
   if (const std::string version = field(file, "version"); version != kVersion) {
-    refuse(Reason::OtherVersion, "it was saved in format " + version + ", and this version of Palimpsest reads format " + std::string(kVersion) + ".");
+    refuse(Reason::OtherVersion, "it was saved in format " + version +
+                                     ", and this version of Palimpsest reads format " + std::string(kVersion) + ".");
   }
   MemorySnapshot snapshot;
   snapshot.fingerprint = field(file, "fingerprint");
@@ -190,19 +204,24 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
   }
   const std::string rule = nameOfRule(model.config());
   if (field(file, "rule") != rule) {
-    refuse(Reason::OtherRule, "it was written with the " + field(file, "rule") + " rule, and the model uses the " + rule + " rule.");
+    refuse(Reason::OtherRule,
+           "it was written with the " + field(file, "rule") + " rule, and the model uses the " + rule + " rule.");
   }
   if (field(file, "cutter") != cutterOf(model.config())) {
-    refuse(Reason::OtherRule, "its text was cut by rule " + field(file, "cutter") + ", and the model uses rule " + cutterOf(model.config()) + ".");
+    refuse(Reason::OtherRule, "its text was cut by rule " + field(file, "cutter") + ", and the model uses rule " +
+                                  cutterOf(model.config()) + ".");
   }
   snapshot.precision = field(file, "precision");
   snapshot.threads = static_cast<int>(std::min<std::int64_t>(numberField(file, "threads"), 1 << 16));
-  snapshot.reading = {.position = numberField(file, "position"), .tokens = numberField(file, "tokens"),
-                      .segments = numberField(file, "segments"), .complete = field(file, "complete") == "yes"};
+  snapshot.reading = {.position = numberField(file, "position"),
+                      .tokens = numberField(file, "tokens"),
+                      .segments = numberField(file, "segments"),
+                      .complete = field(file, "complete") == "yes"};
   snapshot.memory = model.emptyMemory();
   const auto parts = partsOf(snapshot.memory.shapes());
   if (file.tensors().size() != 2 * parts.size()) {
-    refuse(Reason::Damaged, "it holds " + std::to_string(file.tensors().size()) + " tensors, the model needs " + std::to_string(2 * parts.size()) + ".");
+    refuse(Reason::Damaged, "it holds " + std::to_string(file.tensors().size()) + " tensors, the model needs " +
+                                std::to_string(2 * parts.size()) + ".");
   }
   for (const Part& part : parts) {
     const std::span<float> layer = snapshot.memory.layer(part.layer);

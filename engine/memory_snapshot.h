@@ -28,10 +28,12 @@ struct MemorySnapshot {
   int threads = 0;        // thread count of the job, fixed so that a resumed job gives the same bits
 };
 
-// Safetensors bytes: tensors "layers.{i}.{part}.M" [heads, keyDim, valueDim], "layers.{i}.{part}.z" [heads, keyDim], F32, with
-// part "base" (gated heads) or "added" (memory heads), each where the layer has it; metadata: format version, fingerprint,
-// rule, cutter, tokens, position, segments, precision, threads, the blob's size, SHA-256 over all with its own place zeroed.
-std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading);
+// Safetensors bytes: tensors "layers.{i}.{part}.M" [heads, keyDim, valueDim], "layers.{i}.{part}.z" [heads, keyDim],
+// F32, with part "base" (gated heads) or "added" (memory heads), each where the layer has it; metadata: format version,
+// fingerprint, rule, cutter, tokens, position, segments, precision, threads, the blob's size, SHA-256 over all with its
+// own place zeroed.
+std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory,
+                                    const ReadingPosition& reading);
 
 // Throws SnapshotError: truncated, damaged (checksum, shapes), made by another model, version or rule.
 MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob);

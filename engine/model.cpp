@@ -25,11 +25,14 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
   const ModelFolder files = ModelFolder::open(folder);
   parts.tokenizer = Tokenizer::load(folder);
   try {
-    parts.transformer.emplace(files, makeCpuBackend(options.threads, options.precision), parts.tokenizer->bosToken(), options.progress);
+    parts.transformer.emplace(files, makeCpuBackend(options.threads, options.precision), parts.tokenizer->bosToken(),
+                              options.progress);
   } catch (const dnnl::error& error) {
-    throw ModelError("The weights of " + folder.string() + " could not be prepared for this CPU: " + error.what() + ".");
+    throw ModelError("The weights of " + folder.string() + " could not be prepared for this CPU: " + error.what() +
+                     ".");
   } catch (const std::bad_alloc&) {
-    throw ModelError("There is not enough memory to load the model in " + folder.string() + ". Close other programs, or choose a smaller model.");
+    throw ModelError("There is not enough memory to load the model in " + folder.string() +
+                     ". Close other programs, or choose a smaller model.");
   }
   parts.fingerprint = files.fingerprint();
   return model;

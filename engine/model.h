@@ -17,9 +17,9 @@ namespace palimpsest::engine {
 class Transformer;
 
 struct LoadOptions {
-  int threads = 0;                              // 0 = the physical cores
-  Precision precision = Precision::Automatic;   // bf16 where the CPU computes it, else f32
-  std::function<void(double share)> progress;   // 0..1
+  int threads = 0;                             // 0 = the physical cores
+  Precision precision = Precision::Automatic;  // bf16 where the CPU computes it, else f32
+  std::function<void(double share)> progress;  // 0..1
 };
 
 class Model {
@@ -32,11 +32,11 @@ class Model {
   const Tokenizer& tokenizer() const;
   const Transformer& transformer() const;
 
-  bool hasMemory() const;                // false: answers from passages only
+  bool hasMemory() const;  // false: answers from passages only
   CompressiveMemory emptyMemory() const;
   const std::string& fingerprint() const;  // hex SHA-256, see DESIGN: what a snapshot belongs to
   const std::string& name() const;
-  std::string device() const;            // "CPU, 2 threads, bf16": for the status line
+  std::string device() const;  // "CPU, 2 threads, bf16": for the status line
   Precision precision() const;
   int threads() const;
 

@@ -36,14 +36,16 @@ class Transformer::Workspace {
   std::unique_ptr<Buffer> lastRows, lastNormed;  // [rows x D] f32 and compute
   std::unique_ptr<Buffer> logits;                // [rows x V] f32
   std::vector<float> hostLogits;
-  std::vector<float> memoryAfter;                // what the memory becomes when the pass is complete
+  std::vector<float> memoryAfter;  // what the memory becomes when the pass is complete
 };
 
 void Transformer::DeleteWorkspace::operator()(Workspace* workspace) const { delete workspace; }
 
 Transformer::~Transformer() = default;
 
-Transformer::WorkspacePointer Transformer::makeWorkspace() const { return WorkspacePointer(new Workspace(backend_->makeStream())); }
+Transformer::WorkspacePointer Transformer::makeWorkspace() const {
+  return WorkspacePointer(new Workspace(backend_->makeStream()));
+}
 
 void Transformer::makeRoom(Workspace& w, int rows) const {
   if (rows <= w.rows) return;
@@ -84,9 +86,10 @@ void Transformer::forward(int index, Workspace& w, SegmentState* segment) const 
   s.rmsNorm(*w.x, *layer.attentionNorm, config_.rmsNormEps, *w.normed);
   s.linear(*w.normed, *layer.qkv, qkv);
 
-  // The memory sees keys and queries without position. states[i] is the memory before segment i, and each segment reads its own.
+  // The memory sees keys and queries without position. states[i] is the memory before segment i, and each segment reads
+  // its own.
   if (!segment) writeMemory(layer, w, qkv, qkv, heads.baseMemory.writers, heads.addedMemory.writers);
-  s.memoryRead(qkv, heads.baseMemory.readers, heads.base.dim, epsilon_, states, fromMemory);    // A_mem
+  s.memoryRead(qkv, heads.baseMemory.readers, heads.base.dim, epsilon_, states, fromMemory);  // A_mem
   s.memoryRead(qkv, heads.addedMemory.readers, heads.added.dim, epsilon_, states, fromMemory);
 
   if (segment) keep(w, qkv, heads.memoryKeys, segment->layers_[index].memoryKeys.get(), segment->positions_);
@@ -121,11 +124,13 @@ void Transformer::keep(Workspace& w, const Buffer& qkv, ColumnRange columns, Buf
   w.stream->copyRows(qkv, 0, columns.begin, rows, columns.width, *kept, positions, 0);
 }
 
-void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory, std::stop_token stop) const {
+void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
+                       std::stop_token stop) const {
   if (!hasMemory()) throw ModelError("The model '" + config_.name + "' has no memory to read into.");
   checkMemory(memory);
   if (segments.empty() || segments.size() > static_cast<std::size_t>(passSegments_)) {
-    throw ModelError("A pass takes 1 to " + std::to_string(passSegments_) + " segments, not " + std::to_string(segments.size()) + ".");
+    throw ModelError("A pass takes 1 to " + std::to_string(passSegments_) + " segments, not " +
+                     std::to_string(segments.size()) + ".");
   }
   w.segments.clear();
   w.tokens.clear();
@@ -136,7 +141,11 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
     if (bos_) w.tokens.push_back(*bos_);
     w.tokens.insert(w.tokens.end(), tokens.begin(), tokens.end());
     const int rows = static_cast<int>(w.tokens.size()) - begin;
-    w.segments.push_back({.begin = begin, .rows = rows, .firstPosition = 0, .keysBegin = begin, .unwritten = bos_ ? 1 : 0,
+    w.segments.push_back({.begin = begin,
+                          .rows = rows,
+                          .firstPosition = 0,
+                          .keysBegin = begin,
+                          .unwritten = bos_ ? 1 : 0,
                           .emptyMemory = memory.empty() && begin == 0});
     written += static_cast<std::int64_t>(tokens.size());
   }
@@ -159,7 +168,8 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
       s.linear(*w.normed, *layer.memoryKv, *w.memoryKv);
       writeMemory(layer, w, *w.memoryKv, *w.memoryKv, layer.aloneBase, layer.aloneAdded);
     }
-    s.download(*w.states, segments.size() * static_cast<std::size_t>(w.states->columns()), std::span(w.memoryAfter).subspan(done, floats));
+    s.download(*w.states, segments.size() * static_cast<std::size_t>(w.states->columns()),
+               std::span(w.memoryAfter).subspan(done, floats));
     done += floats;
   }
   if (stop.stop_requested()) throw Stopped();
@@ -198,8 +208,8 @@ void Transformer::grow(Workspace& w, SegmentState& segment, int positions) const
   segment.capacity_ = capacity;
 }
 
-std::span<const float> Transformer::extend(Workspace& w, SegmentState& segment, std::span<const TokenId> tokens, std::stop_token stop,
-                                           int lastRows) const {
+std::span<const float> Transformer::extend(Workspace& w, SegmentState& segment, std::span<const TokenId> tokens,
+                                           std::stop_token stop, int lastRows) const {
   checkTokens(tokens);
   const int total = static_cast<int>(tokens.size());
   if (total == 0 || segment.positions_ + total > config_.maxPositionEmbeddings) {
@@ -213,7 +223,11 @@ std::span<const float> Transformer::extend(Workspace& w, SegmentState& segment, 
     rows = std::min(passRows_, total - done);
     makeRoom(w, rows);
     w.tokens.assign(tokens.begin() + done, tokens.begin() + done + rows);
-    w.segments.assign(1, {.begin = 0, .rows = rows, .firstPosition = segment.positions_, .keysBegin = 0, .unwritten = 0,
+    w.segments.assign(1, {.begin = 0,
+                          .rows = rows,
+                          .firstPosition = segment.positions_,
+                          .keysBegin = 0,
+                          .unwritten = 0,
                           .emptyMemory = segment.emptyMemory_});
     s.beginPass(w.segments);
     s.embed(w.tokens, *embedding_, *w.x);
@@ -248,12 +262,18 @@ void Transformer::write(Workspace& w, const SegmentState& segment, int positions
   checkMemory(memory);
   const int skipped = bos_ ? 1 : 0;
   if (positions > segment.positions_ || positions <= skipped) {
-    throw ModelError("A segment of " + std::to_string(segment.positions_) + " positions cannot write " + std::to_string(positions) + " of them.");
+    throw ModelError("A segment of " + std::to_string(segment.positions_) + " positions cannot write " +
+                     std::to_string(positions) + " of them.");
   }
   if (!hasMemory()) return;
   makeRoom(w, 1);
   Stream& s = *w.stream;
-  w.segments.assign(1, {.begin = 0, .rows = positions, .firstPosition = 0, .keysBegin = 0, .unwritten = skipped, .emptyMemory = memory.empty()});
+  w.segments.assign(1, {.begin = 0,
+                        .rows = positions,
+                        .firstPosition = 0,
+                        .keysBegin = 0,
+                        .unwritten = skipped,
+                        .emptyMemory = memory.empty()});
   s.beginPass(w.segments);
   for (int index = 0; index < config_.numLayers; ++index) {
     const Layer& layer = layers_[index];
@@ -272,7 +292,9 @@ double Transformer::runReadingProducts(Workspace& w, int rows) const {
   w.segments.assign(1, {.begin = 0, .rows = rows});
   s.beginPass(w.segments);
   double weights = 0;
-  const auto count = [&](const PackedWeight& weight) { weights += static_cast<double>(weight.inputs()) * weight.outputs(); };
+  const auto count = [&](const PackedWeight& weight) {
+    weights += static_cast<double>(weight.inputs()) * weight.outputs();
+  };
   for (int index = 0; index < lastMemoryLayer_; ++index) {
     const Layer& layer = layers_[index];
     s.linear(*w.normed, *layer.qkv, *w.qkv[layer.heads.qkvWidth]);
@@ -291,14 +313,15 @@ double Transformer::runReadingProducts(Workspace& w, int rows) const {
 void Transformer::checkTokens(std::span<const TokenId> tokens) const {
   for (const TokenId token : tokens) {
     if (token < 0 || token >= config_.vocabSize) {
-      throw ModelError("Token " + std::to_string(token) + " is outside the vocabulary of the model '" + config_.name + "' (" +
-                       std::to_string(config_.vocabSize) + " tokens). Its tokenizer belongs to another model.");
+      throw ModelError("Token " + std::to_string(token) + " is outside the vocabulary of the model '" + config_.name +
+                       "' (" + std::to_string(config_.vocabSize) + " tokens). Its tokenizer belongs to another model.");
     }
   }
 }
 
 void Transformer::checkMemory(const CompressiveMemory& memory) const {
-  if (memory.shapes() != memoryShapes_) throw ModelError("This memory has the shape of another model than '" + config_.name + "'.");
+  if (memory.shapes() != memoryShapes_)
+    throw ModelError("This memory has the shape of another model than '" + config_.name + "'.");
 }
 
 }  // namespace palimpsest::engine

@@ -43,7 +43,8 @@ class SegmentState {
 // Immutable once made and thread-safe; what changes is passed in. Throws ModelError.
 class Transformer {
  public:
-  // bos: the token that opens every segment, where the tokenizer adds one. Reads all weights; `folder` may go afterwards.
+  // bos: the token that opens every segment, where the tokenizer adds one. Reads all weights; `folder` may go
+  // afterwards.
   Transformer(const ModelFolder& folder, std::unique_ptr<Backend> backend, std::optional<TokenId> bos,
               const std::function<void(double share)>& progress = {});
   ~Transformer();
@@ -65,31 +66,32 @@ class Transformer {
 
   // Reads one pass: 1..passSegments() segments of 1..S tokens, BOS not among them. `memory` takes them all, in order.
   // Throws Stopped, seen between two layers; the memory is unchanged then.
-  void read(Workspace& workspace, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory, std::stop_token stop) const;
+  void read(Workspace& workspace, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
+            std::stop_token stop) const;
 
   // A fresh segment that reads `memory` (nullptr = the empty one). The memory is copied, not kept.
   SegmentState beginSegment(Workspace& workspace, const CompressiveMemory* memory) const;
-  // Appends tokens (the caller puts the BOS) and returns the logits [lastRows x V] that follow the last ones; valid until
-  // the workspace is used again. lastRows <= tokens.size() and <= passRows(). Throws Stopped.
-  std::span<const float> extend(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens, std::stop_token stop,
-                                int lastRows = 1) const;
+  // Appends tokens (the caller puts the BOS) and returns the logits [lastRows x V] that follow the last ones; valid
+  // until the workspace is used again. lastRows <= tokens.size() and <= passRows(). Throws Stopped.
+  std::span<const float> extend(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens,
+                                std::stop_token stop, int lastRows = 1) const;
   // Writes the first `positions` positions of a segment into `memory`, its BOS left out.
   void write(Workspace& workspace, const SegmentState& segment, int positions, CompressiveMemory& memory) const;
 
-  // Only the matrix products of a pass of `rows` rows, as read() runs them: the ceiling that the bench measures against.
-  // Returns their floating-point operations.
+  // Only the matrix products of a pass of `rows` rows, as read() runs them: the ceiling that the bench measures
+  // against. Returns their floating-point operations.
   double runReadingProducts(Workspace& workspace, int rows) const;
   int passRows() const { return passRows_; }  // rows of the longest pass
 
  private:
   struct Layer {
     AttentionLayout heads;
-    std::unique_ptr<Buffer> attentionNorm, feedForwardNorm;       // [1 x D]
+    std::unique_ptr<Buffer> attentionNorm, feedForwardNorm;  // [1 x D]
     std::unique_ptr<PackedWeight> qkv, o, gateUp, down;
-    std::unique_ptr<PackedWeight> memoryKv;                       // last memory layer only: all that reading needs of it
-    std::vector<LocalHead> cachedLocal;                           // the heads as columns of a SegmentState's buffers
+    std::unique_ptr<PackedWeight> memoryKv;  // last memory layer only: all that reading needs of it
+    std::vector<LocalHead> cachedLocal;      // the heads as columns of a SegmentState's buffers
     std::vector<MemoryWriter> cachedBase, cachedAdded;
-    std::vector<MemoryWriter> aloneBase, aloneAdded;              // as columns of memoryKv's product
+    std::vector<MemoryWriter> aloneBase, aloneAdded;  // as columns of memoryKv's product
   };
 
   void loadLayer(const ModelFolder& folder, int index);
@@ -109,13 +111,13 @@ class Transformer {
   std::optional<TokenId> bos_;
   MemoryUpdate rule_ = MemoryUpdate::Linear;
   float epsilon_ = 1e-6F;
-  std::unique_ptr<Buffer> embedding_;             // [V x D]
-  std::unique_ptr<Buffer> finalNorm_;             // [1 x D]
-  std::unique_ptr<PackedWeight> head_;            // [V x D]
-  std::unique_ptr<Buffer> cosines_, sines_;       // [positions x d / 2]
+  std::unique_ptr<Buffer> embedding_;        // [V x D]
+  std::unique_ptr<Buffer> finalNorm_;        // [1 x D]
+  std::unique_ptr<PackedWeight> head_;       // [V x D]
+  std::unique_ptr<Buffer> cosines_, sines_;  // [positions x d / 2]
   std::vector<Layer> layers_;
   std::vector<CompressiveMemory::LayerShape> memoryShapes_;
-  int lastMemoryLayer_ = -1;                      // reading ends here; -1 = no memory at all
+  int lastMemoryLayer_ = -1;  // reading ends here; -1 = no memory at all
   int passSegments_ = 1;
   int passRows_ = 0;
 };

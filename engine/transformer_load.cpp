@@ -67,8 +67,10 @@ std::vector<double> ropeFrequencies(const ModelConfig& config) {
     double frequency = 1.0 / std::pow(static_cast<double>(config.ropeTheta), static_cast<double>(i) / config.headDim);
     if (config.ropeScaling) {
       const RopeScaling& scaling = *config.ropeScaling;
-      const double turns = scaling.originalMaxPositionEmbeddings * frequency / (2.0 * std::numbers::pi);  // in the old context
-      const double keep = std::clamp((turns - scaling.lowFreqFactor) / (scaling.highFreqFactor - scaling.lowFreqFactor), 0.0, 1.0);
+      const double turns =
+          scaling.originalMaxPositionEmbeddings * frequency / (2.0 * std::numbers::pi);  // in the old context
+      const double keep =
+          std::clamp((turns - scaling.lowFreqFactor) / (scaling.highFreqFactor - scaling.lowFreqFactor), 0.0, 1.0);
       frequency = keep * frequency + (1.0 - keep) * frequency / scaling.factor;
     }
     frequencies.push_back(frequency);
@@ -82,8 +84,9 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
                          const std::function<void(double share)>& progress)
     : config_(folder.config()), backend_(std::move(backend)), bos_(bos) {
   if (bos_ && (*bos_ < 0 || *bos_ >= config_.vocabSize)) {
-    throw ModelError("The tokenizer of " + folder.path().string() + " starts texts with token " + std::to_string(*bos_) +
-                     ", but the model knows only " + std::to_string(config_.vocabSize) + " tokens. They do not belong together.");
+    throw ModelError("The tokenizer of " + folder.path().string() + " starts texts with token " +
+                     std::to_string(*bos_) + ", but the model knows only " + std::to_string(config_.vocabSize) +
+                     " tokens. They do not belong together.");
   }
   int segmentLength = config_.maxPositionEmbeddings;
   if (config_.infiniAttention) {
@@ -116,9 +119,11 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
   Layer& last = layers_[static_cast<std::size_t>(lastMemoryLayer_)];
   const ColumnRange keys = last.heads.memoryKeys, values = last.heads.memoryValues;
   const auto at = [&](const char* name) { return &folder.layer(lastMemoryLayer_, name); };
-  std::vector<const Weight*> parts = {at("self_attn.q_proj.weight"), at("self_attn.k_proj.weight"), at("self_attn.v_proj.weight")};
+  std::vector<const Weight*> parts = {at("self_attn.q_proj.weight"), at("self_attn.k_proj.weight"),
+                                      at("self_attn.v_proj.weight")};
   if (last.heads.added.heads > 0) {
-    parts = {parts[0], at("self_attn.memory_q_proj.weight"), parts[1], at("self_attn.memory_k_proj.weight"), parts[2], at("self_attn.memory_v_proj.weight")};
+    parts = {parts[0], at("self_attn.memory_q_proj.weight"), parts[1], at("self_attn.memory_k_proj.weight"),
+             parts[2], at("self_attn.memory_v_proj.weight")};
   }
   last.memoryKv = backend_->pack(keys.width + values.width, hidden, twoRanges(stacked(parts), hidden, keys, values));
   const int value = keys.width - values.begin;
@@ -133,7 +138,8 @@ void Transformer::loadLayer(const ModelFolder& folder, int index) {
   if (folder.hasMemory() && config_.infiniAttention) {
     const InfiniAttentionConfig& infini = *config_.infiniAttention;
     const auto l = static_cast<std::size_t>(index);
-    if (infini.memoryHeads.at(l) > 0) added = {infini.memoryHeads[l], infini.memoryKvHeads.at(l), infini.memoryHeadDim.at(l)};
+    if (infini.memoryHeads.at(l) > 0)
+      added = {infini.memoryHeads[l], infini.memoryKvHeads.at(l), infini.memoryHeadDim.at(l)};
     for (const float beta : folder.memoryGate(index)) gates.push_back(gateOf(beta));
   }
 
@@ -141,10 +147,12 @@ void Transformer::loadLayer(const ModelFolder& folder, int index) {
   layer.heads = makeAttentionLayout({config_.numHeads, config_.numKvHeads, config_.headDim}, added, gates);
   const AttentionLayout& heads = layer.heads;
   const int hidden = config_.hiddenSize, middle = config_.intermediateSize;
-  std::vector<const Weight*> qkv = {at("self_attn.q_proj.weight"), at("self_attn.k_proj.weight"), at("self_attn.v_proj.weight")};
+  std::vector<const Weight*> qkv = {at("self_attn.q_proj.weight"), at("self_attn.k_proj.weight"),
+                                    at("self_attn.v_proj.weight")};
   std::vector<const Weight*> o = {at("self_attn.o_proj.weight")};
   if (added.heads > 0) {
-    qkv = {qkv[0], at("self_attn.memory_q_proj.weight"), qkv[1], at("self_attn.memory_k_proj.weight"), qkv[2], at("self_attn.memory_v_proj.weight")};
+    qkv = {qkv[0], at("self_attn.memory_q_proj.weight"), qkv[1], at("self_attn.memory_k_proj.weight"),
+           qkv[2], at("self_attn.memory_v_proj.weight")};
     o.push_back(at("self_attn.memory_o_proj.weight"));
   }
   layer.qkv = backend_->pack(heads.qkvWidth, hidden, stacked(qkv));
@@ -177,7 +185,8 @@ void Transformer::makeRopeTables() {
 
 std::size_t Transformer::weightBytes() const {
   std::size_t bytes = head_->bytes();
-  for (const Layer& layer : layers_) bytes += layer.qkv->bytes() + layer.o->bytes() + layer.gateUp->bytes() + layer.down->bytes();
+  for (const Layer& layer : layers_)
+    bytes += layer.qkv->bytes() + layer.o->bytes() + layer.gateUp->bytes() + layer.down->bytes();
   return bytes;
 }
 

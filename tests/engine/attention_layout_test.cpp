@@ -21,9 +21,9 @@ TEST(AttentionLayout, PlainLlamaHasNoMemory) {
   EXPECT_EQ(layout.qkvWidth, (8 + 2 + 2) * 16);
   EXPECT_EQ(layout.attentionWidth, 8 * 16);
   ASSERT_EQ(layout.local.size(), 8U);
-  EXPECT_EQ(layout.local[5].key, 8 * 16 + 16);     // heads 4..7 read KV head 1
+  EXPECT_EQ(layout.local[5].key, 8 * 16 + 16);  // heads 4..7 read KV head 1
   EXPECT_EQ(layout.local[5].value, 10 * 16 + 16);
-  EXPECT_EQ(layout.gates.size(), 1U);              // one run of columns
+  EXPECT_EQ(layout.gates.size(), 1U);  // one run of columns
   EXPECT_EQ(layout.memoryKeys.width, 0);
 }
 
@@ -32,8 +32,8 @@ TEST(AttentionLayout, BaseHeadsFirstThenMemoryHeadsEachWithItsOwnGroups) {
   EXPECT_EQ(layout.qkvWidth, (4 + 2 + 2) * 8 + (4 + 2 + 2) * 12);
   ASSERT_EQ(layout.addedMemory.readers.size(), 4U);
   const int M = 12 * 12;
-  EXPECT_EQ(layout.addedMemory.readers[1].matrix, 0);      // group 0
-  EXPECT_EQ(layout.addedMemory.readers[2].matrix, M);      // group 1: heads 2 and 3, not 1 and 3
+  EXPECT_EQ(layout.addedMemory.readers[1].matrix, 0);  // group 0
+  EXPECT_EQ(layout.addedMemory.readers[2].matrix, M);  // group 1: heads 2 and 3, not 1 and 3
   EXPECT_EQ(layout.addedMemory.readers[2].normalizer, 2 * M + 12);
   EXPECT_EQ(layout.addedMemory.readers[2].query, 4 * 8 + 2 * 12);
   EXPECT_EQ(layout.addedMemory.writers[1].key, 4 * 8 + 4 * 12 + 2 * 8 + 12);

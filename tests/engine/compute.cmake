@@ -1,8 +1,10 @@
 list(APPEND ENGINE_TEST_SOURCES
+  allocation_test.cpp
   attention_layout_test.cpp
   bench_test.cpp
   compressive_memory_test.cpp
   cpu_kernels_test.cpp
+  gates_test.cpp
   generator_test.cpp
   golden_test.cpp
   memory_snapshot_test.cpp

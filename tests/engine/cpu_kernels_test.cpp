@@ -23,7 +23,8 @@ std::vector<float> randomFloats(std::size_t n, unsigned seed, float spread = 2.0
 
 void expectNear(const std::vector<float>& ours, const std::vector<double>& theirs, double tolerance) {
   ASSERT_EQ(ours.size(), theirs.size());
-  for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_NEAR(ours[i], theirs[i], tolerance * (1 + std::abs(theirs[i]))) << "at " << i;
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    EXPECT_NEAR(ours[i], theirs[i], tolerance * (1 + std::abs(theirs[i]))) << "at " << i;
 }
 
 TEST(CpuKernels, ProductsOfAllShapes) {
@@ -32,7 +33,8 @@ TEST(CpuKernels, ProductsOfAllShapes) {
     for (const int n : {1, 7, 16, 24, 40, 64, 65, 130}) {
       for (const int depth : {0, 1, 9, 64}) {
         for (const bool transposed : {false, true}) {
-          const auto a = randomFloats(static_cast<std::size_t>(m * depth + 1), 1), b = randomFloats(static_cast<std::size_t>(n * depth + 1), 2);
+          const auto a = randomFloats(static_cast<std::size_t>(m * depth + 1), 1),
+                     b = randomFloats(static_cast<std::size_t>(n * depth + 1), 2);
           const int stride = n + 3;
           std::vector<float> c(static_cast<std::size_t>(m * stride), 5.0F);
           const std::ptrdiff_t row = transposed ? 1 : depth, column = transposed ? m : 1;
@@ -42,7 +44,8 @@ TEST(CpuKernels, ProductsOfAllShapes) {
             for (int j = 0; j < stride; ++j) {
               double sum = j < n ? 0 : 5.0;  // what stands beside the result stays
               for (int p = 0; p < depth && j < n; ++p) sum += 2.0 * a[i * row + p * column] * b[p * n + j];
-              ASSERT_NEAR(c[static_cast<std::size_t>(i * stride + j)], sum, 1e-4 * (1 + std::abs(sum))) << m << "x" << n << "x" << depth;
+              ASSERT_NEAR(c[static_cast<std::size_t>(i * stride + j)], sum, 1e-4 * (1 + std::abs(sum)))
+                  << m << "x" << n << "x" << depth;
             }
           }
         }
@@ -87,7 +90,8 @@ TEST(CpuKernels, SoftmaxNormAndRope) {
     const auto size = static_cast<std::size_t>(n);
     const auto x = randomFloats(size, 5, 20.0F), weight = randomFloats(size, 6);
     double largest = x[0], squares = 0;
-    for (const float value : x) largest = std::max(largest, static_cast<double>(value)), squares += static_cast<double>(value) * value;
+    for (const float value : x)
+      largest = std::max(largest, static_cast<double>(value)), squares += static_cast<double>(value) * value;
     std::vector<double> exponentials, normed;
     double sum = 0;
     for (std::size_t i = 0; i < size; ++i) {
@@ -148,7 +152,8 @@ TEST(CpuKernels, RowsOfAQueryAndPackedKeys) {
 
 TEST(CpuKernels, BFloat16RoundsToTheNearestAndTiesToEven) {
   const auto bits = [](std::uint32_t value) { return std::bit_cast<float>(value); };
-  const std::vector<float> x = {bits(0x3F808000), bits(0x3F818000), bits(0x3F808001), bits(0x3F807FFF), -1.5F, 0.0F, bits(0x7F7FFFFF)};
+  const std::vector<float> x = {bits(0x3F808000), bits(0x3F818000), bits(0x3F808001), bits(0x3F807FFF), -1.5F, 0.0F,
+                                bits(0x7F7FFFFF)};
   const std::vector<Bf16> expected = {0x3F80, 0x3F82, 0x3F81, 0x3F80, 0xBFC0, 0x0000, 0x7F80};
   for (int repeat = 1; repeat <= 5; ++repeat) {  // so that whole vectors are reached as well
     std::vector<float> many;
@@ -177,7 +182,8 @@ TEST(CpuKernels, SiluInBFloat16) {
     cpuKernels().siluMulBFloat16(halves.data(), halves.data() + n, n, out.data());
     cpuKernels().toFloat(out.data(), n, ours.data());
     std::vector<double> expected;
-    for (std::size_t i = 0; i < size; ++i) expected.push_back(rounded[i] / (1 + std::exp(-static_cast<double>(rounded[i]))) * rounded[i + size]);
+    for (std::size_t i = 0; i < size; ++i)
+      expected.push_back(rounded[i] / (1 + std::exp(-static_cast<double>(rounded[i]))) * rounded[i + size]);
     expectNear(ours, expected, 1.0 / 256);
   }
 }

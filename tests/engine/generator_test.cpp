@@ -21,7 +21,8 @@ std::shared_ptr<const Model> load(const std::filesystem::path& folder, Precision
 
 // Sentences and paragraphs of plain words, several passes long.
 std::string bookText(std::size_t words) {
-  static const char* const kWords[] = {"the", "old", "clock", "stood", "behind", "Weena", "and", "nobody", "saw", "how", "it", "turned", "1895"};
+  static const char* const kWords[] = {"the",    "old", "clock", "stood", "behind", "Weena", "and",
+                                       "nobody", "saw", "how",   "it",    "turned", "1895"};
   std::mt19937 random(11);
   std::string text;
   for (std::size_t i = 1; i <= words; ++i) {
@@ -122,8 +123,9 @@ TEST_F(GeneratorTest, StoppedReadingChangesNothing) {
 }
 
 TEST_F(GeneratorTest, APositionBehindTheTextIsAnError) {
-  EXPECT_THAT([&] { generator_.read(memory_, "short", {.position = 6, .tokens = 2, .segments = 1, .complete = false}); },
-              ThrowsMessage<ModelError>(HasSubstr("byte 6 of a text that now has only 5")));
+  EXPECT_THAT(
+      [&] { generator_.read(memory_, "short", {.position = 6, .tokens = 2, .segments = 1, .complete = false}); },
+      ThrowsMessage<ModelError>(HasSubstr("byte 6 of a text that now has only 5")));
 }
 
 TEST_F(GeneratorTest, AnswersAreTheSameEachTimeAndLeaveTheMemoryUnchanged) {
@@ -138,13 +140,18 @@ TEST_F(GeneratorTest, AnswersAreTheSameEachTimeAndLeaveTheMemoryUnchanged) {
   EXPECT_GT(first.secondsToFirstToken, 0);
   EXPECT_LE(first.generatedTokens, 20);
   EXPECT_EQ(copyOf(memory_.values()), before);
-  EXPECT_EQ(memory_.tokens(), loadSnapshot(*model_, saveSnapshot(*model_, memory_, {.position = 0, .tokens = memory_.tokens(), .segments = 0, .complete = true})).memory.tokens());
+  EXPECT_EQ(
+      memory_.tokens(),
+      loadSnapshot(*model_, saveSnapshot(*model_, memory_,
+                                         {.position = 0, .tokens = memory_.tokens(), .segments = 0, .complete = true}))
+          .memory.tokens());
 }
 
 TEST_F(GeneratorTest, PiecesOfAnAnswerAreItsText) {
   readAll(generator_, memory_, bookText(500));
   std::string pieces;
-  const Generation answer = generator_.answer(&memory_, {"Who?", {}, {}, {.maxTokens = 30}}, [&](std::string_view piece) { pieces += piece; });
+  const Generation answer = generator_.answer(&memory_, {"Who?", {}, {}, {.maxTokens = 30}},
+                                              [&](std::string_view piece) { pieces += piece; });
   EXPECT_FALSE(answer.text.empty());
   EXPECT_EQ(pieces.substr(0, answer.text.size()), answer.text);
   EXPECT_EQ(pieces.find_first_not_of(" \n\t\r", answer.text.size()), std::string::npos);
@@ -165,7 +172,8 @@ TEST_F(GeneratorTest, StoppingAnAnswerKeepsTheTextSoFar) {
     pieces += piece;
     if (pieces.size() > 8) source.request_stop();
   };
-  const Generation answer = generator_.answer(&memory_, {"Who?", {}, {}, {.maxTokens = 200}}, stopAfterSome, source.get_token());
+  const Generation answer =
+      generator_.answer(&memory_, {"Who?", {}, {}, {.maxTokens = 200}}, stopAfterSome, source.get_token());
   EXPECT_EQ(answer.end, Generation::End::Stopped);
   EXPECT_FALSE(answer.text.empty());
   EXPECT_LT(answer.generatedTokens, 200);
@@ -182,7 +190,8 @@ TEST_F(GeneratorTest, AnAnswerMayOutgrowTheContext) {
   // With a high temperature the random model does not end its text soon; the seed is one of those where it goes on.
   Generation longest;
   for (std::uint64_t seed = 0; seed < 20 && longest.generatedTokens < more; ++seed) {
-    longest = generator_.answer(&memory_, {"Who?", {}, {}, {.temperature = 1.0F, .topP = 1.0F, .seed = seed, .maxTokens = more}});
+    longest = generator_.answer(&memory_,
+                                {"Who?", {}, {}, {.temperature = 1.0F, .topP = 1.0F, .seed = seed, .maxTokens = more}});
   }
   EXPECT_EQ(longest.generatedTokens, more);
   EXPECT_EQ(longest.end, Generation::End::MaxTokens);
@@ -199,14 +208,16 @@ TEST_F(GeneratorTest, SummariesReadTheMemory) {
 TEST(GeneratorWithoutMemory, AnswersFromPassagesAndRefusesToRead) {
   const TemporaryFolder folder;
   for (const auto& entry : std::filesystem::directory_iterator(tinyFolder())) {
-    if (entry.path().filename() != "memory_heads.safetensors") std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
+    if (entry.path().filename() != "memory_heads.safetensors")
+      std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
   }
   const auto model = load(folder.path());
   EXPECT_FALSE(model->hasMemory());
   EXPECT_EQ(model->emptyMemory().bytes(), 0U);
   Generator generator(model);
   CompressiveMemory memory = model->emptyMemory();
-  EXPECT_THAT([&] { generator.read(memory, "Some text.", {}); }, ThrowsMessage<ModelError>(HasSubstr("has no memory heads")));
+  EXPECT_THAT([&] { generator.read(memory, "Some text.", {}); },
+              ThrowsMessage<ModelError>(HasSubstr("has no memory heads")));
   const Generation answer = generator.answer(nullptr, {"Who?", {}, {"Weena was little."}, {.maxTokens = 10}});
   EXPECT_EQ(answer.passagesUsed, 1);
 }
@@ -223,7 +234,9 @@ TEST(ModelTest, SaysWhatItIs) {
 
 TEST(ModelTest, LoadingTellsItsProgress) {
   std::vector<double> shares;
-  Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = [&](double share) { shares.push_back(share); }});
+  Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = [&](double share) {
+                               shares.push_back(share);
+                             }});
   ASSERT_FALSE(shares.empty());
   EXPECT_TRUE(std::is_sorted(shares.begin(), shares.end()));
   EXPECT_EQ(shares.back(), 1.0);

@@ -31,13 +31,15 @@ class Golden : public testing::TestWithParam<Case> {
     const std::filesystem::path folder = std::filesystem::path(PALIMPSEST_TEST_DATA) / "golden" / GetParam().name;
     file_ = std::make_unique<SafetensorsFile>(SafetensorsFile::open(folder / "golden.safetensors"));
     if (const int bos = ints("bos").front(); bos >= 0) bos_ = bos;
-    transformer_ = std::make_unique<Transformer>(ModelFolder::open(folder), makeCpuBackend(2, GetParam().precision), bos_);
+    transformer_ =
+        std::make_unique<Transformer>(ModelFolder::open(folder), makeCpuBackend(2, GetParam().precision), bos_);
     workspace_ = transformer_->makeWorkspace();
     memory_ = CompressiveMemory(transformer_->memoryShapes());
     std::size_t at = 0;
     const std::vector<TokenId> tokens = ints("tokens");
     for (const int length : ints("lengths")) {
-      segments_.emplace_back(tokens.begin() + static_cast<std::ptrdiff_t>(at), tokens.begin() + static_cast<std::ptrdiff_t>(at) + length);
+      segments_.emplace_back(tokens.begin() + static_cast<std::ptrdiff_t>(at),
+                             tokens.begin() + static_cast<std::ptrdiff_t>(at) + length);
       at += static_cast<std::size_t>(length);
     }
   }
@@ -59,7 +61,8 @@ class Golden : public testing::TestWithParam<Case> {
   void readAll() {
     const auto most = static_cast<std::size_t>(transformer_->passSegments());
     for (std::size_t at = 0; at < segments_.size(); at += most) {
-      transformer_->read(*workspace_, std::span(segments_).subspan(at, std::min(most, segments_.size() - at)), memory_, {});
+      transformer_->read(*workspace_, std::span(segments_).subspan(at, std::min(most, segments_.size() - at)), memory_,
+                         {});
     }
   }
   void expectMemory(double tolerance) {
@@ -71,8 +74,10 @@ class Golden : public testing::TestWithParam<Case> {
         const auto own = static_cast<std::size_t>(base ? head : head - shape.base.kvHeads);
         const std::vector<float> M = floatsOf(file_->at(name + "M")), z = floatsOf(file_->at(name + "z"));
         const auto m = memory_.matrix(l, head), n = memory_.normalizer(l, head);
-        EXPECT_LT(relativeError(m, std::span(M).subspan(own * m.size(), m.size())), tolerance) << name << "M, head " << own;
-        EXPECT_LT(relativeError(n, std::span(z).subspan(own * n.size(), n.size())), tolerance) << name << "z, head " << own;
+        EXPECT_LT(relativeError(m, std::span(M).subspan(own * m.size(), m.size())), tolerance)
+            << name << "M, head " << own;
+        EXPECT_LT(relativeError(n, std::span(z).subspan(own * n.size(), n.size())), tolerance)
+            << name << "z, head " << own;
       }
     }
   }
@@ -92,7 +97,8 @@ class Golden : public testing::TestWithParam<Case> {
 TEST_P(Golden, LogitsOfEachSegmentReadingTheMemoryBeforeIt) {
   for (std::size_t s = 0; s < segments_.size(); ++s) {
     const std::vector<float> theirs = floatsOf(file_->at("logits." + std::to_string(s)));
-    EXPECT_LT(relativeError(logits(withBos(segments_[s])), theirs), toleranceOf(GetParam().precision)) << "segment " << s;
+    EXPECT_LT(relativeError(logits(withBos(segments_[s])), theirs), toleranceOf(GetParam().precision))
+        << "segment " << s;
     transformer_->read(*workspace_, std::span(&segments_[s], 1), memory_, {});
   }
   expectMemory(toleranceOf(GetParam().precision));
@@ -129,8 +135,8 @@ TEST_P(GoldenInF32, GreedyContinuationTokenByToken) {
 
 std::vector<Case> cases(Precision precision) {
   std::vector<Case> all;
-  for (const char* name : {"memory-heads", "memory-heads-without-bos", "gates-gqa", "gates-and-heads", "delta-heads", "delta-gates-and-heads",
-                           "rope-llama3", "plain-llama"}) {
+  for (const char* name : {"memory-heads", "memory-heads-without-bos", "gates-gqa", "gates-and-heads", "delta-heads",
+                           "delta-gates-and-heads", "rope-llama3", "plain-llama"}) {
     all.push_back({name, precision});
   }
   return all;

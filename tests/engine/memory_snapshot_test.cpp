@@ -25,7 +25,9 @@ const ReadingPosition kReading{.position = 4711, .tokens = 4000, .segments = 132
 
 class MemorySnapshotTest : public testing::Test {
  protected:
-  static void SetUpTestSuite() { model_ = Model::load(tinyFolder(), {.threads = 2, .precision = Precision::Float32, .progress = {}}); }
+  static void SetUpTestSuite() {
+    model_ = Model::load(tinyFolder(), {.threads = 2, .precision = Precision::Float32, .progress = {}});
+  }
   static void TearDownTestSuite() { model_.reset(); }
 
   static CompressiveMemory filledMemory() {
@@ -136,7 +138,8 @@ TEST_F(MemorySnapshotTest, OfAnotherRuleIsToldApart) {
 
 TEST_F(MemorySnapshotTest, OfAnotherModelIsToldApart) {
   const TemporaryFolder folder;  // the same model with one gate changed
-  for (const auto& entry : std::filesystem::directory_iterator(tinyFolder())) std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(tinyFolder()))
+    std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
   std::filesystem::permissions(folder.path() / "memory_heads.safetensors", std::filesystem::perms::owner_all);
   std::fstream file(folder.path() / "memory_heads.safetensors", std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(-2, std::ios::end);
@@ -160,7 +163,9 @@ TEST_F(MemorySnapshotTest, WithTensorsOfOtherNamesOrTypesIsDamaged) {
   EXPECT_THAT(refusal(edited("palimpsest-memory", "palimpsest-mammut")).second, HasSubstr("not a saved memory"));
 }
 
-TEST_F(MemorySnapshotTest, OfAForeignMemoryIsNotSaved) { EXPECT_THROW(saveSnapshot(*model_, CompressiveMemory(), {}), ModelError); }
+TEST_F(MemorySnapshotTest, OfAForeignMemoryIsNotSaved) {
+  EXPECT_THROW(saveSnapshot(*model_, CompressiveMemory(), {}), ModelError);
+}
 
 }  // namespace
 }  // namespace palimpsest::engine

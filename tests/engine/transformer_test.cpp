@@ -17,7 +17,8 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-std::unique_ptr<Transformer> load(const std::filesystem::path& folder, Precision precision = Precision::Float32, int threads = 2) {
+std::unique_ptr<Transformer> load(const std::filesystem::path& folder, Precision precision = Precision::Float32,
+                                  int threads = 2) {
   return std::make_unique<Transformer>(ModelFolder::open(folder), makeCpuBackend(threads, precision), kTinyBos);
 }
 
@@ -27,7 +28,8 @@ class TransformerTest : public testing::TestWithParam<Precision> {
     if (GetParam() == Precision::BFloat16 && !cpuMultipliesBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
     model_ = load(tinyFolder(), GetParam());
     workspace_ = model_->makeWorkspace();
-    segments_ = randomSegments(2 * static_cast<std::size_t>(model_->passSegments()) + 5, 32, model_->config().vocabSize, 1);
+    segments_ =
+        randomSegments(2 * static_cast<std::size_t>(model_->passSegments()) + 5, 32, model_->config().vocabSize, 1);
   }
   CompressiveMemory empty() const { return CompressiveMemory(model_->memoryShapes()); }
   std::span<const std::vector<TokenId>> pass(std::size_t number) const {
@@ -100,14 +102,16 @@ TEST_P(TransformerTest, TheCacheGivesWhatComputingAfreshGives) {
   for (const std::size_t step : {37, 1, 1, 1, 1, 20, 2, 1, 3, 1, 22}) {  // a prompt, single tokens, and a few at once
     const auto last = copyOf(model_->extend(*workspace_, segment, std::span(tokens).subspan(done, step), {}));
     done += step;
-    EXPECT_LT(relativeError(last, std::span(afresh).subspan((done - 1) * vocab, vocab)), rounding()) << "after " << done;
+    EXPECT_LT(relativeError(last, std::span(afresh).subspan((done - 1) * vocab, vocab)), rounding())
+        << "after " << done;
   }
   EXPECT_EQ(segment.positions(), 90);
 }
 
 TEST_P(TransformerTest, WithAnEmptyMemoryTheModelIsItsBase) {
   const TemporaryFolder base;  // the same folder without memory_heads.safetensors
-  for (const char* file : {"config.json", "model.safetensors"}) std::filesystem::copy(tinyFolder() / file, base.path() / file);
+  for (const char* file : {"config.json", "model.safetensors"})
+    std::filesystem::copy(tinyFolder() / file, base.path() / file);
   const auto plain = load(base.path(), GetParam());
   EXPECT_FALSE(plain->hasMemory());
   const CompressiveMemory memory = empty();
@@ -162,8 +166,10 @@ INSTANTIATE_TEST_SUITE_P(, TransformerTest, testing::Values(Precision::Float32, 
 class FirstLayer {
  public:
   explicit FirstLayer(const ModelFolder& folder, const char* projection)
-      : dim_(static_cast<std::size_t>(folder.config().hiddenSize)), epsilon_(static_cast<double>(folder.config().rmsNormEps)),
-        embedding_(folder.embedTokens().toFloats()), norm_(folder.layer(0, "input_layernorm.weight").toFloats()),
+      : dim_(static_cast<std::size_t>(folder.config().hiddenSize)),
+        epsilon_(static_cast<double>(folder.config().rmsNormEps)),
+        embedding_(folder.embedTokens().toFloats()),
+        norm_(folder.layer(0, "input_layernorm.weight").toFloats()),
         keys_(folder.layer(0, projection).toFloats()) {}
 
   std::vector<double> sigmaOfKeys(TokenId token) const {
@@ -200,7 +206,8 @@ std::vector<float> expectedNormalizer(const std::vector<TokenId>& tokens) {
 
 std::vector<float> addedNormalizers(const CompressiveMemory& memory, int layer) {
   std::vector<float> all;
-  for (int head = memory.shapes()[static_cast<std::size_t>(layer)].base.kvHeads; head < memory.shapes()[static_cast<std::size_t>(layer)].heads(); ++head) {
+  for (int head = memory.shapes()[static_cast<std::size_t>(layer)].base.kvHeads;
+       head < memory.shapes()[static_cast<std::size_t>(layer)].heads(); ++head) {
     const auto z = memory.normalizer(layer, head);
     all.insert(all.end(), z.begin(), z.end());
   }
@@ -224,16 +231,19 @@ TEST(TransformerReading, AnUnfinishedSegmentWritesOnlyThePositionsAskedFor) {
   const auto model = load(tinyFolder());
   const auto workspace = model->makeWorkspace();
   std::vector<TokenId> tokens = {kTinyBos};
-  for (const auto& segment : randomSegments(3, 32, model->config().vocabSize, 4)) tokens.insert(tokens.end(), segment.begin(), segment.end());
+  for (const auto& segment : randomSegments(3, 32, model->config().vocabSize, 4))
+    tokens.insert(tokens.end(), segment.begin(), segment.end());
   CompressiveMemory memory(model->memoryShapes());
   SegmentState segment = model->beginSegment(*workspace, nullptr);
   model->extend(*workspace, segment, std::span(tokens).first(30), {});
   for (std::size_t i = 30; i < tokens.size(); ++i) model->extend(*workspace, segment, std::span(&tokens[i], 1), {});
   model->write(*workspace, segment, 40, memory);
-  EXPECT_LT(relativeError(addedNormalizers(memory, 0), expectedNormalizer({tokens.begin() + 1, tokens.begin() + 40})), 1e-6);
+  EXPECT_LT(relativeError(addedNormalizers(memory, 0), expectedNormalizer({tokens.begin() + 1, tokens.begin() + 40})),
+            1e-6);
   EXPECT_EQ(memory.tokens(), 39);
 
-  // The same positions, read as a segment of their own, leave the same memory in every layer: local attention is causal.
+  // The same positions, read as a segment of their own, leave the same memory in every layer: local attention is
+  // causal.
   CompressiveMemory read(model->memoryShapes());
   const std::vector<TokenId> first(tokens.begin() + 1, tokens.begin() + 40);
   model->read(*workspace, std::span(&first, 1), read, {});
@@ -273,16 +283,23 @@ TEST(TransformerErrors, AreSentences) {
   const std::vector<std::vector<TokenId>> wrongToken = {{3, 512}};
   const std::vector<std::vector<TokenId>> tooMany(static_cast<std::size_t>(model->passSegments()) + 1, {3});
   const std::vector<std::vector<TokenId>> fine = {{3}};
-  EXPECT_THAT([&] { model->read(*workspace, wrongToken, memory, {}); }, ThrowsMessage<ModelError>(HasSubstr("Token 512 is outside")));
-  EXPECT_THAT([&] { model->read(*workspace, tooMany, memory, {}); }, ThrowsMessage<ModelError>(HasSubstr("A pass takes 1 to")));
-  EXPECT_THAT([&] { model->read(*workspace, {}, memory, {}); }, ThrowsMessage<ModelError>(HasSubstr("A pass takes 1 to")));
+  EXPECT_THAT([&] { model->read(*workspace, wrongToken, memory, {}); },
+              ThrowsMessage<ModelError>(HasSubstr("Token 512 is outside")));
+  EXPECT_THAT([&] { model->read(*workspace, tooMany, memory, {}); },
+              ThrowsMessage<ModelError>(HasSubstr("A pass takes 1 to")));
+  EXPECT_THAT([&] { model->read(*workspace, {}, memory, {}); },
+              ThrowsMessage<ModelError>(HasSubstr("A pass takes 1 to")));
   CompressiveMemory foreign;
-  EXPECT_THAT([&] { model->read(*workspace, fine, foreign, {}); }, ThrowsMessage<ModelError>(HasSubstr("shape of another model")));
-  EXPECT_THAT([&] { model->beginSegment(*workspace, &foreign); }, ThrowsMessage<ModelError>(HasSubstr("shape of another model")));
+  EXPECT_THAT([&] { model->read(*workspace, fine, foreign, {}); },
+              ThrowsMessage<ModelError>(HasSubstr("shape of another model")));
+  EXPECT_THAT([&] { model->beginSegment(*workspace, &foreign); },
+              ThrowsMessage<ModelError>(HasSubstr("shape of another model")));
   SegmentState segment = model->beginSegment(*workspace, nullptr);
   const std::vector<TokenId> tooLong(300, 3);
-  EXPECT_THAT([&] { model->extend(*workspace, segment, tooLong, {}); }, ThrowsMessage<ModelError>(HasSubstr("up to 256 tokens")));
-  EXPECT_THAT([&] { model->write(*workspace, segment, 5, memory); }, ThrowsMessage<ModelError>(HasSubstr("cannot write 5")));
+  EXPECT_THAT([&] { model->extend(*workspace, segment, tooLong, {}); },
+              ThrowsMessage<ModelError>(HasSubstr("up to 256 tokens")));
+  EXPECT_THAT([&] { model->write(*workspace, segment, 5, memory); },
+              ThrowsMessage<ModelError>(HasSubstr("cannot write 5")));
   EXPECT_EQ(memory.tokens(), 0);
   EXPECT_THAT([] { Transformer(ModelFolder::open(tinyFolder()), makeCpuBackend(1, Precision::Float32), 512); },
               ThrowsMessage<ModelError>(HasSubstr("do not belong together")));
