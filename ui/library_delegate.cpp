@@ -1,6 +1,7 @@
 #include "ui/library_delegate.h"
 
 #include <QAbstractItemView>
+#include <QFileInfo>
 #include <QMouseEvent>
 #include <QPainter>
 #include <QPainterPath>
@@ -179,7 +180,9 @@ void LibraryDelegate::paint(QPainter* painter, const QStyleOptionViewItem& optio
     painter->setBrush(Qt::NoBrush);
     painter->drawRoundedRect(QRectF(row.card).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8);
   }
-  paintCover(*painter, row.cover, index.data(Qt::DecorationRole).value<QImage>(), item.format, colours);
+  // A file that could not be opened has no format yet; its name says what it wants to be.
+  const QString format = item.format.isEmpty() ? QFileInfo(item.title).suffix().toUpper() : item.format;
+  paintCover(*painter, row.cover, index.data(Qt::DecorationRole).value<QImage>(), format, colours);
   paintText(*painter, row, item, colours);
   if (!row.button.isNull()) {
     const QPoint mouse = option.widget ? option.widget->mapFromGlobal(QCursor::pos()) : QPoint(-1, -1);

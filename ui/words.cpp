@@ -72,7 +72,7 @@ QStringList stateLines(const LibraryItem& item) {
   switch (item.state) {
     case BookState::Waiting: return {Words::tr("waiting")};
     case BookState::Extracting:
-      return {item.progress > 0 ? Words::tr("opening %1").arg(percent(item.progress)) : Words::tr("opening")};
+      return {item.progress > 0 && item.progress < 1 ? Words::tr("opening %1").arg(percent(item.progress)) : Words::tr("opening")};
     case BookState::Reading: {
       const QString rate = speed(item.tokensPerSecond);
       return {readingLine(Words::tr("reading %1").arg(percent(item.progress))),

@@ -1,0 +1,211 @@
+// The window and a real Assistant with the tiny model, joined as in the program, without a screen.
+#include "app/gui_wiring.h"
+
+#include <QAction>
+#include <QPushButton>
+#include <QTest>
+#include <QTextEdit>
+
+#include "app/gui_options.h"
+#include "tests/app/fixture.h"
+#include "ui/ask_bar.h"
+#include "ui/banner.h"
+#include "ui/main_window.h"
+#include "ui/quote_card.h"
+#include "ui/settings.h"
+
+namespace palimpsest::app::gui {
+namespace {
+
+class WiringTest : public AppTest {
+ protected:
+  WiringTest() { ui::openSettings().clear(); }
+
+  void open(const QStringList& files = {}, const QString& model = tinyModel()) {
+    close();
+    window = std::make_unique<ui::MainWindow>();
+    window->resize(1400, 800);
+    window->show();
+    AssistantOptions options;
+    options.database = toPath(database());
+    options.modelFolder = toPath(model);
+    options.threads = 1;
+    wiring = std::make_unique<Wiring>(*window, options);
+    wiring->start(files);
+  }
+  void close() {
+    wiring.reset();
+    window.reset();
+  }
+  bool waitForReady(int books = 1) {
+    return waitFor([&] {
+      int ready = 0;
+      for (int row = 0; row < window->library()->rowCount(); ++row)
+        ready += window->library()->index(row).data(ui::LibraryModel::StateRole).toInt() == int(ui::BookState::Ready);
+      return ready == books;
+    });
+  }
+  QString problem() {
+    QStringList texts;
+    for (const auto* banner : window->findChildren<ui::Banner*>())
+      if (banner->isVisible()) texts << banner->text();
+    return texts.join('\n');
+  }
+  void ask(const QString& question) {
+    auto* field = window->findChild<ui::AskField*>();
+    ASSERT_TRUE(waitFor([&] { return field->isEnabled(); }));
+    field->setPlainText(question);
+    QTest::keyClick(field, Qt::Key_Return);
+  }
+  bool waitForAnswers(int count) {
+    return waitFor([&] {
+      const auto& items = window->conversation()->items();
+      return items.size() == count && !items.constLast().streaming;
+    });
+  }
+
+  std::unique_ptr<ui::MainWindow> window;
+  std::unique_ptr<Wiring> wiring;
+};
+
+TEST_F(WiringTest, ABookInAnAnswerOutAndAllOfItThereAfterARestart) {
+  open({write("novel.txt", novel())});
+  ASSERT_TRUE(waitForReady());
+  EXPECT_GT(window->currentBook(), 0) << "a book that comes alone is shown";
+  ask("Where is the purple umbrella of Professor Zanzibar?");
+  ASSERT_TRUE(waitForAnswers(1));
+  const ui::ConversationItem answered = window->conversation()->items()[0];
+  EXPECT_EQ(answered.error, "");
+  EXPECT_THAT(answered.provenance, HasText("0 pages re-read"));
+  close();
+
+  open();
+  ASSERT_TRUE(waitFor([&] { return window->library()->rowCount() == 1; }));
+  ASSERT_EQ(window->conversation()->items().size(), 1);
+  EXPECT_EQ(window->conversation()->items()[0].question, answered.question);
+  EXPECT_EQ(window->conversation()->items()[0].answer, answered.answer);
+  ask("Who kept it?");
+  ASSERT_TRUE(waitForAnswers(2));
+}
+
+TEST_F(WiringTest, AQuoteOpensTheBookWhereItStands) {
+  open({write("novel.txt", novel(400))});
+  ASSERT_TRUE(waitForReady());
+  ask("Where is the purple umbrella of Professor Zanzibar?");
+  ASSERT_TRUE(waitForAnswers(1));
+  ASSERT_TRUE(waitFor([&] { return window->findChild<ui::QuoteCard*>() != nullptr; }));
+  auto* card = window->findChild<ui::QuoteCard*>();
+  QTest::mouseClick(card, Qt::LeftButton);
+  const auto marks = window->findChild<QTextEdit*>("readerText")->extraSelections();
+  ASSERT_EQ(marks.size(), 1);
+  EXPECT_EQ(marks[0].cursor.selectedText(), card->quote().text);
+}
+
+TEST_F(WiringTest, ExportWritesTheFormatThatWasChosen) {
+  open({write("novel.txt", novel())});
+  ASSERT_TRUE(waitForReady());
+  ask("Who kept the umbrella?");
+  ASSERT_TRUE(waitForAnswers(1));
+  const QString file = path("out.html");
+  emit window->exportRequested(window->currentBook(), file, ui::ExportKind::Html);
+  ASSERT_TRUE(waitFor([&] { return problem().contains(file); })) << "the window says where it was written";
+  QFile written(file);
+  ASSERT_TRUE(written.open(QIODevice::ReadOnly));
+  const QByteArray html = written.readAll();
+  EXPECT_TRUE(html.contains("<h1>"));
+  EXPECT_TRUE(html.contains("Who kept the umbrella?"));
+}
+
+TEST_F(WiringTest, SeveralFilesAtOnceAndEachBadOneSaysWhy) {
+  const QString text = write("novel.txt", novel());
+  open({text, write("empty.txt", ""), path("nowhere.epub")});
+  ASSERT_TRUE(waitForReady());
+  ASSERT_TRUE(waitFor([&] { return problem().contains("nowhere.epub"); }));
+  ASSERT_TRUE(waitFor([&] {
+    for (int row = 0; row < window->library()->rowCount(); ++row) {
+      const auto item = window->library()->index(row).data(ui::LibraryModel::ItemRole).value<ui::LibraryItem>();
+      if (item.state == ui::BookState::Failed) return item.failure.contains("empty.txt");
+    }
+    return problem().contains("empty.txt");
+  }));
+}
+
+TEST_F(WiringTest, TheSameBookAgainIsBroughtToTheFrontAndNotAddedTwice) {
+  const QString first = write("novel.txt", novel()), second = write("other.txt", prose(10, 3));
+  open({first, second});
+  ASSERT_TRUE(waitForReady(2));
+  const qint64 before = window->currentBook();
+  const QString other = window->library()->item(before)->title.contains("novel") ? second : first;
+  emit window->addFilesRequested({other});
+  ASSERT_TRUE(waitFor([&] { return window->currentBook() != before; }));
+  EXPECT_EQ(window->library()->rowCount(), 2);
+}
+
+TEST_F(WiringTest, AMissingModelIsSaidAndAnotherOneCanBeChosen) {
+  open({write("novel.txt", novel())}, path("no-model"));
+  ASSERT_TRUE(waitFor([&] { return problem().contains("no-model"); }));
+  ASSERT_TRUE(waitFor([&] { return window->library()->rowCount() == 1; }));
+  emit window->modelFolderChosen(tinyModel());
+  ASSERT_TRUE(waitForReady());
+  EXPECT_FALSE(problem().contains("no-model")) << problem().toStdString();
+  EXPECT_EQ(ui::openSettings().value("model/folder").toString(), QFileInfo(tinyModel()).absoluteFilePath());
+}
+
+TEST_F(WiringTest, ALibraryThatCannotBeOpenedIsSaid) {
+  ASSERT_TRUE(QDir().mkpath(database()));  // a folder where the file should be
+  open();
+  EXPECT_TRUE(waitFor([&] { return problem().contains("library.db"); }, 20000)) << problem().toStdString();
+}
+
+TEST_F(WiringTest, RemovedAndClearedIsGone) {
+  open({write("novel.txt", novel())});
+  ASSERT_TRUE(waitForReady());
+  ask("Who kept the umbrella?");
+  ASSERT_TRUE(waitForAnswers(1));
+  emit window->clearConversationRequested(window->currentBook());
+  ASSERT_TRUE(waitFor([&] { return window->conversation()->items().isEmpty(); }));
+  emit window->removeRequested(window->currentBook());
+  ASSERT_TRUE(waitFor([&] { return window->library()->rowCount() == 0; }));
+}
+
+TEST_F(WiringTest, PauseAndResumeReachTheBook) {
+  open({write("novel.txt", prose(3000))});
+  const auto state = [&] {
+    const auto item = window->library()->item(window->currentBook());
+    return item ? item->state : ui::BookState::Waiting;
+  };
+  ASSERT_TRUE(waitFor([&] { return state() == ui::BookState::Reading; }));
+  QTest::mouseClick(window->findChild<QPushButton*>("pauseButton"), Qt::LeftButton);
+  ASSERT_TRUE(waitFor([&] { return state() == ui::BookState::Paused || state() == ui::BookState::Ready; }));
+  ASSERT_EQ(state(), ui::BookState::Paused);
+  QTest::mouseClick(window->findChild<QPushButton*>("resumeButton"), Qt::LeftButton);
+  ASSERT_TRUE(waitForReady());
+}
+
+TEST(OptionsTest, FilesBecomeAbsoluteAndNonsenseIsRefused) {
+  QString problem;
+  const Options options = parseOptions({"palimpsest", "--db", "/tmp/x.db", "--model", "/m", "--threads", "3", "a.epub"}, &problem);
+  EXPECT_EQ(problem, "");
+  EXPECT_EQ(options.files, QStringList({QDir::current().absoluteFilePath("a.epub")}));
+  EXPECT_EQ(options.assistant.database, "/tmp/x.db");
+  EXPECT_EQ(options.assistant.modelFolder, "/m");
+  EXPECT_EQ(options.assistant.threads, 3);
+  parseOptions({"palimpsest", "--threads", "many"}, &problem);
+  EXPECT_THAT(problem, HasText("many"));
+}
+
+TEST(OptionsTest, TheFolderChosenInTheWindowCountsWhileItIsThere) {
+  qunsetenv("PALIMPSEST_MODEL");
+  QString problem;
+  const QTemporaryDir folder;
+  ui::openSettings().setValue("model/folder", folder.path());
+  EXPECT_EQ(parseOptions({"palimpsest"}, &problem).assistant.modelFolder, toPath(folder.path()));
+  EXPECT_EQ(parseOptions({"palimpsest", "--model", "/m"}, &problem).assistant.modelFolder, "/m");
+  ui::openSettings().setValue("model/folder", "/nowhere/at/all");
+  EXPECT_NE(parseOptions({"palimpsest"}, &problem).assistant.modelFolder, "/nowhere/at/all");
+}
+
+TEST(OptionsTest, TheBundledBookIsFound) { EXPECT_TRUE(QFileInfo::exists(bundledBook())); }
+
+}  // namespace
+}  // namespace palimpsest::app::gui
