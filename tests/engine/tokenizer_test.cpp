@@ -108,6 +108,19 @@ TEST(Tokenizer, TinyModelsTokenizerTellsItsSpecialTokens) {
   EXPECT_EQ(tokenizer->tokenBytes(*tokenizer->tokenId("\xC4\xA0the")), " the");
 }
 
+// A real SentencePiece vocabulary, converted by training/convert_stories260k.py.
+TEST(Tokenizer, Stories260KReadsStories) {
+  const auto tokenizer = load("stories260K");
+  EXPECT_EQ(tokenizer->vocabSize(), 512);
+  EXPECT_EQ(tokenizer->bosToken(), 1);
+  EXPECT_EQ(tokenizer->eosToken(), 2);
+  EXPECT_THAT(tokenizer->encode("Once upon a time"), ElementsAre(403, 407, 261, 378));
+  EXPECT_THAT(tokenizer->encode("\xE6\x99\x82"), ElementsAre(410, 0xE6 + 3, 0x99 + 3, 0x82 + 3))
+      << "bytes stand in for a character it does not know";
+  const std::string story = "Lily said, \"Hi!\"\n  She saw 2 caf\xC3\xA9s.";
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode(story)), story);
+}
+
 TEST(Tokenizer, DigitsStandAlone) {
   const auto tokenizer = Tokenizer::load(PALIMPSEST_TEST_DATA "/tiny-model");
   EXPECT_EQ(tokenizer->encode("1895").size(), 4U);
