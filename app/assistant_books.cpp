@@ -161,11 +161,13 @@ void Assistant::Parts::textStored(qint64 id, const WriteOutcome& outcome) {
       [&](storage::Database& database) { return storage::Library(database).find(id).value_or(entry->document); },
       entry->document);
   entry->document.state = state;
-  // A pause that came while the text was being stored holds.
-  if (entry->wish == Wish::GoOn && state != DocumentState::Paused)
+  // A pause or a cancel that came while the text was being stored holds.
+  if (state == DocumentState::Extracting) {
     enqueue(*entry);
-  else
-    stopped(*entry);
+  } else {
+    rebuild(*entry);
+    changed(*entry);
+  }
   schedule();
 }
 

@@ -79,9 +79,8 @@ void EngineWorker::startReading(qint64 id, std::stop_token stop) {
 void EngineWorker::open(Reading& reading, qint64 id) {
   const storage::Library library(database());
   reading.text = library.text(id);
-  for (const storage::PassageRecord& passage : library.passages(id))
-    if (passage.page > 0 && (reading.pages.empty() || reading.pages.back().page != passage.page))
-      reading.pages.push_back({passage.begin, passage.page});
+  const auto document = library.find(id);
+  if (document && document->pageCount > 0) findPages(reading, library.passages(id));
   if (const auto stored = storage::MemoryStore(database()).load(id, model_->fingerprint())) {
     engine::MemorySnapshot snapshot = engine::loadSnapshot(*model_, stored->snapshot);
     reading.held.memory = std::move(snapshot.memory);
@@ -94,6 +93,12 @@ void EngineWorker::open(Reading& reading, qint64 id) {
   reading.lastCheckpoint = Clock::now();
   reading.samples.push_back({0, reading.held.reading.tokens, reading.held.reading.position});
   report(reading);
+}
+
+void EngineWorker::findPages(Reading& reading, const std::vector<storage::PassageRecord>& passages) {
+  for (const storage::PassageRecord& passage : passages)
+    if (passage.page > 0 && (reading.pages.empty() || reading.pages.back().page != passage.page))
+      reading.pages.push_back({passage.begin, passage.page});
 }
 
 void EngineWorker::nextPass() {

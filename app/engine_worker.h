@@ -112,6 +112,7 @@ class EngineWorker : public QObject {
 
   storage::Database& database();
   void open(Reading& reading, qint64 id);
+  static void findPages(Reading& reading, const std::vector<storage::PassageRecord>& passages);
   void nextPass();
   void readPass(Reading& reading);
   void checkpoint(Reading& reading);

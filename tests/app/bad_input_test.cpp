@@ -119,6 +119,8 @@ TEST_F(BadInputTest, AFullDiskWhileReadingPausesWithTheReasonAndKeepsTheLastChec
   ASSERT_TRUE(waitForState(id, BookState::Paused));
   close();
   execute("DELETE FROM memories");
+  // Fills the last page of the table, so that the next checkpoint needs a page more than there is.
+  execute("INSERT INTO memories VALUES (1, 'other', 'other', 1, 1, 0, 0, 0, zeroblob(3900))");
   execute("VACUUM");
   AssistantOptions full = options();
   full.databaseLimit = QFileInfo(database()).size();
