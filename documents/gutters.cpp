@@ -20,11 +20,11 @@ constexpr double kFilled = 0.75;  // of the column's width, for most rows of pro
 // One row on one side of a strip.
 struct Side {
   double left = 1e9, right = -1e9;
-  std::size_t letters = 0;
+  std::size_t letters = 0, digits = 0;
 };
 
 struct Shape {
-  std::size_t rows = 0, letters = 0;
+  std::size_t rows = 0, letters = 0, digits = 0;
   double left = 1e9, right = -1e9;
   double filled = 0;   // share of rows that reach across most of the column
   double aligned = 0;  // share of rows that begin near the left edge
@@ -35,13 +35,14 @@ Shape shapeOf(const std::map<int, Side>& rows, double size) {
   for (const auto& [y, row] : rows) {
     ++shape.rows;
     shape.letters += row.letters;
+    shape.digits += row.digits;
     shape.left = std::min(shape.left, row.left);
     shape.right = std::max(shape.right, row.right);
   }
   if (shape.rows == 0) return shape;
   for (const auto& [y, row] : rows) {
     shape.filled += row.right - shape.left > kFilled * (shape.right - shape.left);
-    shape.aligned += row.left - shape.left < 2 * size;
+    shape.aligned += row.left - shape.left < 3 * size;
   }
   shape.filled /= static_cast<double>(shape.rows);
   shape.aligned /= static_cast<double>(shape.rows);
@@ -49,12 +50,14 @@ Shape shapeOf(const std::map<int, Side>& rows, double size) {
 }
 
 bool isProse(const Shape& shape) {
-  return shape.rows >= kLeastRows && shape.letters >= kLeastLetters * shape.rows && shape.filled >= 0.6 &&
+  return shape.rows >= kLeastRows && shape.letters >= kLeastLetters * shape.rows && shape.filled >= 0.5 &&
          shape.aligned >= 0.6;
 }
 
+// An index has words with a few page numbers, a table mostly numbers.
 bool isIndex(const Shape& shape) {
-  return shape.rows >= kManyRows && shape.letters >= kLeastLettersOfIndex * shape.rows && shape.aligned >= 0.5;
+  return shape.rows >= kManyRows && shape.letters >= kLeastLettersOfIndex * shape.rows && shape.aligned >= 0.5 &&
+         shape.digits * 10 < shape.letters * 3;
 }
 
 bool separatesColumns(const std::vector<Word>& words, const Gutter& strip, double size) {
@@ -65,6 +68,8 @@ bool separatesColumns(const std::vector<Word>& words, const Gutter& strip, doubl
     side.left = std::min(side.left, word.left);
     side.right = std::max(side.right, word.right);
     side.letters += countCodePoints(word.text);
+    side.digits += static_cast<std::size_t>(
+        std::count_if(word.text.begin(), word.text.end(), [](char c) { return c >= '0' && c <= '9'; }));
   }
   const Shape a = shapeOf(left, size), b = shapeOf(right, size);
   if (isProse(a) && isProse(b)) return true;

@@ -46,6 +46,16 @@ std::string_view partAfterLastHyphen(std::string_view word) {
   return hyphen == std::string_view::npos ? word : word.substr(hyphen + 1);
 }
 
+// "pages 291–" + "300", "2008-" + "02", "and/" + "or": nothing is lost and nothing added.
+bool breaksWithinNumber(std::string_view before, std::string_view after) {
+  const char32_t last = lastCodePoint(before);
+  if (last != '-' && last != 0x2013 && last != '/') return false;
+  const char32_t left = lastCodePoint(before.substr(0, before.size() - (last == 0x2013 ? 3 : 1)));
+  const char32_t right = firstCodePoint(after);
+  return last == '/' ? (isLetter(left) || isDigit(left)) && (isLetter(right) || isDigit(right))
+                     : isDigit(left) && isDigit(right);
+}
+
 }  // namespace
 
 bool endsWithHyphen(std::string_view line) {
@@ -100,6 +110,10 @@ bool WordStock::keepsHyphen(std::string_view before, std::string_view after) con
 
 void WordStock::appendLine(std::string& paragraph, std::string_view line) const {
   const std::size_t hyphen = hyphenLength(paragraph);
+  if (breaksWithinNumber(paragraph, line)) {
+    paragraph += line;
+    return;
+  }
   if (!endsWithHyphen(paragraph) || line.empty() || !isWordPart(firstCodePoint(line))) {
     documents::appendLine(paragraph, line);
     return;

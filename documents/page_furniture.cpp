@@ -27,6 +27,12 @@ struct Candidate {
   bool onlyNumber = false;
 };
 
+// What may stand with a page number and still be nothing but that.
+bool isPageWord(std::string_view word) {
+  static constexpr std::array<std::string_view, 8> kWords = {"", "page", "seite", "p", "pageof", "s", "página", "стр"};
+  return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
+}
+
 struct EdgeNumber {
   int value = 0;
   std::size_t begin = 0, end = 0;  // in the line's text
@@ -53,8 +59,11 @@ std::vector<EdgeNumber> edgeNumbers(std::string_view text) {
       value = isLower(firstCodePoint(word)) ? romanNumeral(word) : 0;
     if (value > 0 && value < 20'000) numbers.push_back({value, start, end});
   };
-  for (std::size_t i = 0; i < words.size(); ++i)
-    if (i < 2 || i + 1 == words.size()) consider(i);  // "12 Title", "Page 12 of 30", "Title 12"
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const bool pageWord =
+        i == 1 && isPageWord(lowerCase(text.substr(words[0].first, words[0].second - words[0].first)));
+    if (i == 0 || i + 1 == words.size() || pageWord) consider(i);  // "12 Title", "Title 12", "Page 12 of 30"
+  }
   return numbers;
 }
 
@@ -104,11 +113,10 @@ void describe(Candidate& candidate, const PageLayout& page, const std::set<int>&
       candidate.numbered = true;
     }
   candidate.key = foldedForComparison(text);
-  static constexpr std::array<std::string_view, 8> kOnly = {"", "page", "seite", "p", "pageof", "s", "página", "стр"};
   std::string words;
   for (const char c : candidate.key)
     if (c < '0' || c > '9') words += c;
-  candidate.onlyNumber = candidate.numbered && std::find(kOnly.begin(), kOnly.end(), words) != kOnly.end();
+  candidate.onlyNumber = candidate.numbered && isPageWord(words);
 }
 
 // Places (top or bottom, height on the page) where many pages have furniture.
@@ -122,20 +130,31 @@ bool isKnownPlace(const std::map<std::pair<bool, int>, std::set<std::size_t>>& p
   return with.size() >= 4 && with.size() * 3 >= pages;
 }
 
-// White space between the line and its nearest neighbour in the page, in its own heights.
-double isolation(const PageLayout& page, const Candidate& candidate) {
-  const Line& line = page.lines[candidate.line];
-  double nearest = 1e9;
-  for (std::size_t i = 0; i < page.lines.size(); ++i) {
-    const Line& other = page.lines[i];
-    const double gap = candidate.atTop ? other.top - line.bottom : line.top - other.bottom;
-    if (i != candidate.line && (candidate.atTop ? other.top > line.top + 1 : other.bottom < line.bottom - 1))
-      nearest = std::min(nearest, gap);
-  }
-  return nearest / std::max(line.height(), 1.0);
+// The usual distance of lines on the page; 0 if it has too few to tell.
+double usualPitch(const PageLayout& page) {
+  std::vector<double> pitches;
+  for (std::size_t i = 1; i < page.lines.size(); ++i)
+    if (page.lines[i].column == page.lines[i - 1].column && page.lines[i].bottom > page.lines[i - 1].bottom + 1)
+      pitches.push_back(page.lines[i].bottom - page.lines[i - 1].bottom);
+  if (pitches.size() < 3) return 0;
+  std::nth_element(pitches.begin(), pitches.begin() + static_cast<std::ptrdiff_t>(pitches.size() / 2), pitches.end());
+  return pitches[pitches.size() / 2];
 }
 
-void removeOnce(std::vector<PageLayout>& pages, double body) {
+// More white space between the line and its nearest neighbour than between the lines of the text.
+bool standsApart(const PageLayout& page, const Candidate& candidate) {
+  const Line& line = page.lines[candidate.line];
+  double nearest = 1e9;
+  for (const Line& other : page.lines) {
+    const double distance = candidate.atTop ? other.bottom - line.bottom : line.bottom - other.bottom;
+    if (&other != &line && distance > 1) nearest = std::min(nearest, distance);
+  }
+  return nearest > 1.35 * std::max(usualPitch(page), line.size);
+}
+
+// `outermost`: the lines that nothing was removed around yet; behind them only repeated lines and numbers are
+// furniture.
+void removeOnce(std::vector<PageLayout>& pages, double body, bool outermost) {
   std::vector<Candidate> candidates = edgeLines(pages);
   const std::set<int> offsets = numberOffsets(pages, candidates);
   std::map<std::string, std::vector<const Candidate*>> byKey;
@@ -155,7 +174,8 @@ void removeOnce(std::vector<PageLayout>& pages, double body) {
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const Candidate& candidate = candidates[i];
     const bool small = pages[candidate.page].lines[candidate.line].size <= kLargestFurniture * body;
-    const bool numbered = candidate.numbered && pages.size() > 2 && isolation(pages[candidate.page], candidate) > 0.5;
+    const bool numbered =
+        outermost && candidate.numbered && pages.size() > 2 && standsApart(pages[candidate.page], candidate);
     doomed[i] = candidate.onlyNumber || (small && (numbered || repeats(candidate)));
     if (doomed[i]) places[{candidate.atTop, static_cast<int>(std::lround(candidate.y))}].insert(candidate.page);
   }
@@ -163,8 +183,8 @@ void removeOnce(std::vector<PageLayout>& pages, double body) {
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const Candidate& candidate = candidates[i];
     const Line& line = pages[candidate.page].lines[candidate.line];
-    if (!doomed[i] && line.size <= kLargestFurniture * body && isKnownPlace(places, candidate, pages.size()) &&
-        isolation(pages[candidate.page], candidate) > 0.6)
+    if (!doomed[i] && outermost && line.size <= kLargestFurniture * body &&
+        isKnownPlace(places, candidate, pages.size()) && standsApart(pages[candidate.page], candidate))
       doomed[i] = true;
     if (doomed[i]) lines[candidate.page].insert(candidate.line);
   }
@@ -186,8 +206,8 @@ double bodySize(const std::vector<PageLayout>& pages) {
 
 void removeFurniture(std::vector<PageLayout>& pages) {
   const double body = bodySize(pages);
-  removeOnce(pages, body);
-  removeOnce(pages, body);  // a head of two lines, a number below a foot
+  removeOnce(pages, body, true);
+  removeOnce(pages, body, false);  // a head of two lines, a number below a foot
 }
 
 }  // namespace palimpsest::documents

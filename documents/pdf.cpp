@@ -148,7 +148,10 @@ std::vector<Start> chaptersFromSizes(const std::vector<PageParagraph>& paragraph
     kept.push_back(starts[i]);
   }
   // Slides and posters are all headings; then none of them is one.
-  if (kept.size() < 2 || kept.size() * 3 > paragraphs.size()) kept.clear();
+  std::size_t letters = 0, inHeadings = 0;
+  for (const auto& paragraph : paragraphs) letters += paragraph.text.size();
+  for (const auto& start : kept) inHeadings += start.chapter.title.size();
+  if (kept.size() < 2 || inHeadings * 6 > letters) kept.clear();
   return kept;
 }
 

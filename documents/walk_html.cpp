@@ -53,7 +53,7 @@ class ParseGuard {
   };
 
   void* allocate(std::size_t size) {
-    used_ += size;
+    used_ += sizeof(Piece) + size;
     if (used_ > kMaxMemory || (++calls_ % 4096 == 0 && (job_.stopRequested() || Clock::now() > deadline_)))
       std::longjmp(leave_, 1);
     auto* piece = static_cast<Piece*>(std::malloc(sizeof(Piece) + size));
@@ -69,7 +69,7 @@ class ParseGuard {
     Piece* piece = static_cast<Piece*>(bytes) - 1;
     (piece->previous ? piece->previous->next : first_) = piece->next;
     if (piece->next) piece->next->previous = piece->previous;
-    used_ -= piece->size;
+    used_ -= sizeof(Piece) + piece->size;
     std::free(piece);
   }
 
