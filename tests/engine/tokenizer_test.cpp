@@ -59,7 +59,8 @@ TEST_P(TokenizerKinds, GivesTheIdsOfTheTokenizersLibrary) {
 
 TEST_P(TokenizerKinds, StreamedPiecesJoinToWhatDecodeGives) {
   const auto tokenizer = load(GetParam());
-  for (const Json& item : Json::parse(contentOf(kFolder + "cases.json"))[GetParam()]) {
+  const Json cases = Json::parse(contentOf(kFolder + "cases.json"))[GetParam()];
+  for (const Json& item : cases) {
     const std::vector<TokenId> ids = tokenizer->encode(item["text"].get<std::string>());
     StreamDecoder decoder(*tokenizer);
     std::string joined;
