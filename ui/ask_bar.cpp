@@ -52,7 +52,8 @@ void AskField::fitHeight() {
     lines += std::max(1, block.lineCount());
   }
   lines = std::clamp(lines, 1, kMostLines);
-  const double step = blockBoundingRect(document()->firstBlock()).height() / std::max(1, document()->firstBlock().lineCount());
+  const double step =
+      blockBoundingRect(document()->firstBlock()).height() / std::max(1, document()->firstBlock().lineCount());
   setFixedHeight(static_cast<int>(std::ceil(step * lines)) + 6);
   setVerticalScrollBarPolicy(lines < kMostLines ? Qt::ScrollBarAlwaysOff : Qt::ScrollBarAsNeeded);
 }
@@ -174,7 +175,9 @@ void AskBar::refresh() {
   const QString shortTitle = title_.size() > 44 ? title_.left(42).trimmed() + QChar(0x2026) : title_;
   // Isolated, so that a right-to-left title does not turn the sentence around it.
   const QString isolated = QChar(0x2068) + shortTitle + QChar(0x2069);
-  field_->setPlaceholderText(!why_.isEmpty() ? why_ : title_.isEmpty() ? tr("Ask this book…") : tr("Ask “%1”…").arg(isolated));
+  field_->setPlaceholderText(!why_.isEmpty()    ? why_
+                             : title_.isEmpty() ? tr("Ask this book…")
+                                                : tr("Ask “%1”…").arg(isolated));
   field_->setEnabled(why_.isEmpty());
   auto* model = qobject_cast<QStandardItemModel*>(ways_->model());
   for (int i = 0; i < ways_->count(); ++i) model->item(i)->setEnabled(memoryUsable_ || kWays[i] == AnswerWay::Passages);

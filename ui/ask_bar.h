@@ -40,9 +40,9 @@ class AskBar : public QWidget {
  public:
   explicit AskBar(QWidget* parent = nullptr);
 
-  void setWay(AnswerWay way);                 // the remembered choice
+  void setWay(AnswerWay way);  // the remembered choice
   AnswerWay chosenWay() const { return chosen_; }
-  AnswerWay way() const;                      // what will be used: passages where there is no memory
+  AnswerWay way() const;  // what will be used: passages where there is no memory
   // `why`: shown in the field while nothing can be asked; empty = it can.
   void setAvailability(const QString& why, bool memoryUsable);
   void setStreaming(bool streaming);

@@ -18,7 +18,11 @@ constexpr int kIconSide = 20, kNoticeMilliseconds = 9000, kMostSentences = 4;
 }  // namespace
 
 Banner::Banner(Kind kind, QWidget* parent)
-    : QWidget(parent), kind_(kind), icon_(new QLabel(this)), sentence_(new QLabel(this)), action_(new QPushButton(this)),
+    : QWidget(parent),
+      kind_(kind),
+      icon_(new QLabel(this)),
+      sentence_(new QLabel(this)),
+      action_(new QPushButton(this)),
       close_(new IconButton(QStringLiteral("cancel"), QString(), IconButton::Kind::Quiet, this)) {
   setObjectName(QStringLiteral("banner"));
   setProperty("kind", kind == Kind::Notice ? QStringLiteral("notice") : QStringLiteral("problem"));
@@ -74,8 +78,9 @@ void Banner::changeEvent(QEvent* event) {
 void Banner::refreshIcon() {
   const Colours& colours = currentColours();
   const bool notice = kind_ == Kind::Notice;
-  icon_->setPixmap(icon(notice ? QStringLiteral("notice") : QStringLiteral("warning"), notice ? colours.ink : colours.rubric)
-                       .pixmap(QSize(kIconSide, kIconSide), devicePixelRatioF()));
+  icon_->setPixmap(
+      icon(notice ? QStringLiteral("notice") : QStringLiteral("warning"), notice ? colours.ink : colours.rubric)
+          .pixmap(QSize(kIconSide, kIconSide), devicePixelRatioF()));
 }
 
 }  // namespace palimpsest::ui

@@ -89,7 +89,8 @@ void BookHeader::showBook(const LibraryItem& item) {
   memory_->setText(words::memoryLine(item));
   note_->setText(item.note);
   note_->setVisible(!item.note.isEmpty());
-  const bool busy = item.state == BookState::Reading || item.state == BookState::Extracting || item.state == BookState::Waiting;
+  const bool busy =
+      item.state == BookState::Reading || item.state == BookState::Extracting || item.state == BookState::Waiting;
   pause_->setVisible(item.state == BookState::Reading);
   resume_->setVisible(item.state == BookState::Paused);
   cancel_->setVisible(busy);

@@ -10,7 +10,10 @@
 namespace palimpsest::ui {
 
 BookPage::BookPage(ConversationModel* conversation, QWidget* parent)
-    : QWidget(parent), header_(new BookHeader(this)), view_(new ConversationView(conversation, this)), ask_(new AskBar(this)) {
+    : QWidget(parent),
+      header_(new BookHeader(this)),
+      view_(new ConversationView(conversation, this)),
+      ask_(new AskBar(this)) {
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(0);
@@ -45,7 +48,8 @@ bool BookPage::canSummarise() const { return whyNotAsk().isEmpty() && memoryUsab
 QString BookPage::whyNotAsk() const {
   if (model_.loading) return tr("The model is being loaded…");
   if (!model_.loaded) return tr("There is no model to answer yet.");
-  if (item_.state == BookState::Waiting || item_.state == BookState::Extracting) return tr("This book is not open yet…");
+  if (item_.state == BookState::Waiting || item_.state == BookState::Extracting)
+    return tr("This book is not open yet…");
   if (item_.state == BookState::Failed && !item_.hasMemory) return tr("This book could not be read.");
   if (item_.state == BookState::Reading && !item_.hasMemory) return tr("The first pages are being read…");
   if (!streamingElsewhere_.isEmpty()) return tr("One answer at a time: “%1” is answering…").arg(streamingElsewhere_);
@@ -56,7 +60,7 @@ void BookPage::refresh() {
   ask_->setAvailability(whyNotAsk(), memoryUsable() || !whyNotAsk().isEmpty());
   ask_->setStreaming(streamingHere_);
   const QString why = whyNotAsk();
-  header_->setCanSummarise(canSummarise(), !why.isEmpty()    ? why
+  header_->setCanSummarise(canSummarise(), !why.isEmpty()   ? why
                                            : streamingHere_ ? tr("One answer at a time.")
                                                             : tr("A summary needs a memory of this book."));
   view_->setHint(words::hintFor(item_, model_));

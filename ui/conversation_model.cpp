@@ -4,16 +4,22 @@
 
 namespace palimpsest::ui {
 
-int ConversationModel::rowCount(const QModelIndex& parent) const { return parent.isValid() ? 0 : static_cast<int>(items_.size()); }
+int ConversationModel::rowCount(const QModelIndex& parent) const {
+  return parent.isValid() ? 0 : static_cast<int>(items_.size());
+}
 
 QVariant ConversationModel::data(const QModelIndex& index, int role) const {
   if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};
   const ConversationItem& item = items_[index.row()];
   switch (role) {
-    case Qt::DisplayRole: return item.question;
-    case Qt::ToolTipRole: return item.answer;
-    case ItemRole: return QVariant::fromValue(item);
-    default: return {};
+    case Qt::DisplayRole:
+      return item.question;
+    case Qt::ToolTipRole:
+      return item.answer;
+    case ItemRole:
+      return QVariant::fromValue(item);
+    default:
+      return {};
   }
 }
 

@@ -48,10 +48,11 @@ ConversationView::ConversationView(ConversationModel* model, QWidget* parent)
     following_ = true;  // a new question is always brought into view
     appendTurns(first, last);
   });
-  connect(model_, &QAbstractItemModel::dataChanged, this, [this] { if (!refresh_.isActive()) refresh_.start(); });
-  connect(verticalScrollBar(), &QScrollBar::actionTriggered, this, [this] {
-    following_ = verticalScrollBar()->sliderPosition() >= verticalScrollBar()->maximum() - 48;
+  connect(model_, &QAbstractItemModel::dataChanged, this, [this] {
+    if (!refresh_.isActive()) refresh_.start();
   });
+  connect(verticalScrollBar(), &QScrollBar::actionTriggered, this,
+          [this] { following_ = verticalScrollBar()->sliderPosition() >= verticalScrollBar()->maximum() - 48; });
 }
 
 QWidget* ConversationView::makeHint() {

@@ -53,8 +53,8 @@ class ConversationView : public QScrollArea {
   QLabel* hintSentence_;
   QList<TurnWidget*> turns_;  // the rows first_ ... of the model
   int first_ = 0;
-  bool following_ = true;     // the bottom is in view, and stays so while text arrives
-  QTimer refresh_;            // gathers pieces of a streaming answer to about 30 updates a second
+  bool following_ = true;  // the bottom is in view, and stays so while text arrives
+  QTimer refresh_;         // gathers pieces of a streaming answer to about 30 updates a second
 };
 
 }  // namespace palimpsest::ui

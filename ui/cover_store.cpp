@@ -30,7 +30,9 @@ QImage decodeCover(const QByteArray& bytes, QSize boxPixels) {
   return reader.read();
 }
 
-CoverStore::CoverStore(QSize boxPixels, QObject* parent) : QObject(parent), box_(boxPixels) { pool_.setMaxThreadCount(1); }
+CoverStore::CoverStore(QSize boxPixels, QObject* parent) : QObject(parent), box_(boxPixels) {
+  pool_.setMaxThreadCount(1);
+}
 
 CoverStore::~CoverStore() {
   pool_.clear();
@@ -44,12 +46,15 @@ void CoverStore::setCover(qint64 id, const QByteArray& bytes) {
   if (bytes.isEmpty()) return;
   pool_.start([this, id, bytes, box = box_] {
     const QImage image = decodeCover(bytes, box);
-    QMetaObject::invokeMethod(this, [this, id, bytes, image] {
-      const auto found = entries_.find(id);
-      if (image.isNull() || found == entries_.end() || found->bytes != bytes) return;
-      found->image = image;
-      emit coverReady(id);
-    }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        this,
+        [this, id, bytes, image] {
+          const auto found = entries_.find(id);
+          if (image.isNull() || found == entries_.end() || found->bytes != bytes) return;
+          found->image = image;
+          emit coverReady(id);
+        },
+        Qt::QueuedConnection);
   });
 }
 

@@ -25,14 +25,18 @@ struct Dialogs {
 const QString kLastFolder = QStringLiteral("dialogs/lastFolder");
 
 QString lastFolder() {
-  return openSettings().value(kLastFolder, QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation)).toString();
+  return openSettings()
+      .value(kLastFolder, QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation))
+      .toString();
 }
 
 void rememberFolderOf(const QString& file) { openSettings().setValue(kLastFolder, QFileInfo(file).absolutePath()); }
 
-void confirm(QWidget* parent, const QString& question, const QString& loss, const QString& verb, std::function<void()> then) {
+void confirm(QWidget* parent, const QString& question, const QString& loss, const QString& verb,
+             std::function<void()> then) {
   auto* box = new QMessageBox(QMessageBox::NoIcon, QString(), question, QMessageBox::Cancel, parent);
-  box->setIconPixmap(icon(QStringLiteral("warning"), currentColours().rubric).pixmap(QSize(32, 32), parent->devicePixelRatioF()));
+  box->setIconPixmap(
+      icon(QStringLiteral("warning"), currentColours().rubric).pixmap(QSize(32, 32), parent->devicePixelRatioF()));
   box->setAttribute(Qt::WA_DeleteOnClose);
   box->setTextFormat(Qt::PlainText);
   box->setInformativeText(loss);
@@ -55,7 +59,8 @@ void openBooks(QWidget* parent, std::function<void(const QStringList&)> then) {
   auto* dialog = new QFileDialog(parent, Dialogs::tr("Open books"), lastFolder());
   dialog->setAttribute(Qt::WA_DeleteOnClose);
   dialog->setFileMode(QFileDialog::ExistingFiles);
-  dialog->setNameFilters({Dialogs::tr("Books (*.epub *.pdf *.txt *.md *.markdown *.html *.htm *.xhtml)"), Dialogs::tr("All files (*)")});
+  dialog->setNameFilters(
+      {Dialogs::tr("Books (*.epub *.pdf *.txt *.md *.markdown *.html *.htm *.xhtml)"), Dialogs::tr("All files (*)")});
   QObject::connect(dialog, &QFileDialog::filesSelected, parent, [then = std::move(then)](const QStringList& files) {
     if (files.isEmpty()) return;
     rememberFolderOf(files.constFirst());
@@ -91,20 +96,24 @@ void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, std::fu
 }
 
 void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()> then) {
-  confirm(parent, Dialogs::tr("Delete the conversation about “%1”?").arg(shortTitle(item)),
-          Dialogs::tr("Its questions and answers are deleted. The book, its memory and its summary stay. This cannot be undone."),
-          Dialogs::tr("Delete"), std::move(then));
+  confirm(
+      parent, Dialogs::tr("Delete the conversation about “%1”?").arg(shortTitle(item)),
+      Dialogs::tr(
+          "Its questions and answers are deleted. The book, its memory and its summary stay. This cannot be undone."),
+      Dialogs::tr("Delete"), std::move(then));
 }
 
 void askPassword(QWidget* parent, const LibraryItem& item, std::function<void(const QString&)> then) {
   auto* dialog = new QInputDialog(parent);
   dialog->setAttribute(Qt::WA_DeleteOnClose);
   dialog->setWindowTitle(Dialogs::tr("Password"));
-  dialog->setLabelText(Dialogs::tr("“%1” is locked. Its password is used once, to read the text, and not kept.").arg(shortTitle(item)));
+  dialog->setLabelText(
+      Dialogs::tr("“%1” is locked. Its password is used once, to read the text, and not kept.").arg(shortTitle(item)));
   dialog->setTextEchoMode(QLineEdit::Password);
   dialog->setInputMode(QInputDialog::TextInput);
   dialog->setOkButtonText(Dialogs::tr("Unlock and read"));
-  QObject::connect(dialog, &QInputDialog::textValueSelected, parent, [then = std::move(then)](const QString& password) { then(password); });
+  QObject::connect(dialog, &QInputDialog::textValueSelected, parent,
+                   [then = std::move(then)](const QString& password) { then(password); });
   dialog->open();
 }
 

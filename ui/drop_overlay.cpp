@@ -31,7 +31,8 @@ void DropOverlay::paintEvent(QPaintEvent*) {
   painter.drawRoundedRect(QRectF(rect()).adjusted(20, 20, -20, -20), 16, 16);
   painter.setPen(colours.ink);
   painter.setFont(bookFont(1.9));
-  painter.drawText(rect(), Qt::AlignCenter, files_ == 1 ? tr("Drop to read this book") : tr("Drop to read %n books", nullptr, files_));
+  painter.drawText(rect(), Qt::AlignCenter,
+                   files_ == 1 ? tr("Drop to read this book") : tr("Drop to read %n books", nullptr, files_));
 }
 
 }  // namespace palimpsest::ui

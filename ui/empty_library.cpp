@@ -56,7 +56,8 @@ EmptyLibrary::EmptyLibrary(const QString& bundledTitle, QWidget* parent) : QWidg
   buttons->addStretch();
   buttons->addWidget(open);
   if (!bundledTitle.isEmpty()) {
-    auto* bundled = new IconButton(QStringLiteral("book"), tr("Try “%1”").arg(bundledTitle), IconButton::Kind::Normal, this);
+    auto* bundled =
+        new IconButton(QStringLiteral("book"), tr("Try “%1”").arg(bundledTitle), IconButton::Kind::Normal, this);
     bundled->setObjectName(QStringLiteral("bundledButton"));
     connect(bundled, &QPushButton::clicked, this, &EmptyLibrary::bundledBookRequested);
     buttons->addWidget(bundled);

@@ -14,10 +14,14 @@ ExportKind exportKindOf(const QString& file) {
 
 QString suffixOf(ExportKind kind) {
   switch (kind) {
-    case ExportKind::Markdown: return QStringLiteral("md");
-    case ExportKind::Html: return QStringLiteral("html");
-    case ExportKind::Pdf: return QStringLiteral("pdf");
-    case ExportKind::Text: return QStringLiteral("txt");
+    case ExportKind::Markdown:
+      return QStringLiteral("md");
+    case ExportKind::Html:
+      return QStringLiteral("html");
+    case ExportKind::Pdf:
+      return QStringLiteral("pdf");
+    case ExportKind::Text:
+      return QStringLiteral("txt");
   }
   return {};
 }

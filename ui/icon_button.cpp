@@ -30,9 +30,7 @@ void IconButton::changeEvent(QEvent* event) {
 void IconButton::refreshIcon() {
   if (iconName_.isEmpty()) return;
   const Colours& colours = currentColours();
-  setIcon(ui::icon(iconName_, !isEnabled()              ? colours.faded
-                              : kind_ == Kind::Primary ? colours.onRubric
-                                                       : colours.ink));
+  setIcon(ui::icon(iconName_, !isEnabled() ? colours.faded : kind_ == Kind::Primary ? colours.onRubric : colours.ink));
 }
 
 }  // namespace palimpsest::ui

@@ -76,8 +76,9 @@ void paintPage(QPainter& painter, const QRectF& where, const QString& format, co
   painter.setPen(QPen(colours.rule, 1));
   painter.setBrush(colours.leaf);
   painter.drawPath(page);
-  painter.drawPolyline(QPolygonF({QPointF(where.right() - fold, where.top()), QPointF(where.right() - fold, where.top() + fold),
-                                  QPointF(where.right(), where.top() + fold)}));
+  painter.drawPolyline(
+      QPolygonF({QPointF(where.right() - fold, where.top()), QPointF(where.right() - fold, where.top() + fold),
+                 QPointF(where.right(), where.top() + fold)}));
   QFont font = uiFont(0.68, QFont::DemiBold);
   font.setLetterSpacing(QFont::PercentageSpacing, 106);
   painter.setFont(font);
@@ -86,10 +87,12 @@ void paintPage(QPainter& painter, const QRectF& where, const QString& format, co
   painter.drawText(where.adjusted(0, where.height() * 0.35, 0, 0), Qt::AlignCenter, label);
 }
 
-void paintCover(QPainter& painter, const QRect& box, const QImage& cover, const QString& format, const Colours& colours) {
+void paintCover(QPainter& painter, const QRect& box, const QImage& cover, const QString& format,
+                const Colours& colours) {
   if (cover.isNull()) return paintPage(painter, QRectF(box).adjusted(2.5, 1.5, -2.5, -1.5), format, colours);
   const QSizeF size = QSizeF(cover.size()).scaled(box.size(), Qt::KeepAspectRatio);
-  const QRectF where(QPointF(box.x() + (box.width() - size.width()) / 2, box.y() + (box.height() - size.height()) / 2), size);
+  const QRectF where(QPointF(box.x() + (box.width() - size.width()) / 2, box.y() + (box.height() - size.height()) / 2),
+                     size);
   QPainterPath clip;
   clip.addRoundedRect(where, 2.5, 2.5);
   painter.save();
@@ -106,7 +109,8 @@ void paintProgress(QPainter& painter, const QRectF& line, double share, const Co
   painter.setBrush(colours.rule);
   painter.drawRoundedRect(line, 1.5, 1.5);
   painter.setBrush(colours.rubric);
-  painter.drawRoundedRect(QRectF(line.topLeft(), QSizeF(line.width() * std::clamp(share, 0.0, 1.0), line.height())), 1.5, 1.5);
+  painter.drawRoundedRect(QRectF(line.topLeft(), QSizeF(line.width() * std::clamp(share, 0.0, 1.0), line.height())),
+                          1.5, 1.5);
 }
 
 void paintButton(QPainter& painter, const Row& row, BookAction action, bool hovered, const Colours& colours) {
@@ -124,7 +128,8 @@ void paintButton(QPainter& painter, const Row& row, BookAction action, bool hove
     painter.drawText(row.button.adjusted(28, 0, 0, 0), Qt::AlignVCenter | Qt::AlignLeft, LibraryDelegate::tr("Retry"));
   } else {
     const QRectF glyph = QRectF(row.button).adjusted(5, 5, -5, -5);
-    paintIcon(painter, glyph, action == BookAction::Pause ? QStringLiteral("pause") : QStringLiteral("resume"), colours.ink);
+    paintIcon(painter, glyph, action == BookAction::Pause ? QStringLiteral("pause") : QStringLiteral("resume"),
+              colours.ink);
   }
 }
 
@@ -133,7 +138,8 @@ void paintText(QPainter& painter, const Row& row, const LibraryItem& item, const
   const auto line = [&](const QString& text, const QFont& font, const QColor& colour, int width) {
     painter.setFont(font);
     painter.setPen(colour);
-    painter.drawText(QRect(row.text.x(), y, width, heightOf(font)), Qt::AlignVCenter | Qt::AlignLeft | Qt::TextSingleLine,
+    painter.drawText(QRect(row.text.x(), y, width, heightOf(font)),
+                     Qt::AlignVCenter | Qt::AlignLeft | Qt::TextSingleLine,
                      QFontMetrics(font).elidedText(text, Qt::ElideRight, width));
     y += heightOf(font);
   };
@@ -156,10 +162,14 @@ void paintText(QPainter& painter, const Row& row, const LibraryItem& item, const
 
 BookAction mainActionFor(const LibraryItem& item) {
   switch (item.state) {
-    case BookState::Reading: return BookAction::Pause;
-    case BookState::Paused: return BookAction::Resume;
-    case BookState::Failed: return BookAction::Retry;
-    default: return BookAction::None;
+    case BookState::Reading:
+      return BookAction::Pause;
+    case BookState::Paused:
+      return BookAction::Resume;
+    case BookState::Failed:
+      return BookAction::Retry;
+    default:
+      return BookAction::None;
   }
 }
 

@@ -23,7 +23,8 @@ QString toolTip(const LibraryItem& item) {
   lines << words::stateLines(item);
   if (!item.note.isEmpty() && item.state != BookState::Ready) lines << item.note;
   // Escaped: titles come out of strangers' files, and tool tips would read them as HTML.
-  return QStringLiteral("<p>%1</p>").arg(lines.join(QLatin1Char('\n')).toHtmlEscaped().replace(QLatin1Char('\n'), QStringLiteral("<br>")));
+  return QStringLiteral("<p>%1</p>")
+      .arg(lines.join(QLatin1Char('\n')).toHtmlEscaped().replace(QLatin1Char('\n'), QStringLiteral("<br>")));
 }
 
 }  // namespace
@@ -34,20 +35,30 @@ LibraryModel::LibraryModel(QObject* parent) : QAbstractListModel(parent), covers
   });
 }
 
-int LibraryModel::rowCount(const QModelIndex& parent) const { return parent.isValid() ? 0 : static_cast<int>(items_.size()); }
+int LibraryModel::rowCount(const QModelIndex& parent) const {
+  return parent.isValid() ? 0 : static_cast<int>(items_.size());
+}
 
 QVariant LibraryModel::data(const QModelIndex& index, int role) const {
   if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};
   const LibraryItem& item = items_[index.row()];
   switch (role) {
-    case Qt::DisplayRole: return item.title;
-    case Qt::DecorationRole: return covers_.cover(item.id);
-    case Qt::ToolTipRole: return toolTip(item);
-    case Qt::AccessibleTextRole: return spoken(item);
-    case IdRole: return item.id;
-    case ItemRole: return QVariant::fromValue(item);
-    case StateRole: return static_cast<int>(item.state);
-    default: return {};
+    case Qt::DisplayRole:
+      return item.title;
+    case Qt::DecorationRole:
+      return covers_.cover(item.id);
+    case Qt::ToolTipRole:
+      return toolTip(item);
+    case Qt::AccessibleTextRole:
+      return spoken(item);
+    case IdRole:
+      return item.id;
+    case ItemRole:
+      return QVariant::fromValue(item);
+    case StateRole:
+      return static_cast<int>(item.state);
+    default:
+      return {};
   }
 }
 
@@ -93,7 +104,8 @@ std::optional<LibraryItem> LibraryModel::item(qint64 id) const {
 }
 
 int LibraryModel::rowOf(qint64 id) const {
-  const auto found = std::find_if(items_.begin(), items_.end(), [id](const LibraryItem& item) { return item.id == id; });
+  const auto found =
+      std::find_if(items_.begin(), items_.end(), [id](const LibraryItem& item) { return item.id == id; });
   return found == items_.end() ? -1 : static_cast<int>(found - items_.begin());
 }
 

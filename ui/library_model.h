@@ -13,7 +13,8 @@ namespace palimpsest::ui {
 class LibraryModel : public QAbstractListModel {
   Q_OBJECT
  public:
-  // DisplayRole is the title, DecorationRole the decoded cover (QImage), ToolTipRole and AccessibleTextRole whole sentences.
+  // DisplayRole is the title, DecorationRole the decoded cover (QImage), ToolTipRole and AccessibleTextRole whole
+  // sentences.
   enum Role { IdRole = Qt::UserRole + 1, ItemRole, StateRole };
 
   explicit LibraryModel(QObject* parent = nullptr);

@@ -188,9 +188,7 @@ void MainWindow::refresh() {
 }
 
 // Beside the conversation where there is room, else in its place.
-void MainWindow::placeReader() {
-  stack_->setVisible(!reader_->isVisible() || width() >= kReaderBeside);
-}
+void MainWindow::placeReader() { stack_->setVisible(!reader_->isVisible() || width() >= kReaderBeside); }
 
 void MainWindow::closeReader() {
   const bool hadFocus = reader_->isAncestorOf(QApplication::focusWidget());

@@ -81,9 +81,9 @@ class MainWindow : public QMainWindow {
   void arrange();
   void connectPieces();
   void connectActions();
-  void recall();    // geometry, theme, way, last book
+  void recall();  // geometry, theme, way, last book
   void remember();
-  void refresh();   // what depends on the selected book, the model and the answer that streams
+  void refresh();  // what depends on the selected book, the model and the answer that streams
   void placeReader();
   void closeReader();
   void stopOrGoBack();
@@ -94,7 +94,7 @@ class MainWindow : public QMainWindow {
   void clearCurrent();
   void act(qint64 id, BookAction action);
   void setTheme(ThemeChoice choice);
-  void dress();     // the application, in the theme that is chosen
+  void dress();  // the application, in the theme that is chosen
   void showAbout();
 
   LibraryModel* library_;

@@ -122,10 +122,14 @@ void MainWindow::clearCurrent() {
 
 void MainWindow::act(qint64 id, BookAction action) {
   switch (action) {
-    case BookAction::Pause: return emit pauseRequested(id);
-    case BookAction::Resume: return emit resumeRequested(id);
-    case BookAction::Retry: return retry(id);
-    case BookAction::None: return;
+    case BookAction::Pause:
+      return emit pauseRequested(id);
+    case BookAction::Resume:
+      return emit resumeRequested(id);
+    case BookAction::Retry:
+      return retry(id);
+    case BookAction::None:
+      return;
   }
 }
 
@@ -147,13 +151,15 @@ void MainWindow::showProblem(const QString& sentence) { problemBanner_->append(s
 void MainWindow::showNotice(const QString& sentence) { noticeBanner_->show(sentence); }
 
 void MainWindow::showAbout() {
-  auto* box = new QMessageBox(QMessageBox::NoIcon, tr("About Palimpsest"), tr("Palimpsest %1").arg(QCoreApplication::applicationVersion()),
-                              QMessageBox::Close, this);
+  auto* box =
+      new QMessageBox(QMessageBox::NoIcon, tr("About Palimpsest"),
+                      tr("Palimpsest %1").arg(QCoreApplication::applicationVersion()), QMessageBox::Close, this);
   box->setAttribute(Qt::WA_DeleteOnClose);
   box->setTextFormat(Qt::PlainText);
   box->setIconPixmap(windowIcon().pixmap(QSize(72, 72), devicePixelRatioF()));
-  box->setInformativeText(tr("A reader that remembers. A book is read once and kept as a memory of fixed size; "
-                             "everything stays on this computer.\n\nFree software under the GNU General Public License, version 3 or later."));
+  box->setInformativeText(tr(
+      "A reader that remembers. A book is read once and kept as a memory of fixed size; "
+      "everything stays on this computer.\n\nFree software under the GNU General Public License, version 3 or later."));
   box->layout()->setContentsMargins(24, 22, 24, 18);
   box->open();
 }

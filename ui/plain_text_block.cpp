@@ -1,7 +1,7 @@
 #include "ui/plain_text_block.h"
 
-#include <QKeyEvent>
 #include <QAbstractTextDocumentLayout>
+#include <QKeyEvent>
 #include <QTextBlock>
 #include <QTextDocument>
 #include <QWheelEvent>
@@ -30,7 +30,8 @@ PlainTextBlock::PlainTextBlock(QWidget* parent) : QTextEdit(parent) {
   QTextOption option = document()->defaultTextOption();
   option.setTextDirection(Qt::LayoutDirectionAuto);  // each paragraph by its own letters
   document()->setDefaultTextOption(option);
-  connect(document()->documentLayout(), &QAbstractTextDocumentLayout::documentSizeChanged, this, &PlainTextBlock::fitHeight);
+  connect(document()->documentLayout(), &QAbstractTextDocumentLayout::documentSizeChanged, this,
+          &PlainTextBlock::fitHeight);
 }
 
 void PlainTextBlock::showText(const QString& text) {
@@ -56,9 +57,7 @@ void PlainTextBlock::setTextFont(const QFont& font, int lineHeightPercent) {
   fitHeight();
 }
 
-QSize PlainTextBlock::sizeHint() const {
-  return {320, static_cast<int>(std::ceil(document()->size().height())) + 1};
-}
+QSize PlainTextBlock::sizeHint() const { return {320, static_cast<int>(std::ceil(document()->size().height())) + 1}; }
 
 QSize PlainTextBlock::minimumSizeHint() const { return {80, sizeHint().height()}; }
 

@@ -1,5 +1,5 @@
-// A block of selectable text as high as its text. Everything is shown as the characters that it is: no HTML, no Markdown,
-// no links, and nothing is ever loaded.
+// A block of selectable text as high as its text. Everything is shown as the characters that it is: no HTML, no
+// Markdown, no links, and nothing is ever loaded.
 #pragma once
 
 #include <QTextEdit>

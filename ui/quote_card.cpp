@@ -31,7 +31,9 @@ QuoteCard::QuoteCard(const Quote& quote, QWidget* parent) : QAbstractButton(pare
   setSizePolicy(policy);
 }
 
-QStringList QuoteCard::lines(int width) const { return wrapped(quote_.text, quoteFont(), width - kLeft - kRight, kMostLines); }
+QStringList QuoteCard::lines(int width) const {
+  return wrapped(quote_.text, quoteFont(), width - kLeft - kRight, kMostLines);
+}
 
 int QuoteCard::heightForWidth(int width) const {
   const int place = words::placeOf(quote_).isEmpty() ? 0 : QFontMetrics(placeFont()).height() + 6;
@@ -55,7 +57,8 @@ void QuoteCard::paintEvent(QPaintEvent*) {
   const bool fromRight = quote_.text.isRightToLeft();
   painter.setPen(Qt::NoPen);
   painter.setBrush(colours.rubric);
-  painter.drawRoundedRect(QRectF(fromRight ? card.right() - 9 : card.left() + 7, card.top() + 12, 2, card.height() - 24), 1, 1);
+  painter.drawRoundedRect(
+      QRectF(fromRight ? card.right() - 9 : card.left() + 7, card.top() + 12, 2, card.height() - 24), 1, 1);
 
   painter.setLayoutDirection(fromRight ? Qt::RightToLeft : Qt::LeftToRight);
   const Qt::Alignment side = fromRight ? Qt::AlignRight : Qt::AlignLeft;

@@ -1,5 +1,5 @@
-// A simple reader of the stored text: opens at a passage and shows it marked, with the pages around it. Only a stretch of
-// the text is laid out; more is added as the reader scrolls to either end, so a book of megabytes opens at once.
+// A simple reader of the stored text: opens at a passage and shows it marked, with the pages around it. Only a stretch
+// of the text is laid out; more is added as the reader scrolls to either end, so a book of megabytes opens at once.
 #pragma once
 
 #include <QWidget>

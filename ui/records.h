@@ -14,47 +14,47 @@ enum class BookState { Waiting, Extracting, Reading, Paused, Ready, Failed };
 struct LibraryItem {
   qint64 id = 0;
   QString title, author, format;
-  QByteArray cover;          // PNG or JPEG, may be empty
+  QByteArray cover;  // PNG or JPEG, may be empty
   BookState state = BookState::Waiting;
-  QString failure;           // the sentence, when Failed
+  QString failure;             // the sentence, when Failed
   bool needsPassword = false;  // Failed because the file is locked: Retry asks for the password
-  QString note;              // e.g. "3 of 12 pages have no text", "read by another model"
-  double progress = 0;       // 0..1 while Reading or Paused
+  QString note;                // e.g. "3 of 12 pages have no text", "read by another model"
+  double progress = 0;         // 0..1 while Reading or Paused
   double tokensPerSecond = 0;
-  int secondsLeft = -1;      // -1 = not known yet
+  int secondsLeft = -1;  // -1 = not known yet
   int pageCount = 0;
-  int pagesCovered = 0;      // 0 where the format has no pages
+  int pagesCovered = 0;  // 0 where the format has no pages
   qint64 memoryBytes = 0;
-  bool hasMemory = false;    // something of it can be asked from memory
+  bool hasMemory = false;  // something of it can be asked from memory
 };
 
 enum class AnswerWay { Memory, MemoryAndPassages, Passages };
 
 struct Quote {
-  QString text;              // verbatim
-  int page = 0;              // 0 = none
+  QString text;  // verbatim
+  int page = 0;  // 0 = none
   QString chapter;
-  qint64 begin = 0;          // byte offset in the stored text (UTF-8), for a reader view
+  qint64 begin = 0;  // byte offset in the stored text (UTF-8), for a reader view
 };
 
 struct ConversationItem {
-  qint64 id = 0;             // 0 while streaming
+  qint64 id = 0;  // 0 while streaming
   QString question, answer;
   AnswerWay way = AnswerWay::Memory;
-  QString provenance;        // "From memory · 0 pages re-read · whole book"
+  QString provenance;  // "From memory · 0 pages re-read · whole book"
   QList<Quote> quotes;
   bool streaming = false, stopped = false;
   bool isSummary = false;
-  QString error;             // a sentence, instead of an answer
+  QString error;  // a sentence, instead of an answer
   QDateTime at;
 };
 
 struct ModelStatus {
   bool loaded = false, loading = false;
   bool hasMemory = false;
-  QString name;              // "palimpsest-mini"
-  QString device;            // "CPU, 2 threads, bf16"
-  QString problem;           // when not loaded: what is wrong and what to do
+  QString name;     // "palimpsest-mini"
+  QString device;   // "CPU, 2 threads, bf16"
+  QString problem;  // when not loaded: what is wrong and what to do
 };
 
 }  // namespace palimpsest::ui

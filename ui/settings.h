@@ -1,5 +1,5 @@
-// Where the window keeps what it remembers: palimpsest.ini in the person's configuration folder. The file's name does not
-// hang on the application's names, which also place the library.
+// Where the window keeps what it remembers: palimpsest.ini in the person's configuration folder. The file's name does
+// not hang on the application's names, which also place the library.
 #pragma once
 
 #include <QSettings>
@@ -7,7 +7,8 @@
 namespace palimpsest::ui {
 
 inline QSettings openSettings() {
-  return QSettings(QSettings::IniFormat, QSettings::UserScope, QStringLiteral("palimpsest"), QStringLiteral("palimpsest"));
+  return QSettings(QSettings::IniFormat, QSettings::UserScope, QStringLiteral("palimpsest"),
+                   QStringLiteral("palimpsest"));
 }
 
 }  // namespace palimpsest::ui

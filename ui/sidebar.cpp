@@ -141,7 +141,8 @@ void Sidebar::focusSearch() {
 void Sidebar::showMenuAt(const QPoint& viewportPosition) {
   QModelIndex index = list_->indexAt(viewportPosition);
   if (!index.isValid()) index = list_->currentIndex();  // from the keyboard
-  if (index.isValid()) emit menuRequested(index.data(LibraryModel::IdRole).toLongLong(), list_->viewport()->mapToGlobal(viewportPosition));
+  if (index.isValid())
+    emit menuRequested(index.data(LibraryModel::IdRole).toLongLong(), list_->viewport()->mapToGlobal(viewportPosition));
 }
 
 void Sidebar::changeEvent(QEvent* event) {

@@ -10,8 +10,8 @@ struct TextRange {
   bool found() const { return begin >= 0; }
 };
 
-// Where `quote` stands. `byteOffset` counts UTF-8 bytes; when the quote does not stand exactly there (the text was stored
-// anew, or the offset is another unit), its nearest occurrence is taken.
+// Where `quote` stands. `byteOffset` counts UTF-8 bytes; when the quote does not stand exactly there (the text was
+// stored anew, or the offset is another unit), its nearest occurrence is taken.
 TextRange locate(const QString& text, const QString& quote, qint64 byteOffset);
 
 // A range of whole paragraphs ("\n\n" between them) around `middle`, about `around` units to each side.

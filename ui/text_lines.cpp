@@ -88,7 +88,9 @@ void LinesLabel::paintEvent(QPaintEvent*) {
   painter.setLayoutDirection(fromRight ? Qt::RightToLeft : Qt::LeftToRight);
   int y = 0;
   for (const QString& line : wrapped(text_, font_, width(), mostLines_)) {
-    painter.drawText(QRect(0, y, width(), spacing), Qt::AlignVCenter | Qt::AlignAbsolute | (fromRight ? Qt::AlignRight : Qt::AlignLeft) | Qt::TextSingleLine, line);
+    painter.drawText(
+        QRect(0, y, width(), spacing),
+        Qt::AlignVCenter | Qt::AlignAbsolute | (fromRight ? Qt::AlignRight : Qt::AlignLeft) | Qt::TextSingleLine, line);
     y += spacing;
   }
 }

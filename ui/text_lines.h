@@ -10,8 +10,8 @@ namespace palimpsest::ui {
 // At most `mostLines` lines of `text` that fit `width` pixels; never empty.
 QStringList wrapped(const QString& text, const QFont& font, int width, int mostLines);
 
-// A label for titles of any length: as many lines as allowed, then an ellipsis, the whole in the tool tip. Right-to-left
-// text is set from the right.
+// A label for titles of any length: as many lines as allowed, then an ellipsis, the whole in the tool tip.
+// Right-to-left text is set from the right.
 class LinesLabel : public QWidget {
   Q_OBJECT
  public:

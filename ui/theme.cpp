@@ -47,11 +47,12 @@ QString styleSheetOf(const Colours& c) {
   if (!file.open(QIODevice::ReadOnly)) return {};
   QString sheet = QString::fromUtf8(file.readAll());
   const std::pair<const char*, QColor> names[] = {
-      {"@paper", c.paper},       {"@margin", c.margin},     {"@leaf", c.leaf},         {"@ink", c.ink},
-      {"@faded", c.faded},       {"@rule", c.rule},         {"@hover", c.hover},       {"@selected", c.selected},
+      {"@paper", c.paper},           {"@margin", c.margin}, {"@leaf", c.leaf},        {"@ink", c.ink},
+      {"@faded", c.faded},           {"@rule", c.rule},     {"@hover", c.hover},      {"@selected", c.selected},
       {"@rubricWash", c.rubricWash}, {"@rubric", c.rubric}, {"@onRubric", c.onRubric}};
   for (const auto& [name, colour] : names) sheet.replace(QLatin1String(name), colour.name());
-  return sheet.replace(QLatin1String("@icons"), c.dark ? QStringLiteral(":/icons/dark") : QStringLiteral(":/icons/light"));
+  return sheet.replace(QLatin1String("@icons"),
+                       c.dark ? QStringLiteral(":/icons/dark") : QStringLiteral(":/icons/light"));
 }
 
 QFont scaled(QFont font, double scale, QFont::Weight weight) {
@@ -67,20 +68,36 @@ QFont scaled(QFont font, double scale, QFont::Weight weight) {
 }  // namespace
 
 const Colours& lightColours() {
-  static const Colours colours{
-      .paper = QColor(0xfcfaf6), .margin = QColor(0xf4f0e8), .leaf = QColor(0xffffff), .ink = QColor(0x2a2520),
-      .faded = QColor(0x736a5e), .rule = QColor(0xe4ddd0),   .hover = QColor(0xece6da), .selected = QColor(0xe6ddcc),
-      .rubric = QColor(0x9c3b2b), .onRubric = QColor(0xffffff), .rubricWash = QColor(0xf8ebe4),
-      .marker = QColor(0xfbe9b7), .dark = false};
+  static const Colours colours{.paper = QColor(0xfcfaf6),
+                               .margin = QColor(0xf4f0e8),
+                               .leaf = QColor(0xffffff),
+                               .ink = QColor(0x2a2520),
+                               .faded = QColor(0x736a5e),
+                               .rule = QColor(0xe4ddd0),
+                               .hover = QColor(0xece6da),
+                               .selected = QColor(0xe6ddcc),
+                               .rubric = QColor(0x9c3b2b),
+                               .onRubric = QColor(0xffffff),
+                               .rubricWash = QColor(0xf8ebe4),
+                               .marker = QColor(0xfbe9b7),
+                               .dark = false};
   return colours;
 }
 
 const Colours& darkColours() {
-  static const Colours colours{
-      .paper = QColor(0x1d1b19), .margin = QColor(0x171513), .leaf = QColor(0x262320), .ink = QColor(0xe8e1d6),
-      .faded = QColor(0xa0968a), .rule = QColor(0x36322d),   .hover = QColor(0x25221f), .selected = QColor(0x332e28),
-      .rubric = QColor(0xe08a72), .onRubric = QColor(0x1d1512), .rubricWash = QColor(0x34231d),
-      .marker = QColor(0x564622), .dark = true};
+  static const Colours colours{.paper = QColor(0x1d1b19),
+                               .margin = QColor(0x171513),
+                               .leaf = QColor(0x262320),
+                               .ink = QColor(0xe8e1d6),
+                               .faded = QColor(0xa0968a),
+                               .rule = QColor(0x36322d),
+                               .hover = QColor(0x25221f),
+                               .selected = QColor(0x332e28),
+                               .rubric = QColor(0xe08a72),
+                               .onRubric = QColor(0x1d1512),
+                               .rubricWash = QColor(0x34231d),
+                               .marker = QColor(0x564622),
+                               .dark = true};
   return colours;
 }
 
@@ -104,7 +121,8 @@ bool systemIsDark(QApplication& application) {
 void applyTheme(QApplication& application, bool dark) {
   loadResources();
   const Colours& colours = dark ? darkColours() : lightColours();
-  if (application.style()->name() != QLatin1String("fusion")) application.setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
+  if (application.style()->name() != QLatin1String("fusion"))
+    application.setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
   const QString sheet = styleSheetOf(colours);
   if (application.styleSheet() == sheet) return;
   application.setPalette(paletteOf(colours));

@@ -13,16 +13,16 @@ enum class ThemeChoice { System, Light, Dark };  // System: as ui/system_scheme.
 
 // Paper and ink. `rubric` is the red of a scribe's headings: the only colour that asks for attention.
 struct Colours {
-  QColor paper;      // the conversation
-  QColor margin;     // the library
-  QColor leaf;       // quotes, fields: a page lying on the paper
-  QColor ink;        // text
-  QColor faded;      // secondary text, older ink (contrast >= 4.5 on paper and margin)
-  QColor rule;       // hairlines
+  QColor paper;   // the conversation
+  QColor margin;  // the library
+  QColor leaf;    // quotes, fields: a page lying on the paper
+  QColor ink;     // text
+  QColor faded;   // secondary text, older ink (contrast >= 4.5 on paper and margin)
+  QColor rule;    // hairlines
   QColor hover, selected;
   QColor rubric, onRubric;
-  QColor rubricWash; // behind notices
-  QColor marker;     // behind the passage shown in the reader
+  QColor rubricWash;  // behind notices
+  QColor marker;      // behind the passage shown in the reader
   bool dark = false;
 };
 

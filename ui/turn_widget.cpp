@@ -142,7 +142,7 @@ void TurnWidget::changeEvent(QEvent* event) {
 }
 
 void TurnWidget::refreshIcon() {
-  const QString name = !item_.error.isEmpty()              ? QStringLiteral("warning")
+  const QString name = !item_.error.isEmpty()             ? QStringLiteral("warning")
                        : item_.way == AnswerWay::Passages ? QStringLiteral("passages")
                                                           : QStringLiteral("memory");
   originIcon_->setPixmap(icon(name, currentColours().rubric).pixmap(QSize(kIconSide, kIconSide), devicePixelRatioF()));

@@ -39,8 +39,8 @@ class TurnWidget : public QWidget {
   QLabel* origin_;
   IconButton* stop_;
   PlainTextBlock* answer_;
-  QLabel* remark_;   // stopped, or why there is no answer
-  QWidget* book_;    // the quotes under their heading
+  QLabel* remark_;  // stopped, or why there is no answer
+  QWidget* book_;   // the quotes under their heading
   QVBoxLayout* quotes_;
 };
 

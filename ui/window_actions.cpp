@@ -46,8 +46,9 @@ QAction* WindowActions::make(const char* name, const QString& text, const QKeySe
 
 void WindowActions::makeThemeActions() {
   themes_ = new QActionGroup(this);
-  const std::pair<ThemeChoice, QString> choices[] = {
-      {ThemeChoice::System, tr("As the &system")}, {ThemeChoice::Light, tr("&Light")}, {ThemeChoice::Dark, tr("&Dark")}};
+  const std::pair<ThemeChoice, QString> choices[] = {{ThemeChoice::System, tr("As the &system")},
+                                                     {ThemeChoice::Light, tr("&Light")},
+                                                     {ThemeChoice::Dark, tr("&Dark")}};
   const char* names[] = {"themeSystem", "themeLight", "themeDark"};
   int i = 0;
   for (const auto& [choice, text] : choices) {

@@ -43,24 +43,31 @@ QString bytes(qint64 count) {
 }
 
 QString percent(double share) {
-  return Words::tr("%1 %").arg(std::clamp(static_cast<int>(share * 100), 0, 100)).replace(QLatin1Char(' '), QChar(0xa0));
+  return Words::tr("%1 %")
+      .arg(std::clamp(static_cast<int>(share * 100), 0, 100))
+      .replace(QLatin1Char(' '), QChar(0xa0));
 }
 
 QString wayName(AnswerWay way) {
   switch (way) {
-    case AnswerWay::Memory: return Words::tr("From memory");
-    case AnswerWay::MemoryAndPassages: return Words::tr("Memory and passages");
-    case AnswerWay::Passages: return Words::tr("Passages only");
+    case AnswerWay::Memory:
+      return Words::tr("From memory");
+    case AnswerWay::MemoryAndPassages:
+      return Words::tr("Memory and passages");
+    case AnswerWay::Passages:
+      return Words::tr("Passages only");
   }
   return {};
 }
 
 QString wayExplained(AnswerWay way) {
   switch (way) {
-    case AnswerWay::Memory: return Words::tr("Answers from what the model remembers. No page is read again.");
+    case AnswerWay::Memory:
+      return Words::tr("Answers from what the model remembers. No page is read again.");
     case AnswerWay::MemoryAndPassages:
       return Words::tr("Answers from memory, with the passages that the search finds beside the question.");
-    case AnswerWay::Passages: return Words::tr("Answers from the passages that the search finds, without the memory.");
+    case AnswerWay::Passages:
+      return Words::tr("Answers from the passages that the search finds, without the memory.");
   }
   return {};
 }
@@ -70,16 +77,20 @@ QStringList stateLines(const LibraryItem& item) {
     return item.secondsLeft >= 0 ? Words::tr("%1 · %2 left").arg(line, duration(item.secondsLeft)) : line;
   };
   switch (item.state) {
-    case BookState::Waiting: return {Words::tr("waiting")};
+    case BookState::Waiting:
+      return {Words::tr("waiting")};
     case BookState::Extracting:
-      return {item.progress > 0 && item.progress < 1 ? Words::tr("opening %1").arg(percent(item.progress)) : Words::tr("opening")};
+      return {item.progress > 0 && item.progress < 1 ? Words::tr("opening %1").arg(percent(item.progress))
+                                                     : Words::tr("opening")};
     case BookState::Reading: {
       const QString rate = speed(item.tokensPerSecond);
       return {readingLine(Words::tr("reading %1").arg(percent(item.progress))),
               rate.isEmpty() ? Words::tr("measuring the speed") : rate};
     }
-    case BookState::Paused: return {Words::tr("paused at %1").arg(percent(item.progress))};
-    case BookState::Ready: return {item.note.isEmpty() ? Words::tr("ready") : Words::tr("ready · %1").arg(item.note)};
+    case BookState::Paused:
+      return {Words::tr("paused at %1").arg(percent(item.progress))};
+    case BookState::Ready:
+      return {item.note.isEmpty() ? Words::tr("ready") : Words::tr("ready · %1").arg(item.note)};
     case BookState::Failed:
       return {item.failure.isEmpty() ? Words::tr("could not be read, and the reason is not known") : item.failure};
   }
@@ -115,38 +126,47 @@ QString modelLine(const ModelStatus& model) {
 QString placeOf(const Quote& quote) {
   QStringList parts;
   if (quote.page > 0) parts << Words::tr("p. %1").arg(quote.page).replace(QLatin1Char(' '), QChar(0xa0));
-  if (!quote.chapter.isEmpty()) parts << (isNumeral(quote.chapter) ? Words::tr("ch. %1").arg(quote.chapter) : quote.chapter);
+  if (!quote.chapter.isEmpty())
+    parts << (isNumeral(quote.chapter) ? Words::tr("ch. %1").arg(quote.chapter) : quote.chapter);
   return parts.join(QStringLiteral(" · "));
 }
 
 Hint hintFor(const LibraryItem& item, const ModelStatus& model) {
   switch (item.state) {
     case BookState::Waiting:
-      return {Words::tr("Waiting its turn"), Words::tr("Books are read one after the other. This one starts by itself.")};
-    case BookState::Extracting: return {Words::tr("Opening the file"), Words::tr("Its text is being taken out.")};
+      return {Words::tr("Waiting its turn"),
+              Words::tr("Books are read one after the other. This one starts by itself.")};
+    case BookState::Extracting:
+      return {Words::tr("Opening the file"), Words::tr("Its text is being taken out.")};
     case BookState::Reading:
       return {Words::tr("Reading"), item.hasMemory
                                         ? Words::tr("You can ask already: answers come from what has been read so far.")
                                         : Words::tr("The first questions can be asked in a moment.")};
     case BookState::Paused:
-      return {Words::tr("Paused"), item.hasMemory
-                                       ? Words::tr("What has been read is remembered and can be asked about. Reading goes on where it stopped.")
-                                       : Words::tr("Reading goes on where it stopped.")};
-    case BookState::Failed: return {Words::tr("This book could not be read"), stateLines(item).constFirst()};
-    case BookState::Ready: break;
+      return {
+          Words::tr("Paused"),
+          item.hasMemory
+              ? Words::tr("What has been read is remembered and can be asked about. Reading goes on where it stopped.")
+              : Words::tr("Reading goes on where it stopped.")};
+    case BookState::Failed:
+      return {Words::tr("This book could not be read"), stateLines(item).constFirst()};
+    case BookState::Ready:
+      break;
   }
   if (item.hasMemory && (model.hasMemory || !model.loaded)) {
     return {Words::tr("Read, and remembered"),
             Words::tr("Ask anything about it. Answers come from memory; the book's own words stand beneath them.")};
   }
-  return {Words::tr("Ready to be asked"),
-          Words::tr("There is no memory of this book for this model: answers come from passages that the search finds.")};
+  return {
+      Words::tr("Ready to be asked"),
+      Words::tr("There is no memory of this book for this model: answers come from passages that the search finds.")};
 }
 
 QString removalLoss(const LibraryItem& item, int turns) {
   QStringList lost{Words::tr("its stored text")};
   if (item.hasMemory) {
-    lost << (item.memoryBytes > 0 ? Words::tr("the memory of it (%1)").arg(bytes(item.memoryBytes)) : Words::tr("the memory of it"));
+    lost << (item.memoryBytes > 0 ? Words::tr("the memory of it (%1)").arg(bytes(item.memoryBytes))
+                                  : Words::tr("the memory of it"));
   }
   if (turns == 1) lost << Words::tr("one question with its answer");
   if (turns > 1) lost << Words::tr("%n questions with their answers", nullptr, turns);

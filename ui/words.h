@@ -8,10 +8,10 @@
 
 namespace palimpsest::ui::words {
 
-QString duration(int seconds);              // "0:21", "12:05", "1:02:05"
-QString speed(double tokensPerSecond);      // "640 tokens/s", "8.9K tokens/s"; empty when unknown
-QString bytes(qint64 count);                // "0.5 MB"
-QString percent(double share);              // "43 %", never 100 % before it is done
+QString duration(int seconds);          // "0:21", "12:05", "1:02:05"
+QString speed(double tokensPerSecond);  // "640 tokens/s", "8.9K tokens/s"; empty when unknown
+QString bytes(qint64 count);            // "0.5 MB"
+QString percent(double share);          // "43 %", never 100 % before it is done
 
 QString wayName(AnswerWay way);
 QString wayExplained(AnswerWay way);
@@ -21,7 +21,7 @@ QStringList stateLines(const LibraryItem& item);
 // How much of the book the memory holds: "memory: pages 1–212 of 480, 0.5 MB".
 QString memoryLine(const LibraryItem& item);
 QString modelLine(const ModelStatus& model);
-QString placeOf(const Quote& quote);        // "p. 52 · ch. V"; empty when nothing is known
+QString placeOf(const Quote& quote);  // "p. 52 · ch. V"; empty when nothing is known
 
 // The empty conversation: what can be done with this book now.
 struct Hint {

@@ -49,7 +49,8 @@ TEST_F(ConversationViewTest, PiecesAreGatheredAndShownWithTheNextFrame) {
 
 TEST_F(ConversationViewTest, MarkupIsShownAsTheCharactersThatItIs) {
   const QString evil =
-      "<b>bold</b> <img src=\"http://example.org/a.png\"> ![x](http://example.org/b.png) [link](http://example.org) <script>1</script>";
+      "<b>bold</b> <img src=\"http://example.org/a.png\"> ![x](http://example.org/b.png) [link](http://example.org) "
+      "<script>1</script>";
   model.show(1, {turn(evil, evil)});
   ASSERT_EQ(answers().size(), 1);
   EXPECT_EQ(answers()[0]->toPlainText(), evil);

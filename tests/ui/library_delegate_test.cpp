@@ -21,7 +21,8 @@ class LibraryDelegateTest : public testing::Test {
   }
   void clickButton(int row) {
     const QModelIndex index = model.index(row);
-    const QRect button = delegate.buttonRect(list.visualRect(index), index.data(LibraryModel::ItemRole).value<LibraryItem>());
+    const QRect button =
+        delegate.buttonRect(list.visualRect(index), index.data(LibraryModel::ItemRole).value<LibraryItem>());
     ASSERT_FALSE(button.isEmpty());
     QTest::mouseClick(list.viewport(), Qt::LeftButton, {}, button.center());
   }
@@ -46,8 +47,10 @@ TEST_F(LibraryDelegateTest, TheButtonOfARowDoesWhatItsStateCallsFor) {
 }
 
 TEST_F(LibraryDelegateTest, AReasonMakesTheRowHigherAndNeverEndless) {
-  model.reset({readyBook(1), failedBook(2, "scan.pdf has no text on its twelve pages: they are pictures only, and must be recognised first."),
-               failedBook(3, QString(20000, 'x'))});
+  model.reset(
+      {readyBook(1),
+       failedBook(2, "scan.pdf has no text on its twelve pages: they are pictures only, and must be recognised first."),
+       failedBook(3, QString(20000, 'x'))});
   QStyleOptionViewItem option;
   option.widget = &list;
   const int ready = delegate.sizeHint(option, model.index(0)).height();

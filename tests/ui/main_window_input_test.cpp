@@ -62,7 +62,8 @@ TEST_F(MainWindowInputTest, DraggedTextIsNotTaken) {
 
 TEST_F(MainWindowInputTest, NothingInsideTheWindowCatchesADropForItself) {
   for (const QWidget* widget : window->findChildren<QWidget*>()) {
-    EXPECT_FALSE(widget->acceptDrops()) << widget->metaObject()->className() << ' ' << widget->objectName().toStdString();
+    EXPECT_FALSE(widget->acceptDrops()) << widget->metaObject()->className() << ' '
+                                        << widget->objectName().toStdString();
   }
 }
 

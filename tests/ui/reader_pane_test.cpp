@@ -15,8 +15,10 @@ const QString kQuote = "a little woman, whose name was Weena";
 QString bookOf(int paragraphs, int at) {
   QString text;
   for (int i = 0; i < paragraphs; ++i) {
-    text += i == at ? "She was so human: " + kQuote + ".\n\n"
-                    : QString("Paragraph %1: the big doorway opened into a proportionately great hall hung with brown.\n\n").arg(i);
+    text += i == at
+                ? "She was so human: " + kQuote + ".\n\n"
+                : QString("Paragraph %1: the big doorway opened into a proportionately great hall hung with brown.\n\n")
+                      .arg(i);
   }
   return text;
 }
@@ -85,7 +87,8 @@ TEST_F(ReaderPaneTest, WordsThatAreGoneAreSaidToBeGone) {
   pane.showPassage("The Time Machine", "Another text.", Quote{kQuote, 52, "V", 40});
   EXPECT_EQ(marked(), "");
   bool said = false;
-  for (const auto* label : pane.findChildren<QLabel*>()) said |= label->text().contains("not in the stored text any more");
+  for (const auto* label : pane.findChildren<QLabel*>())
+    said |= label->text().contains("not in the stored text any more");
   EXPECT_TRUE(said);
 }
 

@@ -65,9 +65,7 @@ TEST(SystemSchemeTest, ThePortalsWordIsUnwrapped) {
   EXPECT_EQ(darkFromPortal({}), std::nullopt);
 }
 
-TEST(SystemSchemeTest, WithoutAPortalThePaletteDecides) {
-  EXPECT_EQ(SystemScheme().isDark(), systemIsDark(*qApp));
-}
+TEST(SystemSchemeTest, WithoutAPortalThePaletteDecides) { EXPECT_EQ(SystemScheme().isDark(), systemIsDark(*qApp)); }
 
 TEST(ThemeSwitchTest, IconsTakeTheColourAskedFor) {
   const QImage image = icon("add", Qt::red).pixmap(48).toImage();

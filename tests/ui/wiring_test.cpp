@@ -1,12 +1,11 @@
 // The window and a real Assistant with the tiny model, joined as in the program, without a screen.
-#include "app/gui_wiring.h"
-
 #include <QAction>
 #include <QPushButton>
 #include <QTest>
 #include <QTextEdit>
 
 #include "app/gui_options.h"
+#include "app/gui_wiring.h"
 #include "tests/app/fixture.h"
 #include "ui/ask_bar.h"
 #include "ui/banner.h"
@@ -184,7 +183,8 @@ TEST_F(WiringTest, PauseAndResumeReachTheBook) {
 
 TEST(OptionsTest, FilesBecomeAbsoluteAndNonsenseIsRefused) {
   QString problem;
-  const Options options = parseOptions({"palimpsest", "--db", "/tmp/x.db", "--model", "/m", "--threads", "3", "a.epub"}, &problem);
+  const Options options =
+      parseOptions({"palimpsest", "--db", "/tmp/x.db", "--model", "/m", "--threads", "3", "a.epub"}, &problem);
   EXPECT_EQ(problem, "");
   EXPECT_EQ(options.files, QStringList({QDir::current().absoluteFilePath("a.epub")}));
   EXPECT_EQ(options.assistant.database, "/tmp/x.db");

@@ -38,13 +38,12 @@ TEST_F(WordsTest, ReadingSaysShareTimeLeftAndSpeed) {
   EXPECT_EQ(lines[1], "8.9K tokens/s");
 }
 
-TEST_F(WordsTest, NearlyDoneIsNotDone) {
-  EXPECT_EQ(words::percent(0.9999).remove(QChar(0xa0)), "99%");
-}
+TEST_F(WordsTest, NearlyDoneIsNotDone) { EXPECT_EQ(words::percent(0.9999).remove(QChar(0xa0)), "99%"); }
 
 TEST_F(WordsTest, FailureIsItsSentence) {
   EXPECT_EQ(words::stateLines(failedBook(1, "scan.pdf has no text."))[0], "scan.pdf has no text.");
-  EXPECT_FALSE(words::stateLines(failedBook(1, ""))[0].isEmpty()) << "a failure without a reason must not look like success";
+  EXPECT_FALSE(words::stateLines(failedBook(1, ""))[0].isEmpty())
+      << "a failure without a reason must not look like success";
 }
 
 TEST_F(WordsTest, MemoryLineNamesWhatIsCovered) {
