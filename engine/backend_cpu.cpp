@@ -1,9 +1,12 @@
 // The CPU back end: how many threads, which precision, and how weights are kept.
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -32,6 +35,25 @@ int physicalCores() {
   }
   return cores.empty() ? static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))
                        : static_cast<int>(cores.size());
+}
+
+// At the end of each parallel loop OpenMP's threads (libgomp's) spin for some milliseconds before they sleep. Beside
+// another busy program that costs a hundredfold, because a spinning thread keeps the core from the one that it waits
+// for. libgomp spins for a moment only when it has more threads than there are processors: so here are a few more,
+// asleep for good.
+void keepThreadsFromSpinning(int threads) {
+  static std::once_flag once;
+  std::call_once(once, [threads] {
+    std::promise<int> made;
+    std::thread([&made, sleepers = std::max(2, omp_get_num_procs() - threads + 3)] {
+      int team = 0;
+#pragma omp parallel num_threads(sleepers) reduction(+ : team)
+      team += 1;
+      made.set_value(team);
+      for (;;) pause();  // its team lives as long as it does
+    }).detach();
+    made.get_future().wait();
+  });
 }
 
 class CpuBackend : public Backend {
@@ -87,6 +109,7 @@ class CpuBackend : public Backend {
 std::unique_ptr<Backend> makeCpuBackend(int threads, Precision precision) {
   CpuSettings settings;
   settings.threads = threads > 0 ? threads : physicalCores();
+  keepThreadsFromSpinning(settings.threads);
   settings.bfloat16 = precision != Precision::Float32 && cpuMultipliesBFloat16();
   if (precision == Precision::BFloat16 && !settings.bfloat16) {
     throw ModelError("This CPU does not compute in bf16; choose f32, or leave the precision to the program.");
