@@ -10,10 +10,11 @@
 namespace palimpsest::documents {
 namespace {
 
-constexpr double kSameSize = 0.06;    // relative difference of font sizes that still counts as the same
-constexpr double kWideLeading = 1.3;  // of the usual distance of lines: more begins a new run
-constexpr double kIndent = 0.7;       // em
-constexpr double kDeepestIndent = 6;  // em
+constexpr double kSameSize = 0.06;      // relative difference of font sizes that still counts as the same
+constexpr double kWideLeading = 1.3;    // of the usual distance of lines: more begins a new run
+constexpr double kWiderLeading = 1.12;  // still the same run if the sentence goes on: a tall formula, not a paragraph
+constexpr double kIndent = 0.7;         // em
+constexpr double kDeepestIndent = 6;    // em
 
 double pitchBetween(const Line& a, const Line& b) { return b.bottom - a.bottom; }
 
@@ -49,7 +50,8 @@ class Leading {
 bool sameRun(const Line& a, const Line& b, const Leading& leading) {
   const double pitch = pitchBetween(a, b);
   return a.page == b.page && a.column == b.column && sameSize(a.size, b.size) && a.bold == b.bold &&
-         pitch > 0.3 * b.size && pitch < kWideLeading * leading.of(b.size) + 0.5;
+         pitch > 0.3 * b.size && pitch < kWideLeading * leading.of(b.size) + 0.5 &&
+         !(pitch > kWiderLeading * leading.of(b.size) + 0.3 && (endsSentence(a.text) || startsWithBullet(b.text)));
 }
 
 bool hasLeaders(const std::string& text) {
@@ -198,9 +200,14 @@ bool isIndented(const Run& run, const Line& line) {
 }
 
 bool isHanging(const Run& run) {
-  std::size_t indented = 0;
-  for (const auto& line : run.lines) indented += isIndented(run, line);
-  return run.lines.size() >= 2 && !isIndented(run, run.first()) && indented * 2 >= run.lines.size();
+  std::size_t indented = 0, wrapped = 0;
+  for (std::size_t i = 0; i < run.lines.size(); ++i) {
+    indented += isIndented(run, run.lines[i]);
+    // A full line that goes on without an indent is no first line of a hanging paragraph.
+    wrapped += i > 0 && !isIndented(run, run.lines[i]) && !isIndented(run, run.lines[i - 1]) &&
+               run.lines[i - 1].right > run.right - 2 * run.lines[i - 1].size;
+  }
+  return run.lines.size() >= 2 && !isIndented(run, run.first()) && indented * 2 >= run.lines.size() && wrapped == 0;
 }
 
 bool startsWithBullet(const std::string& text) {

@@ -1,4 +1,5 @@
 // Well-formed XHTML through pugixml, which knows no DTD and no external entity.
+#include <deque>
 #include <pugixml.hpp>
 
 #include "documents/entities.h"
@@ -15,14 +16,13 @@ std::string_view localName(std::string_view name) {
 }
 
 void openElement(const pugi::xml_node& node, FlowBuilder& builder) {
-  std::string kept[8];
-  std::size_t used = 0;
+  std::deque<std::string> decoded;  // the views given out stay valid
   const Attribute attribute = [&](std::string_view name) -> std::string_view {
     for (const auto& candidate : node.attributes()) {
       if (name != candidate.name()) continue;
       const std::string_view value = candidate.value();
       if (value.find('&') == std::string_view::npos) return value;
-      return kept[used++ % 8] = decodeEntities(value);
+      return decoded.emplace_back(decodeEntities(value));
     }
     return {};
   };

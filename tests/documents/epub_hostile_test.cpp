@@ -79,7 +79,7 @@ TEST(HostileEpub, ZipBombIsRefusedQuickly) {
 
 TEST(HostileEpub, TooManyEntriesAreRefused) {
   Entries entries = {{"mimetype", "application/epub+zip"}};
-  for (int i = 0; i < 20'001; ++i) entries.emplace_back("f" + std::to_string(i), "");
+  for (int i = 0; i < 20'001; ++i) entries.emplace_back(std::to_string(i), "");
   EXPECT_EQ(extractionErrorOfBytes("many.epub", makeZip(entries)).reason(), Reason::TooLarge);
 }
 

@@ -36,11 +36,46 @@ TEST(Pdf, RebuildsParagraphsFromLines) {
 }
 
 TEST(Pdf, SeparatesParagraphsByWhiteSpace) {
+  for (const double space : {10.0, 3.0}) {
+    PdfWriter pdf;
+    pdf.page();
+    double y = pdf.column(72, 80, 10, 70, sentences(1, 4));
+    pdf.column(72, y + space, 10, 70, sentences(5, 3));
+    EXPECT_THAT(texts(read(pdf)), ElementsAre(sentences(1, 4), sentences(5, 3))) << space;
+  }
+}
+
+TEST(Pdf, KeepsListItemsApart) {
   PdfWriter pdf;
   pdf.page();
-  double y = pdf.column(72, 80, 10, 70, sentences(1, 4));
-  pdf.column(72, y + 10, 10, 70, sentences(5, 3));
-  EXPECT_THAT(texts(read(pdf)), ElementsAre(sentences(1, 4), sentences(5, 3)));
+  double y = pdf.column(72, 80, 10, 70, sentences(1, 3)) + 4;
+  for (const std::string mark : {"\x95 ", "\x95 ", "\x95 "}) {
+    pdf.text(80, y, 10, mark + "An item of the list that is longer than one line and is therefore");
+    pdf.text(92, y + 12, 10, "continued on the next, with a hanging indent.");
+    y += 27;
+  }
+  pdf.column(72, y + 4, 10, 70, sentences(4, 3));
+  const std::string item =
+      "• An item of the list that is longer than one line and is therefore continued on the next, with a hanging "
+      "indent.";
+  EXPECT_THAT(texts(read(pdf)), ElementsAre(sentences(1, 3), item, item, item, sentences(4, 3)));
+}
+
+TEST(Pdf, KeepsABibliographyInEntries) {
+  PdfWriter pdf;
+  pdf.page();
+  double y = 80;
+  std::vector<std::string> entries;
+  for (int i = 1; i <= 5; ++i) {
+    const std::string number = "[" + std::to_string(i) + "] ";
+    pdf.text(72, y, 10, number + "A. Writer and B. Writer. A long title of an article that goes on");
+    pdf.text(96, y + 12, 10, "to the next line. In Proceedings of Something, 1999.");
+    entries.push_back(number +
+                      "A. Writer and B. Writer. A long title of an article that goes on to the next line. In "
+                      "Proceedings of Something, 1999.");
+    y += 24;
+  }
+  EXPECT_EQ(texts(read(pdf)), entries);
 }
 
 TEST(Pdf, ReadsTwoColumnsOneAfterTheOther) {

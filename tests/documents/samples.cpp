@@ -9,6 +9,10 @@
 #include <memory>
 #include <sstream>
 
+// Known to the leak checker, if there is one: fontconfig keeps its tables until the process ends.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig\n"; }
+
 namespace palimpsest::documents::tests {
 
 TempFolder::TempFolder() {
