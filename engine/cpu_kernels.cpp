@@ -21,7 +21,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
 using Vector = hn::Vec<D>;
-constexpr int kLanes = HWY_MAX_BYTES / sizeof(float);
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 // Registers of one tile of a product: 6 rows x 4 vectors where there are 32 registers, 6 x 2 where there are 16.
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = (HWY_MAX_BYTES >= 64 || HWY_ARCH_ARM) ? 4 : 2;
