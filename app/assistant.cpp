@@ -34,6 +34,13 @@ Assistant::Parts::~Parts() {
   engineThread.wait();
   delete engine;
   errands.waitForDone();
+  // Leaving in order is no crash: see takeUp().
+  if (const Entry* entry = extractingId ? find(*extractingId) : nullptr)
+    writer.perform(
+        [id = entry->document.id](storage::Database& database) {
+          storage::Library(database).setState(id, DocumentState::Waiting);
+        },
+        self, {});
   reader.reset();  // before the writer, whose connection tidies the file when it is the last one
 }
 
@@ -87,17 +94,27 @@ void Assistant::Parts::openReader() {
     isOpen = true;
     emit self->libraryReset();
     // Oldest first: the order in which they were added.
-    const auto unfinished = [](DocumentState s) {
-      return s == DocumentState::Waiting || s == DocumentState::Extracting || s == DocumentState::Reading;
-    };
     if (options.resumeReading && !isReadOnly)
-      for (auto& [id, entry] : entries)
-        if (unfinished(entry.document.state)) enqueue(entry);
+      for (auto& [id, entry] : entries) takeUp(entry);
     schedule();
   } catch (const std::exception& error) {
     problem = QString::fromUtf8(error.what());
     fail(problem);
   }
+}
+
+// A file that takes the program down must not do so at every start: after the second time it is left alone.
+void Assistant::Parts::takeUp(Entry& entry) {
+  const DocumentState state = entry.document.state;
+  if (state == DocumentState::Extracting) {
+    entry.attempts = QString::fromStdString(entry.document.failureKind).section(u' ', 1).toInt();  // "attempt 1"
+    if (entry.attempts >= 2)
+      return setState(
+          entry, DocumentState::Failed,
+          QStringLiteral("Palimpsest ended twice while it was taking the text from this file. Retry tries once more."));
+  }
+  if (state == DocumentState::Waiting || state == DocumentState::Extracting || state == DocumentState::Reading)
+    enqueue(entry);
 }
 
 void Assistant::Parts::modelLoaded(const ui::ModelStatus& status, const ModelIdentity& loaded) {

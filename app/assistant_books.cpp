@@ -110,7 +110,7 @@ void Assistant::Parts::startExtraction(Entry& entry) {
   const qint64 id = entry.document.id;
   extractingId = id;
   entry.job.emplace();
-  setState(entry, DocumentState::Extracting);
+  setState(entry, DocumentState::Extracting, {}, "attempt " + std::to_string(++entry.attempts));
   const auto progress = [this, id, last = 0.0](double share) mutable {
     if (share - last < 0.02) return;
     last = share;
@@ -136,6 +136,7 @@ void Assistant::Parts::extracted(qint64 id, std::shared_ptr<Extraction> result) 
   extractingId.reset();
   if (Entry* entry = find(id)) {
     entry->job.reset();
+    entry->attempts = 0;
     if (result->cancelled) {
       stopped(*entry);
     } else if (!result->problem.empty()) {
@@ -236,6 +237,7 @@ void Assistant::Parts::memorySaved(const storage::MemoryRecord& header, const Wr
   Entry* entry = find(header.documentId);
   if (!entry) return;
   if (outcome.ok() && header.complete) {
+    entry->job.reset();  // readingEnded() may come before or after
     entry->wish = Wish::GoOn;
     entry->note.clear();
     return setState(*entry, DocumentState::Ready);

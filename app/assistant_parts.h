@@ -31,7 +31,8 @@ struct Assistant::Parts {
     std::string password;  // kept for one extraction only
     std::optional<std::stop_source> job;
     Wish wish = Wish::GoOn;
-    QString note;  // said of this session's job, beside what the records say
+    QString note;      // said of this session's job, beside what the records say
+    int attempts = 0;  // extractions begun and not ended, this one included
     bool removing = false;
   };
 
@@ -48,6 +49,7 @@ struct Assistant::Parts {
   // assistant.cpp
   void opened(const WriteOutcome& outcome);
   void openReader();
+  void takeUp(Entry& entry);  // an unfinished book of the last session
   void modelLoaded(const ui::ModelStatus& status, const ModelIdentity& loaded);
   bool mayWrite(const QString& wish);  // else says why not
   Entry* find(qint64 id);

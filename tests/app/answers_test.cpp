@@ -68,7 +68,7 @@ TEST_F(AnswersTest, QuotesAreTheBooksOwnWordsAtTheirPlace) {
 
 TEST_F(AnswersTest, ABookCanBeAskedWhileItIsBeingRead) {
   start();
-  const qint64 id = add(write(QStringLiteral("long.txt"), prose(4000)));
+  const qint64 id = add(write(QStringLiteral("long.txt"), prose(2000)));
   ASSERT_TRUE(waitForProgress(id, 0.02));
   const ui::ConversationItem answer = ask(id, "Who sang?");
   EXPECT_EQ(item(id).state, BookState::Reading);
@@ -85,7 +85,7 @@ TEST_F(AnswersTest, ABookCanBeAskedWhileItIsBeingRead) {
 TEST_F(AnswersTest, AnotherBookCanBeAskedWhileOneIsBeingRead) {
   start();
   const qint64 done = book();
-  const qint64 id = add(write(QStringLiteral("long.txt"), prose(4000)));
+  const qint64 id = add(write(QStringLiteral("long.txt"), prose(2000)));
   ASSERT_TRUE(waitForProgress(id, 0.0));
   EXPECT_EQ(ask(done, "Who sang?").provenance, QStringLiteral("From memory · 0 pages re-read · whole book"));
   EXPECT_EQ(item(id).state, BookState::Reading);

@@ -10,7 +10,7 @@ using ui::BookState;
 class AssistantTest : public AppTest {
  protected:
   // Long enough that it is still being read when the test acts.
-  QString longBook(unsigned seed = 3) const { return write(QStringLiteral("long%1.txt").arg(seed), prose(4000, seed)); }
+  QString longBook(unsigned seed = 3) const { return write(QStringLiteral("long%1.txt").arg(seed), prose(2000, seed)); }
 
   DocumentState stored(qint64 id) const {
     storage::Database connection = reader();

@@ -70,7 +70,7 @@ TEST_F(BadInputTest, ABrokenFileIsMarkedFailedAndTheNextIsRead) {
 
 TEST_F(BadInputTest, AFileThatVanishesBeforeItsTextWasTakenFailsAndComesBackWithRetry) {
   start();
-  add(write(QStringLiteral("first.txt"), prose(4000)));  // keeps the extraction thread busy for a moment
+  add(write(QStringLiteral("first.txt"), prose(2000)));  // keeps the extraction thread busy for a moment
   const QString file = write(QStringLiteral("walk.txt"), novel());
   qint64 id = 0;
   QObject::connect(assistant_.get(), &Assistant::itemAdded, assistant_.get(), [&](const ui::LibraryItem& added) {
@@ -83,6 +83,46 @@ TEST_F(BadInputTest, AFileThatVanishesBeforeItsTextWasTakenFailsAndComesBackWith
   EXPECT_THAT(item(id).failure, HasText("walk.txt"));
   write(QStringLiteral("walk.txt"), novel());
   assistant_->retry(id);
+  EXPECT_TRUE(waitForState(id, BookState::Ready));
+}
+
+TEST_F(BadInputTest, AFileThatTookTheProgramDownTwiceIsLeftAloneUntilRetry) {
+  start();
+  const qint64 id = addAndRead(write(QStringLiteral("walk.txt"), novel()));
+  close();
+  execute("DELETE FROM passages");
+  execute("UPDATE documents SET text_bytes = 0, state = 'extracting', failure_kind = 'attempt 1'");
+  start();
+  EXPECT_TRUE(waitForState(id, BookState::Ready));  // once may be chance
+  close();
+  execute("DELETE FROM passages");
+  execute("UPDATE documents SET text_bytes = 0, state = 'extracting', failure_kind = 'attempt 2'");
+  start();
+  EXPECT_EQ(item(id).state, BookState::Failed);
+  EXPECT_THAT(item(id).failure, HasText("ended twice"));
+  assistant_->retry(id);
+  EXPECT_TRUE(waitForState(id, BookState::Ready));
+}
+
+TEST_F(BadInputTest, ALockedPdfAsksForItsPasswordAndOpensWithIt) {
+  const QString shared = qEnvironmentVariable("PALIMPSEST_SHARED");
+  if (shared.isEmpty()) GTEST_SKIP() << "needs the sample files that PALIMPSEST_SHARED points to";
+  QString locked;
+  for (const QString& name :
+       QDir(shared + QStringLiteral("/data/documents")).entryList({QStringLiteral("*password*.pdf")}))
+    locked = shared + QStringLiteral("/data/documents/") + name;
+  ASSERT_FALSE(locked.isEmpty());
+  start();
+  const qint64 id = add(locked);
+  ASSERT_TRUE(waitForState(id, BookState::Failed));
+  EXPECT_TRUE(item(id).needsPassword);
+  assistant_->retry(id, QStringLiteral("wrong"));
+  ASSERT_TRUE(waitFor([&] { return item(id).state == BookState::Extracting; }));
+  ASSERT_TRUE(waitForState(id, BookState::Failed));
+  EXPECT_TRUE(item(id).needsPassword);
+  start();
+  EXPECT_TRUE(item(id).needsPassword);
+  assistant_->retry(id, QStringLiteral("openpassword"));
   EXPECT_TRUE(waitForState(id, BookState::Ready));
 }
 

@@ -170,7 +170,7 @@ TEST_F(CliTest, BesideARunningPalimpsestReadingVerbsWorkAndWritingVerbsSayWhy) {
 }
 
 TEST_F(CliTest, CtrlCKeepsWhatWasReadAndSaysHowToGoOn) {
-  const QString file = write(S("long.txt"), prose(6000));
+  const QString file = write(S("long.txt"), prose(3000));
   auto process = launch(QStringList{S("read"), file, S("--checkpoint"), S("1000")} + common());
   ASSERT_TRUE(waitFor([&] { return QString::fromUtf8(process->readAllStandardError()).contains(S("tokens/s")); }));
   ASSERT_EQ(kill(static_cast<pid_t>(process->processId()), SIGINT), 0);
@@ -184,7 +184,7 @@ TEST_F(CliTest, CtrlCKeepsWhatWasReadAndSaysHowToGoOn) {
 }
 
 TEST_F(CliTest, ReadWithoutFilesGoesOnWithWhatIsUnfinished) {
-  auto process = launch(QStringList{S("read"), write(S("long.txt"), prose(4000))} + common());
+  auto process = launch(QStringList{S("read"), write(S("long.txt"), prose(2000))} + common());
   ASSERT_TRUE(waitFor([&] { return QString::fromUtf8(process->readAllStandardError()).contains(S("tokens/s")); }));
   ASSERT_EQ(kill(static_cast<pid_t>(process->processId()), SIGINT), 0);
   finish(*process);

@@ -48,7 +48,7 @@ class KillTest : public AppTest {
 };
 
 TEST_F(KillTest, TwentyKillsAndTheMemoryIsThatOfAnUninterruptedRun) {
-  const QString file = write(QStringLiteral("long.txt"), prose(8000));
+  const QString file = write(QStringLiteral("long.txt"), prose(4000));
   const QString killed = path(QStringLiteral("killed.db")), whole = path(QStringLiteral("whole.db"));
   readWhole(*reading(file, whole));
 
