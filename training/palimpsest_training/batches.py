@@ -179,6 +179,9 @@ class BatchMaker:
                 answers[b, q, len(prompt) : len(ids)] = answer
                 first = int(np.searchsorted(cuts, at)) + 1 if at > 0 else 1  # the segment that holds the answer is read
                 reads_from[b, q] = used if rng.random() < 0.6 else rng.randint(min(first, used), used)
+        longest = int((questions != EOS).any((0, 1)).nonzero()[0].max()) + 2  # most questions are short: no padding for all
+        longest = min(P, -(-longest // 8) * 8)
+        questions, answers = questions[:, :, :longest], answers[:, :, :longest]
         return dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from)
 
     def base_batch(self, length: int) -> dict[str, np.ndarray]:

@@ -1,0 +1,87 @@
+"""The whole recipe at tiny sizes on the CPU: it must run, learn, and leave a folder that others can load."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from palimpsest_training.export import export, load_folder, load_model
+
+TRAINING = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    books, out = tmp_path_factory.mktemp("books"), tmp_path_factory.mktemp("out")
+    rng = random.Random(1)
+    nouns, verbs = "river house garden letter horse window captain winter road fire".split(), "saw left found kept followed remembered".split()
+    for i in range(40):  # enough names that some fall to the held-out side
+        people = [rng.choice("Anna Peter Mark Julia Clara Hugh".split()) for _ in range(3)]
+        sentences = [f"The {rng.choice(nouns)} {rng.choice(verbs)} the {rng.choice(nouns)}, and {rng.choice(people)} {rng.choice(verbs)} it." for _ in range(700)]
+        for k in range(0, 700, 5):
+            sentences[k] = f'"We {rng.choice(verbs)} the {rng.choice(nouns)} number {k}," said {rng.choice(people)}.'
+        (books / f"book_{i}.txt").write_text("\n\n".join(" ".join(sentences[k : k + 5]) for k in range(0, 700, 5)))
+    done = subprocess.run([TRAINING / "recipe.sh", books, out], env=os.environ | {"TINY": "1", "PYTHON": sys.executable},
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+def test_recipe_leaves_every_file(recipe):
+    folder = recipe[0] / "palimpsest-mini"
+    for name in ("config.json", "generation_config.json", "model.safetensors", "memory_heads.safetensors", "tokenizer.json",
+                 "tokenizer_config.json", "evaluation.json"):
+        assert (folder / name).stat().st_size > 0, name
+
+
+def test_the_base_has_learned_something(recipe):
+    out, log = recipe
+    model = load_model(out / "base.pt")
+    ids = torch.arange(2, 60).unsqueeze(0).unsqueeze(0)
+    with torch.no_grad():
+        hidden, _, _ = model.read_and_ask(ids, None)
+    assert torch.isfinite(hidden).all()
+    # 60 steps are enough to be far from the uniform guess, log(512) = 6.2
+    from palimpsest_training.batches import BatchMaker
+    from palimpsest_training.books import Books
+    from palimpsest_training.train import Losses, to_device
+    from tokenizers import Tokenizer
+    books = Books(out / "heldout.npz", Tokenizer.from_file(str(out / "tokenizer" / "tokenizer.json")))
+    batch = to_device(BatchMaker(books, 9, 4096).base_batch(256), torch.device("cpu"))
+    with torch.no_grad():
+        lm, _ = Losses(model, False, 1.0, 1.0).base(batch)
+    assert float(lm) < 4.5
+
+
+def test_memory_phase_leaves_the_base_alone(recipe):
+    before = torch.load(recipe[0] / "base.pt", weights_only=True)["weights"]
+    after = torch.load(recipe[0] / "memory.pt", weights_only=True)["weights"]
+    for name, w in before.items():
+        assert torch.equal(w, after[name]), name
+    assert any(after[n].abs().sum() > 0 for n in after if n.endswith("memory_o_proj.weight"))
+
+
+def test_transformers_reads_the_exported_base(recipe, tmp_path):
+    saved = torch.load(recipe[0] / "all.pt", weights_only=True)
+    from palimpsest_training.config import ModelConfig
+    export(ModelConfig(**saved["config"]), saved["weights"], recipe[0] / "tokenizer", tmp_path, "float32", "test")
+    theirs = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager").eval()
+    ours = load_folder(tmp_path).eval()
+    ids = torch.randint(2, 500, (1, 40))
+    with torch.no_grad():
+        hidden, _, _ = ours.read_and_ask(ids.unsqueeze(0), torch.ones(1, 1, 40, dtype=torch.bool))  # empty memory: the base alone
+        torch.testing.assert_close(ours.head(hidden[0]), theirs(ids).logits, rtol=1e-3, atol=1e-4)
+
+
+def test_int8_changes_little(recipe):
+    exact, rounded = load_model(recipe[0] / "all.pt").eval(), load_folder(recipe[0] / "palimpsest-mini").eval()
+    ids, write = torch.randint(2, 500, (1, 3, 40)), torch.ones(1, 3, 40, dtype=torch.bool)
+    with torch.no_grad():
+        a, b = (m.head(m.read_and_ask(ids, write)[0]).log_softmax(-1) for m in (exact, rounded))
+    assert float((a.exp() * (a - b)).sum(-1).mean()) < 0.01  # nats

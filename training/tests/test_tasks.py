@@ -1,0 +1,128 @@
+"""What training asks: the rules that mine questions, the split of names, numbers and books, and whole batches."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from palimpsest_training import facts
+from palimpsest_training.batches import IGNORE, STAGES, BatchMaker
+from palimpsest_training.books import Books
+from palimpsest_training.corpus import is_held_out, normalise
+from palimpsest_training.mining import mine
+from palimpsest_training.prepare import prepare
+from palimpsest_training.tokenizer import save_tokenizer, train_tokenizer
+from tokenizers import Tokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TEXT = """\u201cIt is against reason,\u201d said Filby.
+
+Everybody listened to Filby, an argumentative person with red hair. \u201cWhere shall we go now?\u201d asked the old sailor, and nobody knew.
+
+They met Laertes, the son of Polonius, who was with Ophelia. Later Ramona was born in Temecula, and of Ramona it is told that she sang.
+The general Napoleon entered Moscow in 1812, and to Napoleon it was cold.
+
+Nevertheless, the general effect was rich."""
+
+
+def test_rules_find_questions_of_every_kind():
+    found = {(q.kind, q.question, q.answer) for q in mine(normalise(TEXT))}
+    assert ("said", 'Who said "It is against reason"?', "Filby") in found
+    assert ("said", 'Who said "Where shall we go now"?', "the old sailor") in found
+    assert ("who", "Who is Filby?", "an argumentative person with red hair") in found
+    assert ("kin", "Whose son is Laertes?", "Polonius") in found
+    assert ("where", "Where was Ramona born?", "Temecula") in found
+    assert ("when", "When was it that Napoleon entered Moscow?", "1812") in found
+    assert not any("Nevertheless" in q for _, q, _ in found)
+
+
+def test_mined_answers_stand_before_their_offset():
+    text = normalise(TEXT)
+    for q in mine(text):
+        assert q.answer.removeprefix("the ") in text[: q.offset]
+
+
+def test_a_question_with_two_answers_is_dropped():
+    assert mine('"Who is it then?" said Anna.\n\n"Who is it then?" said Peter.') == []
+
+
+def test_evaluation_never_asks_for_a_name_or_number_of_training():
+    def drawn(evaluation):
+        # a spouse's name has its first and last part drawn: both must be on their own side
+        open_ones = [f for seed in range(40) for f in facts.draw_facts(random.Random(seed), 40, evaluation)[0] if not f.closed]
+        return {word for f in open_ones for word in f.answer.split()}
+
+    training, evaluation = drawn(False), drawn(True)
+    assert len(training) > 500 and len(evaluation) > 500
+    assert not training & evaluation
+
+
+def test_unknown_questions_are_about_nothing_in_the_text():
+    for seed in range(50):
+        told, unknown = facts.draw_facts(random.Random(seed), 12, False, 6)
+        asked = {(f.question) for f in told}
+        assert len(unknown) == 6
+        assert not asked & {u.question for u in unknown}
+
+
+def test_books_of_the_program_are_never_trained_on():
+    for name in ("h_g_wells_the_time_machine.txt", "se__william_shakespeare_hamlet.txt", "se__bertrand_russell_the_problems_of_philosophy.txt"):
+        assert is_held_out(name)
+
+
+@pytest.fixture(scope="module")
+def books(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("books")
+    rng = random.Random(3)
+    people = ["Ramona", "Felipe", "Alessandro", "Margarita"]
+    for i in range(3):
+        lines = []
+        for _ in range(900):
+            a, b = rng.sample(people, 2)
+            lines.append(rng.choice([f'"We shall see what comes of number {rng.randint(1, 10**6)}," said {a}.',
+                                     f"In the morning {a} walked with {b} to Temecula, and there they talked of sheep and shearing.",
+                                     "The wind was cold. Nobody spoke; the fire was low."]))
+        (folder / f"book_{i}.txt").write_text("\n\n".join(lines))
+    tokenizer = train_tokenizer([p.read_text() for p in folder.glob("*.txt")], 400)
+    save_tokenizer(tokenizer, folder / "tokenizer", 2048)
+    prepare(sorted(folder.glob("*.txt")), folder / "tokenizer" / "tokenizer.json", folder / "books.npz", None, 1)
+    return Books(folder / "books.npz", Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json")))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_batches_ask_only_what_has_been_read(books, stage):
+    maker = BatchMaker(books, seed=5, tokens_per_batch=2048, question_length=160)
+    batch = maker.memory_batch(stage)
+    B, N, L = batch["segments"].shape
+    assert L == STAGES[stage].segment_length + 1
+    assert (batch["segments"][:, :, 0] == 0).all() and not batch["write"][:, :, 0].any()
+    assert ((batch["labels"] == IGNORE) | (batch["labels"] == np.roll(batch["segments"], -1, 2))).all()
+    asked = (batch["answers"] != IGNORE).any(-1)
+    assert asked.any() and (batch["reads_from"][asked] >= 1).all() and (batch["reads_from"] <= N).all()
+    for b, q in zip(*np.nonzero(asked)):
+        ids, answer = batch["questions"][b, q], batch["answers"][b, q]
+        at = np.flatnonzero(answer != IGNORE)
+        assert (answer[at[:-1]] == ids[at[:-1] + 1]).all()  # each token predicts the next one
+        assert answer[at[-1]] == 1  # and the end
+        text = books.tokenizer.decode(ids[: at[-1] + 1].tolist())
+        given = books.tokenizer.decode(answer[at].tolist()).strip()
+        if given.isdigit():  # the number was told in a segment that the question's memory holds
+            read = batch["segments"][b, : batch["reads_from"][b, q]][batch["write"][b, : batch["reads_from"][b, q]]]
+            assert given in books.tokenizer.decode(read.tolist()), text
+
+
+def test_base_rows_hold_their_questions(books):
+    batch = BatchMaker(books, seed=5, tokens_per_batch=4096, question_length=160).base_batch(512)
+    marked = batch["answers"] != IGNORE
+    assert marked.any()
+    assert (batch["labels"][marked] == IGNORE).all()
+
+
+def test_the_bundled_questions_are_what_the_rules_find():
+    questions = json.loads((ROOT / "resources" / "books" / "se_the-time-machine.questions.json").read_text())
+    assert len(questions) >= 10
+    assert {"question", "answer", "kind"} == set(questions[0])
+    assert {"question": "Who is Filby?", "answer": "an argumentative person with red hair", "kind": "who"} in questions
