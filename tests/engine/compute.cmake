@@ -8,4 +8,5 @@ list(APPEND ENGINE_TEST_SOURCES
   generator_test.cpp
   golden_test.cpp
   memory_snapshot_test.cpp
+  shipped_model_test.cpp
   transformer_test.cpp)

@@ -37,11 +37,13 @@ class Books:
         self.sentence_ends = np.flatnonzero(self.table.sentence_ends(self.tokens, ends)) + 1
 
     def range(self, rng: random.Random, length: int) -> tuple[int, int]:
-        """A stretch of `length` tokens of prose that begins after a sentence end and may run on into following books."""
-        while True:
-            at = self.sentence_ends[rng.randrange(len(self.sentence_ends))]
-            if at + length <= len(self.tokens):
-                return int(at), int(at + length)
+        """A stretch of `length` tokens of prose that begins after a sentence end and may run on into following books.
+
+        All there is, if there is less.
+        """
+        starts = int(np.searchsorted(self.sentence_ends, len(self.tokens) - length, "right"))
+        at = int(self.sentence_ends[rng.randrange(starts)]) if starts > 0 else 0
+        return at, min(at + length, len(self.tokens))
 
     def insertion_points(self, rng: random.Random, begin: int, end: int, count: int) -> list[int]:
         """`count` sentence ends (token offsets, sorted; may repeat when the stretch has few)."""
