@@ -59,6 +59,7 @@ MainWindow::MainWindow(const QString& bundledTitle, QWidget* parent)
   connectActions();
   recall();
   showLibrary({});
+  sidebar_->list()->setFocus();
 }
 
 MainWindow::~MainWindow() = default;
@@ -181,7 +182,7 @@ void MainWindow::refresh() {
   const auto streaming = conversation_->streamingBook();
   const bool here = streaming && *streaming == currentBook();
   const auto other = streaming && !here ? library_->item(*streaming) : std::nullopt;
-  page_->showStreaming(here, other ? other->title : QString());
+  page_->showStreaming(here, other ? other->title.left(60) : QString());
   if (item) page_->showBook(*item);
   actions_->update(item, item && page_->canSummarise(), conversation_->rowCount() > 0);
   setWindowTitle(item ? tr("%1 — Palimpsest").arg(item->title.left(120)) : tr("Palimpsest"));
