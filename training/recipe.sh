@@ -18,7 +18,8 @@ base=(--minutes "${BASE_MINUTES:-7}") memory=(--minutes "${MEMORY_MINUTES:-8}") 
 config='{}' heads=(--memory-heads 4 --memory-head-dim 64)
 if [[ ${TINY:-} ]]; then
   vocab=512 train_flags=(--tokens 4096 --workers 1) sizes=(2K) documents=4
-  base=(--steps 60) memory=(--steps 40) all=(--steps 20) heads=(--memory-heads 2 --memory-head-dim 16)
+  base=(--steps 60) memory=(--steps 40 --stages dense 2k) all=(--steps 20 --stages 2k) heads=(--memory-heads 2 --memory-head-dim 16)
+  export OMP_NUM_THREADS=1  # threads that spin for each other cost more than they bring on a busy machine
   config='{"hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":4,"head_dim":16,"vocab_size":512}'
 fi
 data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
