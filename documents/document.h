@@ -17,7 +17,8 @@ struct Chapter {
 };
 
 // The unit of stored text: what the file shows as one block. UTF-8, NFC, no line breaks except in verse
-// (single '\n'), never empty, no leading or trailing white space, no running head, no page number.
+// (single '\n'), never empty, no leading or trailing white space, no running head, no page number. A block of more
+// than 32 KiB is cut after a sentence, so that each paragraph can be shown.
 struct Paragraph {
   std::string text;
   int page = 0;      // 1-based page on which it begins; 0 = the format has no pages
@@ -56,7 +57,7 @@ struct ExtractionOptions {
 };
 
 // Reads the file's text. Blocking; call it from a worker thread. The format is told by content, not by name.
-// Throws ExtractionError, nothing else.
+// Throws ExtractionError, nothing else. Several threads may extract different files.
 Document extractDocument(const std::filesystem::path& file, const ExtractionOptions& options = {});
 
 // File name patterns for open dialogs, e.g. {"*.pdf", "*.epub", ...}.

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <ctime>
 #include <memory>
+#include <mutex>
 #include <set>
 
 #include "documents/headings.h"
@@ -28,7 +29,9 @@ constexpr int kMostPages = 50'000;
 constexpr int kMostBlankChecks = 24;  // drawing a page takes time; after so many, pages without text count as pictures
 
 std::unique_ptr<poppler::document> open(const Source& source, const Job& job) {
-  poppler::set_debug_error_function([](const std::string&, void*) {}, nullptr);
+  // Poppler's complaints about sloppy files belong on nobody's terminal.
+  static std::once_flag quiet;
+  std::call_once(quiet, [] { poppler::set_debug_error_function([](const std::string&, void*) {}, nullptr); });
   const std::string& password = job.password();
   std::unique_ptr<poppler::document> pdf(poppler::document::load_from_raw_data(
       source.bytes.data(), static_cast<int>(source.bytes.size()), password, password));

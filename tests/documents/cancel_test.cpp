@@ -1,5 +1,6 @@
 // Progress, cancellation, and files that change under the reader.
 #include <stop_token>
+#include <thread>
 
 #include "samples.h"
 
@@ -60,6 +61,18 @@ TEST(Progress, RisesToOne) {
     EXPECT_GE(shares.front(), 0.0);
     EXPECT_EQ(shares.back(), 1.0);
   }
+}
+
+TEST(Threads, ReadDifferentFilesAtOnce) {
+  const TempFolder folder;
+  const fs::path pdf = folder.write("a.pdf", longPdf(30).bytes()), other = folder.write("b.pdf", longPdf(20).bytes());
+  int pages = 0, otherPages = 0;
+  std::thread first([&] { pages = extractDocument(pdf).pageCount; });
+  std::thread second([&] { otherPages = extractDocument(other).pageCount; });
+  first.join();
+  second.join();
+  EXPECT_EQ(pages, 30);
+  EXPECT_EQ(otherPages, 20);
 }
 
 TEST(Vanishing, AFileDeletedWhileItIsReadIsStillReadToItsEnd) {

@@ -143,6 +143,10 @@ TEST(Errors, OtherFilesSayWhatTheyAre) {
   }
 }
 
+TEST(Errors, OpenDialogsOfferEveryFormatThatCanBeRead) {
+  EXPECT_THAT(supportedFilePatterns(), testing::IsSupersetOf({"*.pdf", "*.epub", "*.txt", "*.md", "*.html"}));
+}
+
 TEST(Errors, TheNameDoesNotDecide) {
   PdfWriter pdf;
   pdf.page();
