@@ -43,7 +43,7 @@ NOT_NAMES = set(
     "Between Through During Against About Above Below Into Out Nothing Everything Something Anything Everybody Somebody Nobody "
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March April May June July August September October "
     "November December English French German American Christian Spanish Italian Roman Greek Latin European Indian "
-    "Why Hush Pray Thank Thanks Very Quite Rather Too Also Soon Hullo Hello Hallo Bravo Farewell Stop Wait Listen Give Take Make".split()
+    "Later Earlier Afterwards Today Yesterday Tomorrow Why Hush Pray Thank Thanks Very Quite Rather Too Also Soon Hullo Hello Hallo Bravo Farewell Stop Wait Listen Give Take Make".split()
 )
 NO_ANSWER_WORDS = set("man one same other first last way moment time day night morning world thing latter former rest whole more most "
                       "less better worse only very next fact truth result matter".split())
@@ -55,6 +55,14 @@ class Mined:
     question: str
     answer: str
     offset: int  # character offset of the sentence's end in the normalised text: what must have been read
+
+
+def _name(raw: str) -> str:
+    """Without the capitalised words before it that only begin the sentence: "Later Ramona" -> "Ramona"."""
+    words = raw.split()
+    while len(words) > 1 and words[0] in NOT_NAMES and not re.fullmatch(TITLES, words[0].rstrip(".")):
+        words.pop(0)
+    return " ".join(words)
 
 
 def _is_name(name: str) -> bool:
@@ -106,7 +114,7 @@ def mine(text: str) -> list[Mined]:
     add = lambda kind, question, answer, end: found.append(Mined(kind, question, answer.strip(), end))
 
     for m in _APPOSITION.finditer(text):
-        name, what = m.group(1), m.group(2)
+        name, what = _name(m.group(1)), m.group(2)
         words = what.split()
         if _is_name(name) and 2 <= len(words) <= 8 and words[1] not in NO_ANSWER_WORDS and not text[max(0, m.start() - 2):m.start()].endswith(", "):
             if not re.search(rf"\b({KIN}) of [A-Z]", what) and not _FINITE.search(what) and name.split()[-1] in known:
@@ -117,14 +125,14 @@ def mine(text: str) -> list[Mined]:
             if who and len(quote.split()) >= 3:
                 add("said", f'Who said "{_shorten(quote)}"?', who, m.end())
     for m in _KIN_OF.finditer(text):
-        if _is_name(m.group(1)) and _is_name(m.group(3)):
-            add("kin", f"Whose {m.group(2)} is {m.group(1)}?", m.group(3), m.end())
+        if _is_name(_name(m.group(1))) and _is_name(m.group(3)):
+            add("kin", f"Whose {m.group(2)} is {_name(m.group(1))}?", m.group(3), m.end())
     for m in _KIN_POSSESSIVE.finditer(text):
-        if _is_name(m.group(1)) and _is_name(m.group(3)):
-            add("kin", f"Whose {m.group(2)} is {m.group(3)}?", m.group(1), m.end())
+        if _is_name(_name(m.group(1))) and _is_name(m.group(3)):
+            add("kin", f"Whose {m.group(2)} is {m.group(3)}?", _name(m.group(1)), m.end())
     for m in _WHERE.finditer(text):
-        if _is_name(m.group(1)) and _is_name(m.group(3)):
-            add("where", _WHERE_QUESTION[m.group(2)].format(m.group(1)), m.group(3), m.end())
+        if _is_name(_name(m.group(1))) and _is_name(m.group(3)):
+            add("where", _WHERE_QUESTION[m.group(2)].format(_name(m.group(1))), m.group(3), m.end())
     for m in _WHEN.finditer(text):
         if _is_name(re.sub("^[Tt]he ", "", m.group(1))):
             subject = m.group(1)[0].lower() + m.group(1)[1:] if m.group(1).startswith("The ") else m.group(1)
