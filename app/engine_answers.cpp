@@ -124,6 +124,11 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
   const engine::Generation made = generator_->answer(held ? &held->memory : nullptr, question, onText, job.stop);
+  // Without memory and passages these would be the model's own words, not the book's.
+  if (!held && made.passagesUsed == 0 && made.end != engine::Generation::End::Stopped)
+    refuse(QStringLiteral(
+               "The passages that match are too long for the context of %1. Ask from memory, or choose a larger model.")
+               .arg(toQt(model_->name())));
   storage::TurnRecord& turn = result.turn;
   turn.answer = made.text;
   turn.finished = made.end != engine::Generation::End::Stopped;

@@ -53,6 +53,14 @@ TEST_F(AnswersTest, WherePassagesAreAllAndNoneMatchesNothingIsMadeUp) {
   EXPECT_THAT(ask(book(), "Xylophones?", AnswerWay::Passages).error, HasText("No passage of the book matches"));
 }
 
+TEST_F(AnswersTest, PassagesThatDoNotFitAreNoGroundForAnAnswer) {
+  start();
+  const qint64 id = addAndRead(
+      write(QStringLiteral("page.txt"), prose(12).replace("\n\n", " ")));  // one paragraph, longer than the context
+  EXPECT_THAT(ask(id, "Who sang?", AnswerWay::Passages).error, HasText("too long for the context of tiny-model"));
+  EXPECT_TRUE(assistant_->conversation(id).isEmpty());
+}
+
 TEST_F(AnswersTest, QuotesAreTheBooksOwnWordsAtTheirPlace) {
   start();
   const qint64 id = book();
@@ -105,10 +113,8 @@ TEST_F(AnswersTest, StopStopsTheAnswerAndKeepsWhatWasSaid) {
 TEST_F(AnswersTest, AQuestionStoppedBeforeItsTurnLeavesNothing) {
   start();
   const qint64 id = book();
-  const ui::ConversationItem answer = finished([&] {
-    assistant_->ask(id, QStringLiteral("Who?"), AnswerWay::Memory);
-    assistant_->stopAnswer();
-  });
+  QObject::connect(assistant_.get(), &Assistant::answerStarted, assistant_.get(), [&] { assistant_->stopAnswer(); });
+  const ui::ConversationItem answer = ask(id, "Who?");
   EXPECT_TRUE(answer.stopped);
   EXPECT_EQ(answer.answer, QString());
   EXPECT_TRUE(assistant_->conversation(id).isEmpty());
