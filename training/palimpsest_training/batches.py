@@ -172,6 +172,11 @@ class BatchMaker:
             asked = [a for a in asked if a[2] <= cuts[-1]]
             rng.shuffle(asked)
             for q, (prompt, answer, at) in enumerate(asked[:Q]):
+                if q > 0 and rng.random() < 0.15:  # a conversation: an earlier question and its answer stand before it
+                    earlier, said, _ = asked[q - 1]
+                    turn = earlier + said[:-1] + self.encode("\n\n")
+                    if len(turn) + len(prompt) + len(answer) + 1 <= P:
+                        prompt = turn + prompt
                 ids = prompt + answer
                 if len(ids) + 1 > P:
                     continue
