@@ -1,40 +1,21 @@
-// What several tests of the arithmetic share: the tiny model, tokens, and folders made on the spot.
+// What several tests of the arithmetic share: the tiny model, tokens, and how far two tensors are apart.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <random>
 #include <string>
 
 #include "engine/safetensors.h"
 #include "engine/transformer.h"
+#include "tests/engine/temporary_folder.h"
 
 namespace palimpsest::engine {
 
 inline std::filesystem::path tinyFolder() { return std::filesystem::path(PALIMPSEST_TEST_DATA) / "tiny-model"; }
 constexpr TokenId kTinyBos = 0;
-
-// A folder that goes when the test ends.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "palimpsest-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline std::vector<std::vector<TokenId>> randomSegments(std::size_t count, int longest, int vocab, unsigned seed) {
   std::mt19937 random(seed);
