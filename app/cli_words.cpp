@@ -92,8 +92,9 @@ QString underAnswer(const ui::ConversationItem& item) {
   if (!item.quotes.isEmpty()) text += QStringLiteral("In the book:\n");
   for (const ui::Quote& quote : item.quotes) {
     const QString place = placeWords(quote);
-    text += QStringLiteral("  “") + quote.text + QStringLiteral("”") +
-            (place.isEmpty() ? QString() : QStringLiteral("  ") + place) + QLatin1Char('\n');
+    // A mark at the line's head: a sentence that is speech has quotation marks of its own.
+    text += QStringLiteral("  > ") + quote.text + (place.isEmpty() ? QString() : QStringLiteral("  — ") + place) +
+            QLatin1Char('\n');
   }
   return text;
 }

@@ -16,6 +16,7 @@ Extraction fromDocument(documents::Document&& document) {
   result.metadata.date = std::move(document.date);
   result.metadata.pageCount = document.pageCount;
   result.metadata.pagesWithoutText = std::move(document.pagesWithoutText);
+  result.metadata.warnings = std::move(document.warnings);
   result.cover = std::move(document.cover);
   for (documents::Chapter& chapter : document.chapters)
     result.chapters.push_back({static_cast<int>(result.chapters.size()), std::move(chapter.title), chapter.level});

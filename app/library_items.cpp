@@ -43,6 +43,20 @@ QString pagesWithoutTextNote(const storage::DocumentRecord& document) {
       .arg(pages.size() == 1 ? QStringLiteral("page") : QStringLiteral("pages"), named.join(QStringLiteral(", ")));
 }
 
+// A file that lacks much says so in many sentences: the first ones, and how many more.
+QString warningsNote(const storage::DocumentRecord& document) {
+  constexpr std::size_t kShown = 3;
+  const auto& warnings = document.warnings;
+  QStringList sentences;
+  for (std::size_t i = 0; i < std::min(warnings.size(), kShown); ++i) {
+    QString sentence = toQt(warnings[i]);
+    if (sentence.endsWith(QLatin1Char('.'))) sentence.chop(1);
+    sentences << sentence;
+  }
+  if (warnings.size() > kShown) sentences << QStringLiteral("%1 more like these").arg(warnings.size() - kShown);
+  return sentences.join(QStringLiteral(". "));
+}
+
 QString memoryNote(const storage::DocumentRecord& document, const std::vector<storage::MemoryRecord>& memories,
                    const ModelIdentity& model) {
   if (!model.loaded || document.state != DocumentState::Ready || memoryOf(memories, model)) return {};
@@ -86,7 +100,7 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
   item.failure = toQt(document.failure);
   item.needsPassword = document.failureKind == "locked";
   item.pageCount = document.pageCount;
-  QStringList notes = {pagesWithoutTextNote(document), memoryNote(document, memories, model)};
+  QStringList notes = {pagesWithoutTextNote(document), warningsNote(document), memoryNote(document, memories, model)};
   notes.removeAll(QString());
   item.note = notes.join(QStringLiteral(". "));
   // Until a model is loaded, the latest memory stands for it.

@@ -24,6 +24,10 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
   Parts& parts = *model->parts_;
   const ModelFolder files = ModelFolder::open(folder);
   parts.tokenizer = Tokenizer::load(folder);
+  if (parts.tokenizer->vocabSize() > files.config().vocabSize)
+    throw ModelError("The tokenizer in " + folder.string() + " has " + std::to_string(parts.tokenizer->vocabSize()) +
+                     " tokens, the model only " + std::to_string(files.config().vocabSize) +
+                     ": they do not belong together. Get both from the same place.");
   try {
     parts.transformer.emplace(files, makeCpuBackend(options.threads, options.precision), parts.tokenizer->bosToken(),
                               options.progress);

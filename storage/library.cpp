@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <iterator>
+#include <sstream>
 
 #include "storage/sql.h"
 
@@ -51,9 +52,22 @@ std::vector<int> splitNumbers(const std::string& joined) {
   return numbers;
 }
 
+std::string joinLines(const std::vector<std::string>& lines) {
+  std::string joined;
+  for (const std::string& line : lines) joined += (joined.empty() ? "" : "\n") + line;
+  return joined;
+}
+
+std::vector<std::string> splitLines(const std::string& joined) {
+  std::vector<std::string> lines;
+  std::istringstream stream(joined);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
 constexpr const char* kDocumentColumns =
     "id, content_hash, path, format, title, author, language, date, page_count, pages_without_text, text_bytes, state, "
-    "failure, failure_kind, added_at";
+    "failure, failure_kind, added_at, warnings";
 
 DocumentRecord documentOf(SQLite::Statement& row) {
   DocumentRecord document;
@@ -72,6 +86,7 @@ DocumentRecord documentOf(SQLite::Statement& row) {
   document.failure = row.getColumn(12).getString();
   document.failureKind = row.getColumn(13).getString();
   document.addedAt = row.getColumn(14).getInt64();
+  document.warnings = splitLines(row.getColumn(15).getString());
   return document;
 }
 
@@ -131,7 +146,7 @@ void writeChapters(SQLite::Database& connection, Id id, std::span<const ChapterR
 void writeMetadata(SQLite::Database& connection, Id id, const DocumentRecord& metadata, std::int64_t textBytes) {
   SQLite::Statement update(connection,
                            "UPDATE documents SET format=?, title=?, author=?, language=?, date=?, page_count=?, "
-                           "pages_without_text=?, text_bytes=? WHERE id=?");
+                           "pages_without_text=?, text_bytes=?, warnings=? WHERE id=?");
   update.bind(1, metadata.format);
   update.bind(2, metadata.title);
   update.bind(3, metadata.author);
@@ -140,7 +155,8 @@ void writeMetadata(SQLite::Database& connection, Id id, const DocumentRecord& me
   update.bind(6, metadata.pageCount);
   update.bind(7, joinNumbers(metadata.pagesWithoutText));
   update.bind(8, textBytes);
-  update.bind(9, id);
+  update.bind(9, joinLines(metadata.warnings));
+  update.bind(10, id);
   if (update.exec() == 0) throw SQLite::Exception("the document is no longer in the library");
 }
 

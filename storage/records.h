@@ -19,7 +19,8 @@ struct DocumentRecord {
   std::string format, title, author, language, date;
   int pageCount = 0;
   std::vector<int> pagesWithoutText;
-  std::int64_t textBytes = 0;  // length of the stored text
+  std::vector<std::string> warnings;  // sentences about what the file lacks; one line each
+  std::int64_t textBytes = 0;         // length of the stored text
   DocumentState state = DocumentState::Waiting;
   std::string failure;      // the sentence shown when state == Failed
   std::string failureKind;  // what kind of failure, for programs: "locked"; empty = no special kind

@@ -18,7 +18,7 @@ base=(--minutes "${BASE_MINUTES:-7}") memory=(--minutes "${MEMORY_MINUTES:-8}") 
 config='{}' heads=(--memory-heads 4 --memory-head-dim 64)
 if [[ ${TINY:-} ]]; then
   vocab=512 train_flags=(--tokens 4096 --workers 1) sizes=(2K) documents=4
-  base=(--steps 60) memory=(--steps 40 --stages dense 2k) all=(--steps 20 --stages 2k) heads=(--memory-heads 2 --memory-head-dim 16)
+  base=(--steps 60) memory=(--steps 40 --stages dense 2k) all=(--steps 20 --stages 2k stream --longest 20000) heads=(--memory-heads 2 --memory-head-dim 16)
   export OMP_NUM_THREADS=1  # threads that spin for each other cost more than they bring on a busy machine
   config='{"hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":4,"head_dim":16,"vocab_size":512}'
 fi
@@ -31,7 +31,7 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 
 # 2. A plain Llama: prose, and questions inside the segment.
 [[ -f $out/base.pt ]] || module train --phase base "${data[@]}" "${base[@]}" "${train_flags[@]}" --config "$config" --out "$out/base.pt"
-# 3. Memory heads on the frozen base: from 512 tokens to 64K tokens a document.
+# 3. Memory heads on the frozen base: from 512 tokens to 64K tokens a document, at the end to a million.
 [[ -f $out/memory.pt ]] || module train --phase memory "${data[@]}" "${memory[@]}" "${train_flags[@]}" "${heads[@]}" --init "$out/base.pt" --out "$out/memory.pt"
 # 4. Everything together, at lower rates, on the longer part of the curriculum.
 [[ -f $out/all.pt ]] || module train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" --curriculum-from 0.6 --muon-lr 0.01 --adam-lr 1e-3 --init "$out/memory.pt" --out "$out/all.pt"

@@ -53,7 +53,7 @@ TEST_F(CliTest, ReadsInOneProcessAndAnswersInAnother) {
   const Result answer = run({S("ask"), S("1"), S("Who kept the purple umbrella in the lighthouse?")});
   EXPECT_EQ(answer.code, cli::Done) << answer.err.toStdString();
   EXPECT_THAT(answer.out, HasText("[From memory · 0 pages re-read · whole book]"));
-  EXPECT_THAT(answer.out, HasText("“Professor Zanzibar kept the purple umbrella in the lighthouse.”"));
+  EXPECT_THAT(answer.out, HasText("  > Professor Zanzibar kept the purple umbrella in the lighthouse."));
 }
 
 TEST_F(CliTest, TheListIsForPeopleAndForPrograms) {

@@ -49,6 +49,15 @@ TEST_F(LibraryItemsTest, PagesWithoutTextAreCountedAndNamed) {
               HasText("2 of 4 pages have no text (pages 2, 3)"));
 }
 
+TEST_F(LibraryItemsTest, WhatTheFileLacksIsSaidTheFirstThreeTimes) {
+  auto record = document(DocumentState::Waiting);
+  record.pagesWithoutText.clear();
+  record.warnings = {"“c.xhtml” is missing."};
+  EXPECT_EQ(makeItem(library_, record, {}, model_).note, QStringLiteral("“c.xhtml” is missing"));
+  record.warnings = {"One.", "Two.", "Three.", "Four.", "Five."};
+  EXPECT_EQ(makeItem(library_, record, {}, model_).note, QStringLiteral("One. Two. Three. 2 more like these"));
+}
+
 TEST_F(LibraryItemsTest, TheMemoryOfThisModelGivesProgressAndPages) {
   const auto item =
       makeItem(library_, document(DocumentState::Paused), {memory("f1", 398, true), memory("f2", 210, false)}, model_);

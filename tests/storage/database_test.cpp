@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "fixture.h"
+#include "storage/library.h"
 #include "storage/memory_store.h"
 #include "storage/migrations.h"
 
@@ -45,6 +46,21 @@ TEST_F(DatabaseTest, MigrationsRunOnceInOrderAndKeepWhatIsThere) {
   EXPECT_EQ(connection.execAndGet("SELECT count(*) FROM t").getInt(), 1);
   EXPECT_EQ(connection.execAndGet("SELECT b FROM t").getInt(), 7);
   EXPECT_EQ(connection.execAndGet("PRAGMA user_version").getInt(), 2);
+}
+
+TEST_F(DatabaseTest, ALibraryOfTheFirstVersionKeepsItsBooks) {
+  {
+    Database database = Database::open(file());
+    SQLite::Database& old = database.connection();
+    old.exec("ALTER TABLE documents DROP COLUMN warnings; PRAGMA user_version = 1");
+    old.exec(
+        "INSERT INTO documents(content_hash, path, title, state, added_at) VALUES ('ab', 'a', 'A book', 'ready', 1)");
+  }
+  Database database = Database::open(file());
+  const auto books = Library(database).list();
+  ASSERT_EQ(books.size(), 1U);
+  EXPECT_EQ(books[0].title, "A book");
+  EXPECT_TRUE(books[0].warnings.empty());
 }
 
 TEST_F(DatabaseTest, AMigrationThatFailsLeavesTheVersionBefore) {

@@ -62,6 +62,7 @@ TEST_F(LibraryTest, MetadataChaptersAndCoverComeBackAsStored) {
   metadata.date = "1895";
   metadata.pageCount = 96;
   metadata.pagesWithoutText = {1, 2, 96};
+  metadata.warnings = {"“a.xhtml” is missing.", "3 of 4 pages are damaged."};
   const std::vector<ChapterRecord> chapters = {{0, "I", 0}, {1, "Introduction", 1}};
   library_.storeText(id, metadata, chapters, passages({"x"}), bytes("PNG bytes"));
   const DocumentRecord found = *library_.findByHash("h1");
@@ -72,6 +73,7 @@ TEST_F(LibraryTest, MetadataChaptersAndCoverComeBackAsStored) {
   EXPECT_EQ(found.date, "1895");
   EXPECT_EQ(found.pageCount, 96);
   EXPECT_THAT(found.pagesWithoutText, testing::ElementsAre(1, 2, 96));
+  EXPECT_THAT(found.warnings, testing::ElementsAre("“a.xhtml” is missing.", "3 of 4 pages are damaged."));
   EXPECT_GT(found.addedAt, 1600000000);
   ASSERT_EQ(library_.chapters(id).size(), 2U);
   EXPECT_EQ(library_.chapters(id)[1].title, "Introduction");

@@ -3,6 +3,7 @@
 A batch of the memory phase, as numpy arrays (B documents, N segments, L = S + 1 positions, Q questions, P positions):
   segments u16 [B, N, L], write bool [B, N, L], labels i64 [B, N, L] (-100 = no loss)
   questions u16 [B, Q, P], reads_from i64 [B, Q], answers i64 [B, Q, P] (-100 = no loss)
+  has_key bool [B]: a pass key stands in the text
 A batch of the base phase has N = 1 segment a row, its questions inside the same row (answers marked in `answers`).
 """
 
@@ -24,12 +25,18 @@ BOS, EOS = 0, 1
 
 @dataclass(frozen=True)
 class Stage:
-    """One shape of the curriculum. `prose` is the share of documents' tokens that is not facts where facts are dense."""
+    """One shape of the curriculum.
+
+    A stream's batch is the next portion of documents that the trainer goes on reading from step to step: the memory is
+    carried over without its gradient. So a step costs what its portion costs, and yet a question meets the crowd that a
+    million tokens leave in the memory.
+    """
 
     segment_length: int
     segments: int
-    facts: tuple[int, int]  # fewest and most facts of a document, drawn log-uniformly
+    facts: tuple[float, float]  # fewest and most facts of a document, drawn log-uniformly; of a stream: by row, see portion()
     questions: int  # per document
+    stream: bool = False
 
 
 STAGES = {
@@ -39,6 +46,7 @@ STAGES = {
     "8k": Stage(256, 32, (8, 48), 40),
     "16k": Stage(256, 64, (8, 64), 64),
     "64k": Stage(256, 255, (8, 96), 128),
+    "stream": Stage(256, 32, (0.04, 3), 24, stream=True),
 }
 # Share of the run at which a stage begins to be drawn, and the weights with which the stages are drawn then.
 CURRICULUM = (
@@ -47,7 +55,7 @@ CURRICULUM = (
     (0.30, {"dense": 0.10, "2k": 0.30, "4k": 0.60}),
     (0.42, {"dense": 0.05, "2k": 0.15, "4k": 0.25, "8k": 0.55}),
     (0.58, {"dense": 0.03, "2k": 0.10, "4k": 0.17, "8k": 0.30, "16k": 0.40}),
-    (0.75, {"2k": 0.08, "4k": 0.12, "8k": 0.25, "16k": 0.30, "64k": 0.25}),
+    (0.75, {"2k": 0.08, "4k": 0.12, "8k": 0.25, "16k": 0.20, "64k": 0.10, "stream": 0.25}),
 )
 
 
@@ -131,18 +139,51 @@ class BatchMaker:
         if key:
             questions.append((*self.qa(PASSKEY_QUESTION, key), ends[-1]))
         questions += [(*self.qa(f.question, UNKNOWN), 0) for f in unknown]
-        whole = len(tokens)
         if length >= 1500 and rng.random() < 0.7:
-            questions.append((*self.card(begin, end), whole))
-        natural = self.books.questions(begin, end)
-        rng.shuffle(natural)
-        room = max(2, stage.questions - len(questions))
-        for i in natural[:room]:
-            # what stands at token t of the prose has moved by the facts before it: asking at the end is always right
-            questions.append((*self.qa(*self.books.mined[i]), whole))
-        for _ in range(1 + len(natural[:room]) // 8):
-            questions.append((*self.qa(self.foreign_question(), UNKNOWN), 0))
+            questions.append((*self.card(begin, end), len(tokens)))
+        questions += self.natural(begin, end, max(2, stage.questions - len(questions)), len(tokens))
         return tokens, questions
+
+    def natural(self, begin: int, end: int, most: int, asked_after: int) -> list[tuple[list[int], list[int], int]]:
+        """Questions mined from a stretch, and some about other places, which the book does not answer."""
+        found = self.books.questions(begin, end)
+        self.rng.shuffle(found)
+        # what stands at token t of the prose has moved by the facts before it: asking at the end is always right
+        questions = [(*self.qa(*self.books.mined[i]), asked_after) for i in found[:most]]
+        return questions + [(*self.qa(self.foreign_question(), UNKNOWN), 0) for _ in range(1 + len(questions) // 8)]
+
+    def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[tuple[list[int], list[int], int]], bool]:
+        """The next stretch of the stream in `row`; and whether a pass key stands in it.
+
+        Row 0 is mostly the pass key's filler. The other rows differ in how often a fact comes: from one in 25 portions
+        to several in each, so that after a million tokens a memory holds from some five to some hundreds.
+        """
+        rng = self.rng
+        length = int(stage.segments * stage.segment_length * 0.88)
+        has_key = rng.random() < (0.2 if row == 0 else 0.04)
+        key = str(rng.randint(1000, 99999))
+        if row == 0 and rng.random() < 0.8:
+            filler = self.encode(" " + PASSKEY_FILLER)
+            count = length // len(filler)
+            before = rng.randint(0, count)
+            needle = self.encode(" " + passkey_sentence(key)) if has_key else []
+            tokens = np.array(filler * before + needle + filler * (count - before), np.uint16)
+            asked = [(*self.qa(self.foreign_question(), UNKNOWN), 0)]
+            if has_key:
+                asked.append((*self.qa(PASSKEY_QUESTION, key), before * len(filler) + len(needle)))
+            return tokens, asked, has_key
+        low, high = stage.facts
+        rate = low * (high / low) ** (row / max(1, rows - 1))
+        count = int(rate) + (rng.random() < rate % 1)
+        facts, unknown = draw_facts(rng, count, False, 1 + (rng.random() < 0.5), bare_objects=False)
+        statements = [f.statement for f in facts] + [passkey_sentence(key)] * has_key
+        begin, end = self.books.range(rng, max(16, length - 15 * len(statements)))
+        tokens, ends = self.strew(begin, end, statements)
+        asked = [(*self.qa(f.question, f.answer), at) for f, at in zip(facts, ends)]
+        if has_key:
+            asked.append((*self.qa(PASSKEY_QUESTION, key), ends[-1]))
+        asked += [(*self.qa(f.question, UNKNOWN), 0) for f in unknown]
+        return tokens, asked + self.natural(begin, end, 8, len(tokens)), has_key
 
     # -- batches -------------------------------------------------------------------------------------------------
 
@@ -156,9 +197,13 @@ class BatchMaker:
         questions = np.full((B, Q, P), EOS, np.uint16)
         answers = np.full((B, Q, P), IGNORE, np.int64)
         reads_from = np.zeros((B, Q), np.int64)
+        has_key = np.zeros(B, bool)
         segments[:, :, 0] = questions[:, :, 0] = BOS
         for b in range(B):
-            tokens, asked = self.document(stage)
+            if stage.stream:
+                tokens, asked, has_key[b] = self.portion(stage, b, B)
+            else:
+                tokens, asked = self.document(stage)
             words = self.books.table.word_ends(tokens)
             cuts = cut_tokens(words, self.books.table.sentence_ends(tokens, words), S)[:N]
             start = 0
@@ -187,7 +232,8 @@ class BatchMaker:
         longest = int((questions != EOS).any((0, 1)).nonzero()[0].max()) + 2  # most questions are short: no padding for all
         longest = min(P, -(-longest // 8) * 8)
         questions, answers = questions[:, :, :longest], answers[:, :, :longest]
-        return dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from)
+        return dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
+                    has_key=has_key)
 
     def base_batch(self, length: int) -> dict[str, np.ndarray]:
         """Rows of prose with facts and, behind it, questions and answers as in a conversation; all inside the row."""
@@ -216,7 +262,8 @@ class BatchMaker:
             return self.books.tokens[begin:end].tolist(), []
         count = rng.randint(1, max(2, room // 60))
         facts, unknown = draw_facts(rng, count, False, 1 + count // 6)
-        spare = room - 16 * count - 24 * min(count + 2, 8)
+        card = room > 700 and rng.random() < 0.4
+        spare = room - 16 * count - 24 * min(count + 2, 8) - 80 * card
         begin, end = self.books.range(rng, max(24, spare))
         tokens, _ = self.strew(begin, end, [f.statement for f in facts])
         asked = [self.qa(f.question, f.answer) for f in facts] + [self.qa(f.question, UNKNOWN) for f in unknown]
@@ -224,9 +271,9 @@ class BatchMaker:
         asked += [self.qa(*self.books.mined[i]) for i in natural]
         if natural and rng.random() < 0.3:
             asked.append(self.qa(self.foreign_question(), UNKNOWN))
-        if room > 700 and rng.random() < 0.5:
-            asked.append(self.card(begin, end))
         rng.shuffle(asked)
+        if card:  # first, lest there be no room left for it
+            asked.insert(0, self.card(begin, end))
         row, marks = tokens.tolist(), []
         gap = self.encode("\n\n")
         for prompt, answer in asked[:8]:

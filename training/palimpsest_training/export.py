@@ -67,10 +67,12 @@ def export(config: ModelConfig, weights: dict[str, torch.Tensor], tokenizer: Pat
 
 def load_folder(folder: Path) -> InfiniLlama:
     """The PyTorch definition with the weights of an exported folder, int8 expanded."""
-    model = InfiniLlama(ModelConfig.from_folder(folder))
+    config = ModelConfig.from_folder(folder)
     tensors: dict[str, torch.Tensor] = {}
     for file in sorted(Path(folder).glob("*.safetensors")):
         tensors |= load_file(file)
+    config.memory_gate = any(key.endswith("memory_gate") for key in tensors)
+    model = InfiniLlama(config)
     weights = {}
     for key, w in tensors.items():
         if key.endswith("_scale"):

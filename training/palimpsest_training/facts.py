@@ -167,11 +167,12 @@ class Fact:
     answer: str
 
 
-def draw_facts(rng: random.Random, count: int, evaluation: bool, absent: int = 0) -> tuple[list[Fact], list[Fact]]:
+def draw_facts(rng: random.Random, count: int, evaluation: bool, absent: int = 0, bare_objects: bool = True) -> tuple[list[Fact], list[Fact]]:
     """`count` facts with subjects of their own, and `absent` questions whose answer the text does not hold.
 
     Some subjects carry two or three facts, so that a question needs its attribute as well as its name; half of the
-    absent questions ask such a known subject for another attribute.
+    absent questions ask such a known subject for another attribute. `bare_objects`: things may go without an owner ("the
+    silver key"); in a text of many draws two of them would contradict each other.
     """
     names = Names(rng, evaluation)
     facts: list[Fact] = []
@@ -183,7 +184,10 @@ def draw_facts(rng: random.Random, count: int, evaluation: bool, absent: int = 0
         if again and rng.random() < 0.25:
             return rng.choice(again)
         while True:
-            s = {"person": names.person, "town": names.town}[kind]() if kind != "object" else f"{rng.choice(OBJECTS)}" if rng.random() < 0.5 else f"{rng.choice(OBJECTS)} of {names.person()}"
+            if kind == "object":
+                s = rng.choice(OBJECTS) if bare_objects and rng.random() < 0.5 else f"{rng.choice(OBJECTS)} of {names.person()}"
+            else:
+                s = {"person": names.person, "town": names.town}[kind]()
             if (kind, s) not in subjects:
                 subjects.append((kind, s))
                 return s

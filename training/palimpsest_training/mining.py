@@ -117,7 +117,7 @@ def mine(text: str) -> list[Mined]:
         name, what = _name(m.group(1)), m.group(2)
         words = what.split()
         if _is_name(name) and 2 <= len(words) <= 8 and words[1] not in NO_ANSWER_WORDS and not text[max(0, m.start() - 2):m.start()].endswith(", "):
-            if not re.search(rf"\b({KIN}) of [A-Z]", what) and not _FINITE.search(what) and name.split()[-1] in known:
+            if words[-1] not in TITLES.split("|") and not re.search(rf"\b({KIN}) of [A-Z]", what) and not _FINITE.search(what) and name.split()[-1] in known:
                 add("who", f"Who is {name}?", what, m.end())
     for rule, speaker in ((_SPEECH_AFTER, 4), (_SPEECH_BEFORE_VERB, 3)):
         for m in rule.finditer(text):

@@ -254,9 +254,10 @@ class InfiniLlama(nn.Module):
                 first = torch.arange(p.shape[1], device=device).expand(p.shape[:2]) == 0
             else:
                 first = reads_from == 0
+            if before is not None:  # a document of the batch may begin here while others go on
+                first = first & (before.z == 0).all(-1).all(-1).unsqueeze(1)
             out.append(first.unsqueeze(-1).expand(p.shape).reshape(-1))
-        empty = torch.cat(out)
-        return empty if before is None else torch.zeros_like(empty)
+        return torch.cat(out)
 
     def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None):
         """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv], new state."""
@@ -293,4 +294,5 @@ class InfiniLlama(nn.Module):
 
 
 def detached(states: list[list[MemoryState]]) -> list[list[MemoryState]]:
-    return [[MemoryState(s.M.detach(), s.z.detach()) for s in layer] for layer in states]
+    """Copies without their history (not views into a whole batch's memories)."""
+    return [[MemoryState(s.M.detach().clone(), s.z.detach().clone()) for s in layer] for layer in states]

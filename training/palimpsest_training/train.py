@@ -27,15 +27,62 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from .batches import IGNORE, BatchMaker, stage_at
+from .batches import EOS, IGNORE, STAGES, BatchMaker, stage_at
 from .books import Books
 from .config import ModelConfig
-from .model import InfiniLlama
+from .export import load_model
+from .model import InfiniLlama, MemoryState, detached
 from .optim import build_optimizers, set_rate
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE)
+
+
+class Streams:
+    """Documents that are read on and on, a portion a step, until each reaches a length drawn for it (log-uniform).
+
+    Per row: the memory so far (no gradient flows into it), and the questions that earlier portions have answered; some
+    of them are asked again after each portion.
+    """
+
+    def __init__(self, rows: int, segments: int, longest: int, seed: int, again: int = 16):
+        self.rng = random.Random(seed)
+        self.segments, self.longest, self.again = segments, longest, again
+        self.states: list[list[MemoryState]] | None = None
+        self.read, self.until, self.has_key = [0] * rows, [0] * rows, [False] * rows  # lengths in segments
+        self.bank: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(rows)]
+        for row in range(rows):
+            self._begin(row)
+
+    def _begin(self, row: int) -> None:
+        self.read[row], self.has_key[row], self.bank[row] = 0, False, []
+        self.until[row] = self.segments * (self.longest / self.segments) ** self.rng.random()
+        for part in (p for layer in self.states or [] for p in layer):
+            part.M[row], part.z[row] = 0.0, 0.0
+
+    def go_on(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Begins anew the rows that are long enough; adds questions of earlier portions, to be asked after this one."""
+        P = batch["questions"].shape[2]
+        fresh: list[list[tuple[np.ndarray, np.ndarray]]] = []
+        for row, questions in enumerate(batch["questions"]):
+            if self.read[row] >= self.until[row] or (self.has_key[row] and batch["has_key"][row]):  # one key a document
+                self._begin(row)
+            fresh.append(self.rng.sample(self.bank[row], min(self.again, len(self.bank[row]))))
+            for q, a in zip(questions, batch["answers"][row]):
+                if (a != IGNORE).any():
+                    self.bank[row].append((q, a))
+            self.read[row] += batch["segments"].shape[1]
+            self.has_key[row] |= bool(batch["has_key"][row])
+        width = max([P] + [len(q) for row in fresh for q, _ in row])
+        pad = lambda a, fill: np.pad(a, ((0, 0), (0, self.again), (0, width - P)), constant_values=fill)
+        questions, answers = pad(batch["questions"], EOS), pad(batch["answers"], IGNORE)
+        reads_from = np.pad(batch["reads_from"], ((0, 0), (0, self.again)))
+        for row, chosen in enumerate(fresh):
+            used = int(batch["write"][row].any(1).sum())
+            for i, (q, a) in enumerate(chosen, batch["questions"].shape[1]):
+                questions[row, i, : len(q)], answers[row, i, : len(a)], reads_from[row, i] = q, a, used
+        return batch | dict(questions=questions, answers=answers, reads_from=reads_from)
 
 
 class Losses:
@@ -55,8 +102,12 @@ class Losses:
         chosen = batch["answers"] != IGNORE
         return self.of(hidden, batch["labels"]), self.of(hidden[chosen], batch["answers"][chosen])
 
-    def memory(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        hidden, asked, _ = self.model.read_and_ask(batch["segments"], batch["write"], batch["questions"], batch["reads_from"])
+    def memory(self, batch: dict[str, Tensor], streams: Streams | None = None) -> tuple[Tensor, Tensor]:
+        hidden, asked, states = self.model.read_and_ask(
+            batch["segments"], batch["write"], batch["questions"], batch["reads_from"],
+            states=streams.states if streams else None, keep_states=streams is not None)
+        if streams:
+            streams.states = detached(states)
         flat, labels = hidden.flatten(0, 1), batch["labels"].flatten(0, 1)
         if self.lm_share < 1:  # with a frozen base the prose teaches the memory heads little: a part of it is enough
             take = torch.randperm(flat.shape[0], device=flat.device)[: max(1, int(flat.shape[0] * self.lm_share))]
@@ -87,8 +138,8 @@ def to_device(batch: dict[str, np.ndarray], device) -> dict[str, Tensor]:
 
 def build_model(args, device) -> InfiniLlama:
     if args.init:
-        saved = torch.load(args.init, map_location="cpu", weights_only=True)
-        config, weights = ModelConfig(**saved["config"]), saved["weights"]
+        begun = load_model(args.init)
+        config, weights = begun.c, begun.state_dict()
     else:
         config, weights = ModelConfig(**json.loads(args.config or "{}")), None
         config.memory_heads = config.memory_kv_heads = 0
@@ -134,12 +185,27 @@ def train(args) -> None:
     started, warmed, tokens, step, last = time.time(), 0.0, 0, 0, time.time()
     seconds = args.minutes * 60
     averages: dict[str, list[float]] = {}
+    streams: Streams | None = None
+    profiler = None
     while progress.value < 1 and (not args.steps or step < args.steps):
+        if args.profile_at and step == args.profile_at:
+            profiler = torch.profiler.profile()
+            profiler.start()
+        elif profiler and step == args.profile_at + 8:
+            profiler.stop()
+            order = "device_time_total" if device.type == "cuda" else "cpu_time_total"
+            print(profiler.key_averages().table(sort_by="self_" + order, row_limit=30, max_name_column_width=60), flush=True)
+            profiler = None
         name, batch = queue.get()
+        stage = STAGES.get(name)
+        streaming = stage is not None and stage.stream
+        if streaming:
+            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, args.seed)
+            batch = streams.go_on(batch)
         batch = to_device(batch, device)
         set_rate(optimizers, progress.value)
         with torch.autocast(device.type, torch.bfloat16):
-            lm, answer = (losses.base if args.phase == "base" else losses.memory)(batch)
+            lm, answer = losses.base(batch) if args.phase == "base" else losses.memory(batch, streams if streaming else None)
             loss = args.lm_weight * lm + answer
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trainable, 1.0)
@@ -170,7 +236,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--phase", choices=["base", "memory", "all"], required=True)
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--tokenizer", required=True)
-    p.add_argument("--init")
+    p.add_argument("--init", help="a checkpoint (.pt) or an exported folder to go on from")
     p.add_argument("--out", required=True)
     p.add_argument("--config", help="JSON of ModelConfig fields")
     p.add_argument("--minutes", type=float, default=1)
@@ -181,6 +247,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--memory-head-dim", type=int, default=64)
     p.add_argument("--stages", nargs="*", help="draw these stages only")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")
+    p.add_argument("--longest", type=int, default=1_300_000, help="tokens that the longest stream grows to")
     p.add_argument("--lm-share", type=float, default=0.25)
     p.add_argument("--lm-weight", type=float, default=1.0)
     p.add_argument("--muon-lr", type=float, default=0.02)
@@ -189,6 +256,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--compile", action="store_true")
+    p.add_argument("--profile-at", type=int, default=0, help="print where the time of eight steps goes, from this step on")
     p.add_argument("--log-seconds", type=float, default=15)
     return p
 

@@ -1,0 +1,73 @@
+"""Documents that a run goes on reading from step to step: what is carried over, asked again and begun anew."""
+
+import numpy as np
+import torch
+
+from palimpsest_training.batches import EOS, IGNORE
+from palimpsest_training.config import ModelConfig
+from palimpsest_training.model import InfiniLlama
+from palimpsest_training.train import Losses, Streams, to_device
+
+B, N, L, Q, P = 2, 3, 7, 2, 6
+
+
+def portion(seed: int, has_key=(False, False)) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    segments = rng.integers(2, 50, (B, N, L)).astype(np.uint16)
+    segments[:, :, 0] = 0
+    write = np.ones((B, N, L), bool)
+    write[:, :, 0] = False
+    questions = rng.integers(2, 50, (B, Q, P)).astype(np.uint16)
+    answers = np.full((B, Q, P), IGNORE, np.int64)
+    answers[:, 0, 3:5] = 9  # the second question of each row has no answer: it is padding
+    return dict(segments=segments, write=write, labels=np.full((B, N, L), 5, np.int64), questions=questions, answers=answers,
+                reads_from=np.full((B, Q), N, np.int64), has_key=np.array(has_key))
+
+
+def model():
+    torch.manual_seed(1)
+    return InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                                   head_dim=8, vocab_size=50, max_position_embeddings=64, memory_heads=2, memory_kv_heads=2, memory_head_dim=8))
+
+
+def test_what_is_carried_over_is_the_memory_of_the_whole():
+    net = model()
+    losses, streams = Losses(net, False, 1.0, 1.0), Streams(B, N, longest=1000, seed=1)
+    streams.until = [1000.0, 1000.0]
+    parts = [portion(s) for s in range(3)]
+    for p in parts:
+        losses.memory(to_device(streams.go_on(p), "cpu"), streams)[1].backward()
+    whole = {k: torch.from_numpy(np.concatenate([p[k] for p in parts], 1).astype(np.int64)) for k in ("segments", "write")}
+    with torch.no_grad():
+        _, _, states = net.read_and_ask(whole["segments"], whole["write"].bool(), keep_states=True)
+    for once, carried in zip(states, streams.states):
+        torch.testing.assert_close(once[0].M, carried[0].M)
+        torch.testing.assert_close(once[0].z, carried[0].z)
+        assert not carried[0].M.requires_grad
+
+
+def test_earlier_questions_are_asked_again_of_the_longer_memory():
+    streams = Streams(B, N, longest=1000, seed=1, again=4)
+    streams.until = [1000.0, 1000.0]
+    first, second = portion(0), portion(1)
+    assert (streams.go_on(first)["answers"][:, Q:] == IGNORE).all()  # nothing has been asked before
+    batch = streams.go_on(second)
+    assert batch["questions"].shape == (B, Q + 4, P)
+    for row in range(B):
+        assert (batch["questions"][row, Q] == first["questions"][row, 0]).all()
+        assert (batch["answers"][row, Q] == first["answers"][row, 0]).all()
+        assert batch["reads_from"][row, Q] == N
+        assert (batch["questions"][row, Q + 1 :] == EOS).all()
+
+
+def test_a_document_that_is_long_enough_or_would_get_a_second_key_begins_anew():
+    net = model()
+    losses, streams = Losses(net, False, 1.0, 1.0), Streams(B, N, longest=1000, seed=1)
+    streams.until = [float(N), 1000.0]
+    losses.memory(to_device(streams.go_on(portion(0, (False, True))), "cpu"), streams)
+    streams.until[1] = 1000.0
+    streams.go_on(portion(1))
+    assert streams.read == [N, 2 * N]
+    assert streams.states[0][0].M[0].abs().sum() == 0 and streams.states[0][0].M[1].abs().sum() > 0
+    streams.go_on(portion(2, (False, True)))  # row 1 holds a key already
+    assert streams.states[0][0].M[1].abs().sum() == 0 and len(streams.bank[1]) == 1
