@@ -133,7 +133,7 @@ class BatchMaker:
         else:
             key = None
         prose = max(16, length - 15 * len(statements))
-        begin, end = self.books.range(rng, prose)
+        begin, end = self.books.range(rng, prose, asked=rng.random() < 0.5)
         tokens, ends = self.strew(begin, end, statements)
         questions = [(*self.qa(f.question, f.answer), at) for f, at in zip(facts, ends)]
         if key:
@@ -264,7 +264,7 @@ class BatchMaker:
         facts, unknown = draw_facts(rng, count, False, 1 + count // 6)
         card = room > 700 and rng.random() < 0.4
         spare = room - 16 * count - 24 * min(count + 2, 8) - 80 * card
-        begin, end = self.books.range(rng, max(24, spare))
+        begin, end = self.books.range(rng, max(24, spare), asked=rng.random() < 0.6)
         tokens, _ = self.strew(begin, end, [f.statement for f in facts])
         asked = [self.qa(f.question, f.answer) for f in facts] + [self.qa(f.question, UNKNOWN) for f in unknown]
         natural = self.books.questions(begin, end)

@@ -36,13 +36,19 @@ class Books:
         ends = self.table.word_ends(self.tokens)
         self.sentence_ends = np.flatnonzero(self.table.sentence_ends(self.tokens, ends)) + 1
 
-    def range(self, rng: random.Random, length: int) -> tuple[int, int]:
+    def range(self, rng: random.Random, length: int, asked: bool = False) -> tuple[int, int]:
         """A stretch of `length` tokens of prose that begins after a sentence end and may run on into following books.
 
-        All there is, if there is less.
+        All there is, if there is less. `asked`: one that holds the sentence of some mined question (most short ones
+        hold none).
         """
         starts = int(np.searchsorted(self.sentence_ends, len(self.tokens) - length, "right"))
-        at = int(self.sentence_ends[rng.randrange(starts)]) if starts > 0 else 0
+        if asked and len(self.mined_pos) and starts > 0:
+            held = int(self.mined_pos[rng.randrange(len(self.mined_pos))])
+            first = int(np.searchsorted(self.sentence_ends, held - rng.random() * 0.9 * length))
+            at = int(self.sentence_ends[min(first, starts - 1)])
+        else:
+            at = int(self.sentence_ends[rng.randrange(starts)]) if starts > 0 else 0
         return at, min(at + length, len(self.tokens))
 
     def insertion_points(self, rng: random.Random, begin: int, end: int, count: int) -> list[int]:

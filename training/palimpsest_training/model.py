@@ -141,8 +141,14 @@ def read_memory(q: Tensor, M: Tensor, z: Tensor, eps: float) -> Tensor:
     heads, groups = q.shape[-2], z.shape[-2]
     sq = sigma(q).unflatten(-2, (groups, heads // groups))  # [..., L, G, r, d]
     top = torch.einsum("...lgrd,...gdv->...lgrv", sq, M)
-    bottom = torch.einsum("...lgrd,...gd->...lgr", sq, z)
+    bottom = (sq * z.unsqueeze(-3).unsqueeze(-2)).sum(-1)
     return (top / (bottom + eps).unsqueeze(-1)).flatten(-3, -2)
+
+
+def segment_writes(k: Tensor, v: Tensor, write: Tensor) -> tuple[Tensor, Tensor]:
+    """What each segment adds to M and z. k, v [B, N, L, G, d], write [B, N, L] -> [B, N, G, d, dv], [B, N, G, d] fp32."""
+    sk = sigma(k) * write.unsqueeze(-1).unsqueeze(-1)
+    return torch.einsum("bnlgd,bnlgv->bngdv", sk, v.float()), sk.sum(2)
 
 
 class InfiniLlama(nn.Module):
@@ -161,6 +167,7 @@ class InfiniLlama(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         self.project, self.finish = Layer.project, Layer.finish
+        self.read_memory, self.segment_writes = read_memory, segment_writes
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -178,9 +185,11 @@ class InfiniLlama(nn.Module):
                 p.data.copy_(g)
 
     def compile_blocks(self) -> None:
-        """Compiles the two halves of a layer (not the model: their shapes change least)."""
+        """Compiles the two halves of a layer and the memory's two (not the model: their shapes change least)."""
         self.project = torch.compile(Layer.project, dynamic=True)
         self.finish = torch.compile(Layer.finish, dynamic=True)
+        self.read_memory = torch.compile(read_memory, dynamic=True)
+        self.segment_writes = torch.compile(segment_writes, dynamic=True)
 
     def head(self, hidden: Tensor) -> Tensor:
         weight = self.model.embed_tokens.weight if self.c.tie_word_embeddings else self.lm_head.weight
@@ -212,6 +221,8 @@ class InfiniLlama(nn.Module):
         place = torch.cat([torch.arange(t.shape[-1], device=device).repeat(t.numel() // t.shape[-1]) for t in parts])
         cos, sin = self.cos[place].unsqueeze(1), self.sin[place].unsqueeze(1)
         new_states: list[list[MemoryState]] = []
+        # one segment on an empty memory: the memory heads give 0
+        remembers = questions is not None or states is not None or keep_states or segments.shape[1] > 1
         for i, layer in enumerate(self.model.layers):
             r, k, q0, k0, v, *added = self.project(layer, h, cos, sin)
             local = self._local(parts, counts, r, k, v)
@@ -219,14 +230,14 @@ class InfiniLlama(nn.Module):
             before = states[i] if states is not None else [None, None]
             after: list[MemoryState] = []
             memory = None
-            if c.memory_gate:
+            if c.memory_gate and remembers:
                 mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, before[len(after)])
                 g = torch.sigmoid(a.memory_gate.float()).view(1, -1, 1)
                 empty = self._empty(parts, reads_from, before[len(after)], device).view(-1, 1, 1)
                 mixed = torch.where(empty, local.float(), g * mixed + (1 - g) * local.float())
                 local = mixed.to(local.dtype)
                 after.append(state)
-            if c.memory_heads:
+            if c.memory_heads and remembers:
                 memory, state = self._remember(parts, counts, *added, write, reads_from, before[len(after)])
                 memory = memory.to(h.dtype).flatten(1)
                 after.append(state)
@@ -270,10 +281,7 @@ class InfiniLlama(nn.Module):
             out = []
             if qs:
                 p = parts[0]
-                sk = sigma(view(k.split(counts)[0], p)) * write.unsqueeze(-1).unsqueeze(-1)  # [B, N, L, G, d]
-                vv = view(v.split(counts)[0], p).float()
-                dM = torch.einsum("bnlgd,bnlgv->bngdv", sk, vv)
-                dz = sk.sum(2)
+                dM, dz = self.segment_writes(view(k.split(counts)[0], p), view(v.split(counts)[0], p), write)
                 M, z = dM.cumsum(1), dz.cumsum(1)  # after segment n
                 if before is not None:
                     M, z = M + before.M.unsqueeze(1), z + before.z.unsqueeze(1)
@@ -282,14 +290,14 @@ class InfiniLlama(nn.Module):
                     M0, z0 = torch.zeros_like(M[:, 0]), torch.zeros_like(z[:, 0])
                 M = torch.cat([M0.unsqueeze(1), M], 1)  # [B, N + 1, G, d, dv]: entry n = before segment n
                 z = torch.cat([z0.unsqueeze(1), z], 1)
-                out.append(read_memory(qs[0], M[:, :-1], z[:, :-1], c.epsilon).flatten(0, 2))
+                out.append(self.read_memory(qs[0], M[:, :-1], z[:, :-1], c.epsilon).flatten(0, 2))
                 state = MemoryState(M[:, -1], z[:, -1])
             else:
                 M, z, state = before.M.unsqueeze(1), before.z.unsqueeze(1), before
                 reads_from = torch.zeros_like(reads_from)
             if asked is not None:
                 rows = torch.arange(B, device=q.device).unsqueeze(1)
-                out.append(read_memory(asked, M[rows, reads_from], z[rows, reads_from], c.epsilon).flatten(0, 2))
+                out.append(self.read_memory(asked, M[rows, reads_from], z[rows, reads_from], c.epsilon).flatten(0, 2))
         return torch.cat(out), state
 
 

@@ -98,7 +98,7 @@ class Losses:
         return self.loss(hidden.flatten(0, -2), weight.to(hidden.dtype), labels.flatten())
 
     def base(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        hidden, _, _ = self.model.read_and_ask(batch["segments"], None if not self.model.c.has_memory else batch["write"])
+        hidden, _, _ = self.model.read_and_ask(batch["segments"], None)
         chosen = batch["answers"] != IGNORE
         return self.of(hidden, batch["labels"]), self.of(hidden[chosen], batch["answers"][chosen])
 
@@ -116,12 +116,12 @@ class Losses:
         return self.of(flat, labels), self.of(asked[chosen], batch["answers"][chosen])
 
 
-def worker(books: Books, phase: str, seed: int, tokens: int, progress, stop, queue, stages, start_at: float = 0.0) -> None:
+def worker(books: Books, phase: str, seed: int, tokens: int, progress, stop, queue, stages, start_at: float, base_share: float) -> None:
     torch.set_num_threads(1)
     rng = random.Random(seed)
     maker = BatchMaker(books, seed, tokens)
     while not stop.is_set():
-        if phase == "base":
+        if phase == "base" or rng.random() < base_share:
             name = rng.choices([512, 256, 1024, 2048], [0.45, 0.2, 0.2, 0.15])[0]
             batch = maker.base_batch(name)
         else:
@@ -170,7 +170,7 @@ def train(args) -> None:
     context = multiprocessing.get_context("fork")
     progress, stop, queue = context.Value("d", 0.0), context.Event(), context.Queue(maxsize=2 * args.workers)
     pool = [context.Process(target=worker, daemon=True,
-                            args=(books, args.phase, args.seed * 1000 + i, args.tokens, progress, stop, queue, args.stages, args.curriculum_from))
+                            args=(books, args.phase, args.seed * 1000 + i, args.tokens, progress, stop, queue, args.stages, args.curriculum_from, args.base_share))
             for i in range(args.workers)]
     for p in pool:
         p.start()
@@ -203,9 +203,9 @@ def train(args) -> None:
             streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, args.seed)
             batch = streams.go_on(batch)
         batch = to_device(batch, device)
-        set_rate(optimizers, progress.value)
+        set_rate(optimizers, progress.value, decay=args.decay)
         with torch.autocast(device.type, torch.bfloat16):
-            lm, answer = losses.base(batch) if args.phase == "base" else losses.memory(batch, streams if streaming else None)
+            lm, answer = losses.base(batch) if stage is None else losses.memory(batch, streams if streaming else None)
             loss = args.lm_weight * lm + answer
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trainable, 1.0)
@@ -248,10 +248,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--stages", nargs="*", help="draw these stages only")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")
     p.add_argument("--longest", type=int, default=1_300_000, help="tokens that the longest stream grows to")
+    p.add_argument("--base-share", type=float, default=0.0, help="share of steps of phase all that ask inside the segment")
     p.add_argument("--lm-share", type=float, default=0.25)
     p.add_argument("--lm-weight", type=float, default=1.0)
     p.add_argument("--muon-lr", type=float, default=0.02)
     p.add_argument("--adam-lr", type=float, default=3e-3)
+    p.add_argument("--decay", type=float, default=0.45, help="share of the run over which the rates fall, at its end")
     p.add_argument("--workers", type=int, default=14)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
