@@ -1,8 +1,11 @@
 // Where the heads of a layer stand in its buffers. Base heads and memory heads are two parts, in this order in q, k, v
 // and o; each has its own group size, and memory heads may have their own dimension.
 //
-//   qkv        [q base | q memory | k base | k memory | v base | v memory]      one product with the concatenated
-//   weights attention  [base heads | memory heads]                                      what the o projection takes
+//   qkv        [q base | q memory | k base | k memory | v base | v memory]
+//              made by one product with the concatenated weights
+//
+//   attention  [base heads | memory heads]
+//              what the o projection takes
 #pragma once
 
 #include <span>

@@ -41,7 +41,7 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
     reading = generator.read(memory, text, reading, stop);
     const double passSeconds = whole.seconds();
     const double passTokens = static_cast<double>(reading.tokens - before.tokens);
-    if (passTokens == 0) throw ModelError("The text to measure with holds no words.");
+    if (passTokens == 0) throw ModelError("The text to measure with holds no words. Give one that does.");
     const int rows = static_cast<int>(reading.tokens - before.tokens + (reading.segments - before.segments) * bos);
     const Stopwatch alone;
     const double passOperations = transformer.runReadingProducts(*workspace, rows);

@@ -6,6 +6,7 @@ find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)
 find_library(DNNL_LIBRARY dnnl REQUIRED)
 
 list(APPEND ENGINE_SOURCES
+  answer_writer.cpp
   attention_layout.cpp
   backend_cpu.cpp
   bench.cpp

@@ -1,5 +1,6 @@
 // The vector loops of the CPU back end, one row or one tile at a time, each compiled for several instruction sets
-// and chosen at start (Highway). No threads, no allocation: backend_cpu.cpp cuts the work and owns the buffers.
+// and chosen at start (Highway). No threads, no allocation: CpuStream (cpu_stream.h) cuts the work and owns the
+// buffers.
 #pragma once
 
 #include <cstddef>

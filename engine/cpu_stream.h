@@ -50,7 +50,8 @@ struct CpuSettings {
 int cpuPaddedRows(int rows);
 
 // Each operation cuts its rows, heads or tiles among the threads; no sum crosses two pieces of work, so the results do
-// not depend on which thread takes what. Implemented in cpu_stream.cpp (row by row) and cpu_attention.cpp.
+// not depend on which thread takes what, nor on how many there are (but see SnapshotArithmetic for oneDNN's products).
+// Implemented in cpu_stream.cpp (row by row) and cpu_attention.cpp.
 class CpuStream : public Stream {
  public:
   explicit CpuStream(const CpuSettings& settings);

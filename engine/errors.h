@@ -1,4 +1,5 @@
-// The errors of engine/. Each message says what failed, on what, and the reason underneath.
+// The errors of engine/. Each message is one or more whole sentences: what failed, on what, the reason underneath, and
+// what to do.
 #pragma once
 
 #include <stdexcept>
@@ -11,6 +12,14 @@ class ModelError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+// What is wrong with a file or folder of a model, in the one form that all such errors have: "Palimpsest cannot use
+// /m/config.json: "vocab_size" is missing. Fetch the model again, or choose another one." `why` comes without full
+// stop.
+inline ModelError unusable(const std::string& what, const std::string& why,
+                           const std::string& remedy = "Fetch the model again, or choose another one.") {
+  return ModelError("Palimpsest cannot use " + what + ": " + why + ". " + remedy);
+}
 
 // A memory snapshot that must not be loaded. reason() tells the cases apart; what() is the sentence.
 class SnapshotError : public std::runtime_error {

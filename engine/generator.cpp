@@ -1,9 +1,9 @@
 #include "engine/generator.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
+#include "engine/answer_writer.h"
 #include "engine/errors.h"
 #include "engine/segment_cutter.h"
 #include "engine/transformer.h"
@@ -36,40 +36,6 @@ struct Generator::Workspace {
   SegmentCutter cutter;
 };
 
-// One answer being written: a segment that grows token by token and reads a clone of the memory.
-class Generator::Writer {
- public:
-  Writer(const Model& model, Workspace& workspace, const CompressiveMemory* memory)
-      : model_(model),
-        workspace_(*workspace.transformer),
-        memory_(memory ? memory->clone() : model.emptyMemory()),
-        segment_(model.transformer().beginSegment(workspace_, &memory_)) {}
-
-  // The logits after `tokens`. Where the context is full, its first half is written to the clone, and the rest opens a
-  // fresh segment that reads it.
-  std::span<const float> put(std::span<const TokenId> tokens, std::stop_token stop) {
-    const auto context = static_cast<std::size_t>(model_.config().maxPositionEmbeddings);
-    written_.insert(written_.end(), tokens.begin(), tokens.end());
-    if (written_.size() <= context) return model_.transformer().extend(workspace_, segment_, tokens, stop);
-
-    const std::size_t half = std::max<std::size_t>(context / 2, 2);
-    model_.transformer().write(workspace_, segment_, static_cast<int>(half), memory_);
-    std::vector<TokenId> rest;
-    if (const auto bos = model_.tokenizer().bosToken()) rest.push_back(*bos);
-    rest.insert(rest.end(), written_.begin() + static_cast<std::ptrdiff_t>(half), written_.end());
-    segment_ = model_.transformer().beginSegment(workspace_, &memory_);
-    written_ = std::move(rest);
-    return model_.transformer().extend(workspace_, segment_, written_, stop);
-  }
-
- private:
-  const Model& model_;
-  Transformer::Workspace& workspace_;
-  CompressiveMemory memory_;
-  SegmentState segment_;
-  std::vector<TokenId> written_;  // the tokens of segment_, BOS included
-};
-
 Generator::Generator(std::shared_ptr<const Model> model)
     : model_(std::move(model)), workspace_(std::make_unique<Workspace>(*model_)) {}
 Generator::~Generator() = default;
@@ -89,17 +55,20 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
   if (stop.stop_requested()) throw Stopped();
   std::vector<std::vector<TokenId>> segments;
   const auto most = static_cast<std::size_t>(model_->transformer().passSegments());
+  bool ended = false;
   while (segments.size() < most) {
     std::optional<Segment> next = workspace_->cutter.next(text, reading.position);
-    if (!next) break;
+    ended = !next;
+    if (ended) break;
     reading.position = next->end;
     reading.tokens += static_cast<std::int64_t>(next->tokens.size());
     reading.segments += 1;
     segments.push_back(std::move(next->tokens));
   }
   if (!segments.empty()) model_->transformer().read(*workspace_->transformer, segments, memory, stop);
-  reading.complete =
-      text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) == std::string_view::npos;
+  reading.complete = ended || text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) ==
+                                  std::string_view::npos;
+  if (reading.complete) reading.position = static_cast<std::int64_t>(text.size());
   return reading;
 }
 
@@ -123,7 +92,6 @@ Generation Generator::summarize(const CompressiveMemory& memory, const SamplingO
 
 Generation Generator::generate(const CompressiveMemory* memory, std::span<const TokenId> prompt,
                                const SamplingOptions& sampling, const TextCallback& onText, std::stop_token stop) {
-  const auto start = std::chrono::steady_clock::now();
   const std::vector<TokenId> ends = stopTokens(model_->config(), model_->tokenizer());
   Generation generation;
   generation.promptTokens = static_cast<int>(prompt.size());
@@ -136,15 +104,11 @@ Generation Generator::generate(const CompressiveMemory* memory, std::span<const 
     if (onText && !piece.empty()) onText(piece);
   };
   try {
-    Writer writer(*model_, *workspace_, memory);
+    AnswerWriter writer(*model_, *workspace_->transformer, memory);
     std::span<const float> logits = writer.put(prompt, stop);
     generation.end = Generation::End::MaxTokens;
     while (generation.generatedTokens < sampling.maxTokens) {
       const TokenId token = sampler.next(logits);
-      if (generation.generatedTokens == 0) {
-        generation.secondsToFirstToken =
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      }
       if (std::find(ends.begin(), ends.end(), token) != ends.end()) {
         generation.end = Generation::End::EndOfText;
         break;

@@ -33,7 +33,6 @@ struct Generation {
   int promptTokens = 0;
   int generatedTokens = 0;
   int passagesUsed = 0;  // how many of Question::passages fitted
-  double secondsToFirstToken = 0;
 };
 
 // Called with each new piece of text, on the calling thread.
@@ -65,7 +64,6 @@ class Generator {
 
  private:
   struct Workspace;
-  class Writer;
   Generation generate(const CompressiveMemory* memory, std::span<const TokenId> prompt, const SamplingOptions& sampling,
                       const TextCallback& onText, std::stop_token stop);
 

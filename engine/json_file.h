@@ -16,7 +16,7 @@ std::string readTextFile(const std::filesystem::path& file, std::size_t maxBytes
 nlohmann::json readJsonFile(const std::filesystem::path& file, std::size_t maxBytes);
 nlohmann::json parseJsonObject(const std::string& text, const std::string& sourceName);
 
-// One id or a list of ids, each below vocabSize. Throws ModelError that begins with `what`.
-std::vector<int> parseTokenIds(const nlohmann::json& value, int vocabSize, const std::string& what);
+// "eos_token_id" of the file `source`: one id or a list of ids, each below vocabSize. Throws ModelError.
+std::vector<int> parseEosIds(const nlohmann::json& value, int vocabSize, const std::string& source);
 
 }  // namespace palimpsest::engine

@@ -18,6 +18,9 @@ using Reason = SnapshotError::Reason;
 
 constexpr std::string_view kFormat = "palimpsest-memory";
 constexpr std::string_view kVersion = "1";
+constexpr const char* kFloat32 = "f32";
+constexpr const char* kBFloat16 = "bf16";
+constexpr std::int64_t kMostThreads = 4096;
 constexpr std::size_t kDigestLength = 64;
 // The checksum is taken over the whole blob with this in its own place.
 const std::string kNoDigest(kDigestLength, '0');
@@ -137,6 +140,28 @@ void checkDigest(std::span<const std::byte> blob, const std::string& digest) {
   if (hex(sha256(copy)) != digest) refuse(Reason::Damaged, "its checksum is wrong, so some of its bytes have changed.");
 }
 
+// The blob, if its bytes are the ones that were saved and in the format that this program knows.
+SafetensorsFile openChecked(std::span<const std::byte> blob) {
+  SafetensorsFile file = openBlob(blob);
+  checkDigest(blob, field(file, "sha256"));
+  if (field(file, "format") != kFormat) refuse(Reason::Damaged, "it is not a saved memory.");
+  if (const std::string version = field(file, "version"); version != kVersion) {
+    refuse(Reason::OtherVersion, "it was saved in format " + version +
+                                     ", and this version of Palimpsest reads format " + std::string(kVersion) + ".");
+  }
+  return file;
+}
+
+SnapshotArithmetic arithmeticIn(const SafetensorsFile& file) {
+  const std::string precision = field(file, "precision");
+  const std::int64_t threads = numberField(file, "threads");
+  if (precision != kFloat32 && precision != kBFloat16)
+    refuse(Reason::Damaged, "its header names a precision \"" + precision + "\" that is not known.");
+  if (threads < 1 || threads > kMostThreads)
+    refuse(Reason::Damaged, "its header names " + std::to_string(threads) + " threads, which cannot be.");
+  return {precision == kBFloat16 ? Precision::BFloat16 : Precision::Float32, static_cast<int>(threads)};
+}
+
 void copyTensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
                 std::span<float> to) {
   const TensorView* tensor = file.find(name);
@@ -162,7 +187,7 @@ std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memor
   set("position", std::to_string(reading.position));
   set("segments", std::to_string(reading.segments));
   set("complete", reading.complete ? "yes" : "no");
-  set("precision", model.precision() == Precision::BFloat16 ? "bf16" : "f32");
+  set("precision", model.precision() == Precision::BFloat16 ? kBFloat16 : kFloat32);
   set("threads", std::to_string(model.threads()));
   set("sha256", kNoDigest);
   const std::string size = std::to_string(bytes);
@@ -180,7 +205,7 @@ std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory&
                                     const ReadingPosition& reading) {
   if (memory.shapes() != model.transformer().memoryShapes()) {
     throw ModelError("This memory has the shape of another model than '" + model.name() +
-                     "' and cannot be saved with it.");
+                     "' and cannot be saved with it. Read the book again.");
   }
   const std::size_t bytes = blobOf(model, memory, reading, 0).size();
   std::vector<std::byte> blob = blobOf(model, memory, reading, bytes);
@@ -190,13 +215,7 @@ std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory&
 }
 
 MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob) {
-  const SafetensorsFile file = openBlob(blob);
-  checkDigest(blob, field(file, "sha256"));
-  if (field(file, "format") != kFormat) refuse(Reason::Damaged, "it is not a saved memory.");
-  if (const std::string version = field(file, "version"); version != kVersion) {
-    refuse(Reason::OtherVersion, "it was saved in format " + version +
-                                     ", and this version of Palimpsest reads format " + std::string(kVersion) + ".");
-  }
+  const SafetensorsFile file = openChecked(blob);
   MemorySnapshot snapshot;
   snapshot.fingerprint = field(file, "fingerprint");
   if (snapshot.fingerprint != model.fingerprint()) {
@@ -211,8 +230,7 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
     refuse(Reason::OtherRule, "its text was cut by rule " + field(file, "cutter") + ", and the model uses rule " +
                                   cutterOf(model.config()) + ".");
   }
-  snapshot.precision = field(file, "precision");
-  snapshot.threads = static_cast<int>(std::min<std::int64_t>(numberField(file, "threads"), 1 << 16));
+  snapshot.arithmetic = arithmeticIn(file);
   snapshot.reading = {.position = numberField(file, "position"),
                       .tokens = numberField(file, "tokens"),
                       .segments = numberField(file, "segments"),
@@ -231,5 +249,9 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
   snapshot.memory.setTokens(snapshot.reading.tokens);
   return snapshot;
 }
+
+SnapshotArithmetic arithmeticOf(std::span<const std::byte> blob) { return arithmeticIn(openChecked(blob)); }
+
+SnapshotArithmetic arithmeticOf(const Model& model) { return {model.precision(), model.threads()}; }
 
 }  // namespace palimpsest::engine

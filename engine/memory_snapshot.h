@@ -9,6 +9,7 @@
 
 #include "engine/compressive_memory.h"
 #include "engine/model.h"
+#include "engine/precision.h"
 
 namespace palimpsest::engine {
 
@@ -20,12 +21,20 @@ struct ReadingPosition {
   bool complete = false;
 };
 
+// The arithmetic that wrote a memory: only a model loaded with the same goes on with the same bits. The loops of the CPU
+// back end give the same with any number of threads, and so do oneDNN's products with AVX-512 as far as was tried; with
+// AVX2 alone, theirs differ in the last bits.
+struct SnapshotArithmetic {
+  Precision precision = Precision::Float32;  // Float32 or BFloat16
+  int threads = 1;
+  bool operator==(const SnapshotArithmetic&) const = default;
+};
+
 struct MemorySnapshot {
   CompressiveMemory memory;
   ReadingPosition reading;
   std::string fingerprint;
-  std::string precision;  // "f32" or "bf16": arithmetic that wrote it
-  int threads = 0;        // thread count of the job, fixed so that a resumed job gives the same bits
+  SnapshotArithmetic arithmetic;
 };
 
 // Safetensors bytes: tensors "layers.{i}.{part}.M" [heads, keyDim, valueDim], "layers.{i}.{part}.z" [heads, keyDim],
@@ -37,5 +46,11 @@ std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory&
 
 // Throws SnapshotError: truncated, damaged (checksum, shapes), made by another model, version or rule.
 MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob);
+
+// What a blob says of its arithmetic, before any model is loaded: with these LoadOptions a job that was interrupted
+// goes on with the same bits. Throws SnapshotError like loadSnapshot, except for what needs a model to tell.
+SnapshotArithmetic arithmeticOf(std::span<const std::byte> blob);
+// What this model would write. Where it is not that of a snapshot, going on from there is right, but not bit by bit.
+SnapshotArithmetic arithmeticOf(const Model& model);
 
 }  // namespace palimpsest::engine

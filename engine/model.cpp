@@ -6,6 +6,7 @@
 #include "engine/backend.h"
 #include "engine/errors.h"
 #include "engine/model_folder.h"
+#include "engine/prompt.h"
 #include "engine/transformer.h"
 
 namespace palimpsest::engine {
@@ -24,6 +25,7 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
   Parts& parts = *model->parts_;
   const ModelFolder files = ModelFolder::open(folder);
   parts.tokenizer = Tokenizer::load(folder);
+  checkPrompts(files.config(), *parts.tokenizer);
   if (parts.tokenizer->vocabSize() > files.config().vocabSize)
     throw ModelError("The tokenizer in " + folder.string() + " has " + std::to_string(parts.tokenizer->vocabSize()) +
                      " tokens, the model only " + std::to_string(files.config().vocabSize) +
@@ -33,7 +35,7 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
                               options.progress);
   } catch (const dnnl::error& error) {
     throw ModelError("The weights of " + folder.string() + " could not be prepared for this CPU: " + error.what() +
-                     ".");
+                     ". Choose another model.");
   } catch (const std::bad_alloc&) {
     throw ModelError("There is not enough memory to load the model in " + folder.string() +
                      ". Close other programs, or choose a smaller model.");

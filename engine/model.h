@@ -24,7 +24,8 @@ struct LoadOptions {
 
 class Model {
  public:
-  // Loads a Hugging Face Llama folder, with or without memory heads. Throws ModelError.
+  // Loads a Hugging Face Llama folder, with or without memory heads. Throws ModelError, also for what would stand in
+  // the way only later: a chat template of an unknown kind, a tokenizer of another model.
   static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const LoadOptions& options = {});
   ~Model();
 

@@ -23,6 +23,7 @@ constexpr int kMaxHeadDim = 1024;
 constexpr int kMaxVocabulary = 1 << 22;
 constexpr int kMaxPositions = 1 << 24;
 constexpr int kMaxSegmentLength = 1 << 16;
+const char* const kUnquantised = "Take the unquantised model.";
 constexpr std::int64_t kMaxMemoryFloats = std::int64_t{1} << 30;  // 4 GiB of M and z
 
 // One JSON object of the config with typed, bounded access. null counts as missing, as in transformers.
@@ -31,7 +32,10 @@ class Fields {
   Fields(const Json& json, std::string source, std::string prefix = "")
       : json_(json), source_(std::move(source)), prefix_(std::move(prefix)) {}
 
-  [[noreturn]] void fail(const std::string& sentence) const { throw ModelError(source_ + ": " + sentence); }
+  [[noreturn]] void fail(const std::string& why) const { throw unusable(source_, why); }
+  [[noreturn]] void fail(const std::string& why, const std::string& remedy) const {
+    throw unusable(source_, why, remedy);
+  }
   const Json* find(const char* name) const {
     const auto found = json_.find(name);
     return found == json_.end() || found->is_null() ? nullptr : &*found;
@@ -79,7 +83,7 @@ class Fields {
     if (value == nullptr || !value->is_array())
       return std::vector<int>(static_cast<std::size_t>(layers), integer(name, 0, most, ifMissing));
     if (value->size() != static_cast<std::size_t>(layers)) {
-      fail(label(name) + ": expected one entry for each of the " + std::to_string(layers) + " layers, found " +
+      fail(label(name) + " must have one entry for each of the " + std::to_string(layers) + " layers, not " +
            std::to_string(value->size()));
     }
     std::vector<int> list;
@@ -88,7 +92,7 @@ class Fields {
   }
   std::string label(const char* name) const { return "\"" + prefix_ + name + "\""; }
   [[noreturn]] void expected(const char* name, const std::string& what, const Json& found) const {
-    fail(label(name) + ": expected " + what + ", found " +
+    fail(label(name) + " must be " + what + ", not " +
          found.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 60));
   }
   Fields object(const char* name) const {
@@ -171,13 +175,13 @@ void readQuantization(const Fields& fields, ModelConfig& config) {
   const Fields quantization = fields.object("quantization_config");
   const std::string method = quantization.text("quant_method", "of an unnamed kind");
   if (method != "compressed-tensors") {
-    quantization.fail("the weights are quantised (" + method +
-                      "); only compressed-tensors with 8-bit rows can be used. Take the unquantised model");
+    quantization.fail("the weights are quantised (" + method + "); only compressed-tensors with 8-bit rows can be used",
+                      kUnquantised);
   }
   const std::string format = quantization.text("format", "int-quantized");
   if (format != "int-quantized" && format != "naive-quantized") {
-    quantization.fail(quantization.label("format") + " is " + format +
-                      "; only int-quantized can be used. Take the unquantised model");
+    quantization.fail(quantization.label("format") + " is " + format + "; only int-quantized can be used",
+                      kUnquantised);
   }
   const Fields groups = quantization.object("config_groups");
   for (const auto& [name, ignored] : groups.json().items()) {
@@ -185,8 +189,10 @@ void readQuantization(const Fields& fields, ModelConfig& config) {
     const bool usable = weights.integer("num_bits", 1, 64, 8) == 8 && weights.text("type", "int") == "int" &&
                         weights.flag("symmetric", true) && weights.text("strategy", "") == "channel";
     if (!usable)
-      weights.fail(groups.label(name.c_str()) +
-                   " is not symmetric 8-bit with one scale per row (strategy channel), the only kind that can be used");
+      weights.fail(
+          groups.label(name.c_str()) +
+              " is not symmetric 8-bit with one scale per row (strategy channel), the only kind that can be used",
+          kUnquantised);
   }
   config.int8Weights = true;
 }
@@ -214,15 +220,16 @@ void readInfiniAttention(const Fields& fields, ModelConfig& config) {
   if (!fields.has("infini_attention")) return;
   const Fields infini = fields.object("infini_attention");
   InfiniAttentionConfig memory;
-  memory.segmentLength = infini.integer("segment_length", 1, kMaxSegmentLength);
+  memory.segmentLength = infini.integer("segment_length", kMinSegmentLength, kMaxSegmentLength);
   memory.segmentCutter = infini.integer("segment_cutter", 0, 1 << 20, 1);
   if (memory.segmentCutter != 1) {
     infini.fail(infini.label("segment_cutter") + " is " + std::to_string(memory.segmentCutter) +
-                "; this program knows version 1. A newer program is needed for this model");
+                    "; this program knows version 1",
+                "Get a newer version of Palimpsest for this model.");
   }
   const std::string update = infini.text("memory_update", "linear");
   if (update != "linear" && update != "delta")
-    infini.fail(infini.label("memory_update") + ": expected linear or delta, found " + update);
+    infini.fail(infini.label("memory_update") + " must be linear or delta, not " + update);
   memory.memoryUpdate = update == "delta" ? MemoryUpdate::Delta : MemoryUpdate::Linear;
   memory.memoryHeads = infini.perLayer("memory_heads", config.numLayers, kMaxHeads, 0);
   memory.memoryKvHeads = infini.perLayer("memory_kv_heads", config.numLayers, kMaxHeads, 0);
@@ -276,7 +283,7 @@ ModelConfig parseModelConfig(const std::string& json, const std::string& sourceN
     fields.fail("\"head_dim\" is " + std::to_string(config.headDim) + "; it must be even and at most 1024");
   config.vocabSize = fields.integer("vocab_size", 1, kMaxVocabulary);
   config.maxPositionEmbeddings =
-      fields.integer("max_position_embeddings", 1, kMaxPositions, config.maxPositionEmbeddings);
+      fields.integer("max_position_embeddings", kMinSegmentLength, kMaxPositions, config.maxPositionEmbeddings);
   config.rmsNormEps =
       fields.real("rms_norm_eps", 0.0F, 1.0F, 1e-6F);  // 1e-6: what transformers takes when it is missing
   config.tieWordEmbeddings = fields.flag("tie_word_embeddings", false);
@@ -284,7 +291,7 @@ ModelConfig parseModelConfig(const std::string& json, const std::string& sourceN
   readRope(fields, config);
   readQuantization(fields, config);
   if (const Json* eos = fields.find("eos_token_id"))
-    config.eosTokenIds = parseTokenIds(*eos, config.vocabSize, sourceName + ": \"eos_token_id\"");
+    config.eosTokenIds = parseEosIds(*eos, config.vocabSize, sourceName);
   readInfiniAttention(fields, config);
   return config;
 }

@@ -17,6 +17,9 @@ struct RopeScaling {
   int originalMaxPositionEmbeddings = 8192;
 };
 
+// The shortest segment that can be cut: a character may need several tokens.
+constexpr int kMinSegmentLength = 8;
+
 enum class MemoryUpdate { Linear, Delta };
 
 // The "infini_attention" object of config.json. Lists have one entry per layer.
@@ -49,9 +52,6 @@ struct ModelConfig {
   bool int8Weights = false;      // "quantization_config" of the compressed-tensors kind, 8 bits per row
   std::string chatTemplate;      // Jinja text of tokenizer_config.json or chat_template.jinja; empty = a base model
   std::optional<InfiniAttentionConfig> infiniAttention;
-
-  // Whether any layer can have a memory at all. What the weights really bring is Model::hasMemory().
-  bool describesMemory() const { return infiniAttention.has_value(); }
 };
 
 // Reads config.json text. Throws ModelError naming the field, what was expected and what is there.

@@ -36,15 +36,15 @@ std::string fileNameOf(const SafetensorsFile& file) { return fs::path(file.sourc
 std::set<std::string> shardNames(const fs::path& indexFile) {
   const Json index = readJsonFile(indexFile, kMaxIndexBytes);
   if (!index.contains("weight_map") || !index["weight_map"].is_object())
-    throw ModelError(indexFile.string() + ": has no weight_map");
+    throw unusable(indexFile.string(), "it has no weight_map");
   std::set<std::string> names;
   for (const auto& [tensor, file] : index["weight_map"].items()) {
     const std::string name = file.is_string() ? file.get<std::string>() : "";
     if (name.empty() || name == ".." || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
-      throw ModelError(indexFile.string() + ": the file named for tensor " + tensor + " is not a plain file name");
+      throw unusable(indexFile.string(), "the file named for tensor " + tensor + " is not a plain file name");
     }
     names.insert(name);
-    if (names.size() > kMaxShards) throw ModelError(indexFile.string() + ": names more than 1000 files");
+    if (names.size() > kMaxShards) throw unusable(indexFile.string(), "it names more than 1000 files");
   }
   return names;
 }
@@ -154,9 +154,10 @@ std::vector<float> Weight::toFloats() const {
 
 ModelFolder ModelFolder::open(const fs::path& folder) {
   std::error_code error;
-  if (!fs::exists(folder, error)) throw ModelError(folder.string() + ": the model folder is missing");
+  if (!fs::exists(folder, error))
+    throw unusable(folder.string(), "the model folder is missing", "Give the folder that holds config.json.");
   if (!fs::is_directory(folder, error))
-    throw ModelError(folder.string() + ": is not a folder; give the folder that holds config.json");
+    throw unusable(folder.string(), "it is not a folder", "Give the folder that holds config.json.");
   ModelFolder opened;
   opened.path_ = folder;
   opened.readConfig();
@@ -176,7 +177,7 @@ void ModelFolder::readConfig() {
     const Json generation = readJsonFile(generationFile, kMaxConfigBytes);
     const auto eos = generation.find("eos_token_id");
     if (eos != generation.end() && !eos->is_null()) {
-      for (const int id : parseTokenIds(*eos, config_.vocabSize, generationFile.string() + ": \"eos_token_id\"")) {
+      for (const int id : parseEosIds(*eos, config_.vocabSize, generationFile.string())) {
         if (std::count(config_.eosTokenIds.begin(), config_.eosTokenIds.end(), id) == 0)
           config_.eosTokenIds.push_back(id);
       }
@@ -197,14 +198,15 @@ void ModelFolder::openWeightFiles() {
   } else if (fs::exists(index)) {
     for (const std::string& name : shardNames(index)) {
       if (!fs::exists(path_ / name))
-        throw ModelError(path_.string() + ": the file " + name +
-                         " is missing, which model.safetensors.index.json names; fetch it again");
+        throw unusable(path_.string(), "the file " + name + " is missing, which model.safetensors.index.json names",
+                       "Fetch it from where the model came from.");
       shards_.push_back(SafetensorsFile::open(path_ / name));
     }
   } else {
-    throw ModelError(
-        path_.string() +
-        ": has no model.safetensors (nor model.safetensors.index.json); weights in other formats cannot be loaded");
+    throw unusable(
+        path_.string(),
+        "it has no model.safetensors (nor model.safetensors.index.json); weights in other formats cannot be loaded",
+        "Fetch the safetensors files of the model.");
   }
 }
 
@@ -217,38 +219,37 @@ void ModelFolder::requireWeight(const std::vector<SafetensorsFile>& files, const
   const auto file = holder(name);
   if (file == files.end()) {
     const std::string where = files.size() == 1 ? files.front().sourceName() : path_.string();
-    throw ModelError(where + ": " + name + " is missing; expected " + shapeText(shape));
+    throw unusable(where, name + " is missing; expected " + shapeText(shape));
   }
   Weight weight;
   weight.values = file->at(name);
   weight.file = fileNameOf(*file);
   if (weight.values.shape != shape) {
-    throw ModelError(name + ": expected " + shapeText(shape) + ", found " + shapeText(weight.values.shape) + " in " +
-                     file->sourceName());
+    throw unusable(file->sourceName(),
+                   name + " is " + shapeText(weight.values.shape) + " where config.json asks for " + shapeText(shape));
   }
   weight.rows = shape[0];
   weight.columns = shape.size() > 1 ? shape[1] : 1;
   const Dtype dtype = weight.values.dtype;
   if (dtype == Dtype::I8 && shape.size() == 2) {
     if (!config_.int8Weights)
-      throw ModelError(name + ": is of type I8 in " + file->sourceName() +
-                       ", but config.json has no quantization_config");
+      throw unusable(file->sourceName(), name + " is of type I8, but config.json has no quantization_config");
     const std::string scaleName = name + "_scale";
     const auto scaleFile = holder(scaleName);
     if (scaleFile == files.end())
-      throw ModelError(file->sourceName() + ": " + scaleName + " is missing; expected " +
-                       shapeText(std::array{weight.rows, std::int64_t{1}}));
+      throw unusable(file->sourceName(),
+                     scaleName + " is missing; expected " + shapeText(std::array{weight.rows, std::int64_t{1}}));
     weight.scale = scaleFile->at(scaleName);
     const std::vector<std::int64_t>& found = weight.scale.shape;
     if (found != std::vector{weight.rows} && found != std::vector{weight.rows, std::int64_t{1}}) {
-      throw ModelError(scaleName + ": expected " + shapeText(std::array{weight.rows, std::int64_t{1}}) + ", found " +
-                       shapeText(found) + " in " + scaleFile->sourceName());
+      throw unusable(scaleFile->sourceName(), scaleName + " is " + shapeText(found) + " where config.json asks for " +
+                                                  shapeText(std::array{weight.rows, std::int64_t{1}}));
     }
   }
   const Dtype floats = dtype == Dtype::I8 && shape.size() == 2 ? weight.scale.dtype : dtype;
   if (floats != Dtype::F32 && floats != Dtype::F16 && floats != Dtype::BF16) {
-    throw ModelError(name + ": is of type " + std::string(nameOf(dtype)) + " in " + file->sourceName() +
-                     "; F32, F16, BF16, and I8 with a float scale can be used");
+    throw unusable(file->sourceName(), name + " is of type " + std::string(nameOf(dtype)) +
+                                           "; F32, F16, BF16, and I8 with a float scale can be used");
   }
   weights_.insert_or_assign(name, std::move(weight));
 }
@@ -280,7 +281,7 @@ void ModelFolder::requireBase() {
 void ModelFolder::requireMemory() {
   const fs::path file = path_ / kMemoryFile;
   if (!config_.infiniAttention)
-    throw ModelError(file.string() + ": is there, but config.json has no \"infini_attention\" that describes it");
+    throw unusable(file.string(), "it is there, but config.json has no \"infini_attention\" that describes it");
   memoryFile_.push_back(SafetensorsFile::open(file));
   const InfiniAttentionConfig& memory = *config_.infiniAttention;
   for (int i = 0; i < config_.numLayers; ++i) {
@@ -301,15 +302,15 @@ void ModelFolder::requireMemory() {
     if (memoryFile_[0].find(gate) == nullptr) continue;
     requireWeight(memoryFile_, gate, {config_.numHeads});
     for (const float beta : weights_.at(gate).toFloats()) {
-      if (std::isnan(beta)) throw ModelError(file.string() + ": " + gate + " holds a value that is not a number");
+      if (std::isnan(beta)) throw unusable(file.string(), gate + " holds a value that is not a number");
     }
   }
-  if (memoryFile_[0].tensors().empty()) throw ModelError(file.string() + ": holds no tensors");
+  if (memoryFile_[0].tensors().empty()) throw unusable(file.string(), "it holds no tensors");
   for (const TensorView& tensor : memoryFile_[0].tensors()) {
     const bool scale =
         tensor.name.ends_with("_scale") && weights_.contains(tensor.name.substr(0, tensor.name.size() - 6));
     if (!scale && !weights_.contains(tensor.name))
-      throw ModelError(file.string() + ": the tensor " + tensor.name + " is none that config.json calls for");
+      throw unusable(file.string(), "the tensor " + tensor.name + " is none that config.json calls for");
   }
   hasMemory_ = true;
 }
@@ -327,7 +328,7 @@ const Weight& ModelFolder::lmHead() const {
 
 const Weight& ModelFolder::layer(int layer, std::string_view name) const {
   const Weight* weight = find(layerName(layer, name));
-  if (weight == nullptr) throw ModelError(path_.string() + ": has no tensor " + layerName(layer, name));
+  if (weight == nullptr) throw unusable(path_.string(), "it has no tensor " + layerName(layer, name));
   return *weight;
 }
 

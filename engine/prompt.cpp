@@ -120,8 +120,8 @@ class ChatWriter {
   void special(const char* name) {
     const auto id = tokenizer_.tokenId(name);
     if (!id)
-      throw ModelError("the chat template of the model " + config_.name + " needs the token " + name +
-                       ", which its tokenizer does not have");
+      throw ModelError("The chat template of the model " + config_.name + " needs the token " + name +
+                       ", which its tokenizer does not have. Get both from the same place.");
     tokens_.push_back(*id);
   }
 
@@ -182,9 +182,15 @@ ChatFormat chatFormat(const ModelConfig& config) {
   if (holds("<|im_start|>") && holds("<|im_end|>")) return ChatFormat::ChatML;
   // Llama 2 shares [INST], but not what stands around it.
   if (holds("[INST]") && holds("[/INST]") && !holds("<<SYS>>")) return ChatFormat::Mistral;
-  throw ModelError("the chat template of the model " + config.name +
+  throw ModelError("The chat template of the model " + config.name +
                    " is of a kind that is not known: only those of Llama 3, Mistral ([INST]) and ChatML (<|im_start|>) "
-                   "are. A base model needs none");
+                   "are. Choose a model with one of these, or a base model, which needs none.");
+}
+
+void checkPrompts(const ModelConfig& config, const Tokenizer& tokenizer) {
+  const ChatFormat format = chatFormat(config);
+  const Turn turn{"?", "."};
+  if (format != ChatFormat::None) chatTokens(format, config, tokenizer, {}, std::span(&turn, 1), "?");
 }
 
 std::string promptText(const ModelConfig& config, std::string_view key) {
@@ -195,7 +201,8 @@ std::string promptText(const ModelConfig& config, std::string_view key) {
   for (const DefaultPrompt& prompt : kDefaults) {
     if (prompt.key == key) return std::string(prompt.text);
   }
-  throw ModelError("the model " + config.name + " has no prompt \"" + std::string(key) + "\"");
+  throw ModelError("The model " + config.name + " has no prompt \"" + std::string(key) +
+                   "\". Give it one in \"infini_attention.prompts\" of its config.json.");
 }
 
 Prompt questionPrompt(const ModelConfig& config, const Tokenizer& tokenizer, const PromptParts& parts, int maxTokens) {
@@ -215,8 +222,8 @@ Prompt questionPrompt(const ModelConfig& config, const Tokenizer& tokenizer, con
   if (prompt.tokens.size() <= room) return prompt;
   prompt = build(0);
   if (prompt.tokens.size() > room) {
-    throw ModelError("the question is too long: it has " + std::to_string(prompt.tokens.size()) + " tokens, and only " +
-                     std::to_string(room) + " fit before the answer. Ask a shorter one");
+    throw ModelError("The question is too long: it has " + std::to_string(prompt.tokens.size()) + " tokens, and only " +
+                     std::to_string(room) + " fit before the answer. Ask a shorter one.");
   }
   std::size_t fitting = 0;
   std::size_t tooMany = turns.size() + passages.size();

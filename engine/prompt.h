@@ -34,6 +34,10 @@ enum class ChatFormat { None, Llama3, Mistral, ChatML };
 // Told by the markers in config.chatTemplate. Throws ModelError, naming what is supported, on any other template.
 ChatFormat chatFormat(const ModelConfig& config);
 
+// Throws ModelError where no question could be asked: chatFormat() refuses the template, or the tokenizer lacks a token
+// of the template. For loading, so that nobody reads a book first.
+void checkPrompts(const ModelConfig& config, const Tokenizer& tokenizer);
+
 // infini_attention.prompts[key] of the config, or its default. Keys:
 //   "question"  holds {question}                      "Question: {question}\nAnswer:"
 //   "turn"      holds {question} and {answer}         "Question: {question}\nAnswer: {answer}\n\n"

@@ -45,7 +45,11 @@ const DtypeInfo& infoOf(Dtype dtype) {
   return *std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& info) { return info.dtype == dtype; });
 }
 
-[[noreturn]] void fail(const std::string& source, const std::string& why) { throw ModelError(source + ": " + why); }
+[[noreturn]] void fail(const std::string& source, const std::string& why) { throw unusable(source, why); }
+[[noreturn]] void failWriting(const std::filesystem::path& file, int error) {
+  throw ModelError("The file " + file.string() + " cannot be written: " + std::strerror(error) +
+                   ". See to it that there is room and that it may be written.");
+}
 
 // Multiplies two sizes; nullopt-like: returns false on overflow of 63 bits.
 bool multiply(std::uint64_t& product, std::uint64_t factor) {
@@ -95,7 +99,7 @@ TensorView tensorOf(const std::string& name, const Json& entry, std::span<const 
   if (begin > end) fail(source, "tensor " + name + " ends before it begins");
   if (end > data.size()) {
     fail(source, "tensor " + name + " ends at byte " + std::to_string(end) + " of the data, but there are only " +
-                     std::to_string(data.size()) + ": the file is cut off; fetch it again");
+                     std::to_string(data.size()) + ": the file is cut off");
   }
   if (end - begin != bytes) {
     fail(source, "tensor " + name + " of type " + std::string(nameOf(tensor.dtype)) + " and shape " +
@@ -178,7 +182,7 @@ class SafetensorsFile::Mapping {
  public:
   explicit Mapping(const std::filesystem::path& file) {
     const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) fail(file.string(), std::string("cannot be opened: ") + std::strerror(errno));
+    if (descriptor < 0) fail(file.string(), std::string("it cannot be opened: ") + std::strerror(errno));
     struct stat status {};
     const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
     if (regular && status.st_size > 0) {
@@ -187,8 +191,8 @@ class SafetensorsFile::Mapping {
     }
     const int error = errno;
     ::close(descriptor);
-    if (!regular) fail(file.string(), "is not a file");
-    if (address_ == MAP_FAILED) fail(file.string(), std::string("cannot be mapped: ") + std::strerror(error));
+    if (!regular) fail(file.string(), "it is not a file");
+    if (address_ == MAP_FAILED) fail(file.string(), std::string("it cannot be mapped: ") + std::strerror(error));
   }
   ~Mapping() {
     if (address_ != nullptr && address_ != MAP_FAILED) ::munmap(address_, size_);
@@ -219,17 +223,17 @@ SafetensorsFile SafetensorsFile::parse(std::span<const std::byte> bytes, const s
 }
 
 void SafetensorsFile::readHeader(std::span<const std::byte> bytes) {
-  if (bytes.size() < kLengthBytes) fail(sourceName_, "is too short for a safetensors file");
+  if (bytes.size() < kLengthBytes) fail(sourceName_, "it is too short for a safetensors file");
   std::uint64_t headerSize = 0;
   std::memcpy(&headerSize, bytes.data(), kLengthBytes);
   if (headerSize > kMaxHeaderBytes)
-    fail(sourceName_, "is not a safetensors file (its header would have " + std::to_string(headerSize) + " bytes)");
-  if (headerSize > bytes.size() - kLengthBytes) fail(sourceName_, "is cut off inside its header; fetch it again");
+    fail(sourceName_, "it is not a safetensors file (its header would have " + std::to_string(headerSize) + " bytes)");
+  if (headerSize > bytes.size() - kLengthBytes) fail(sourceName_, "it is cut off inside its header");
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + kLengthBytes;
   const std::span<const std::byte> data = bytes.subspan(kLengthBytes + headerSize);
 
   const Json header = Json::parse(text, text + headerSize, nullptr, /*allow_exceptions=*/false);
-  if (!header.is_object()) fail(sourceName_, "is not a safetensors file (its header is not a JSON object)");
+  if (!header.is_object()) fail(sourceName_, "it is not a safetensors file (its header is not a JSON object)");
   for (const auto& [name, entry] : header.items()) {
     if (name != "__metadata__") {
       tensors_.push_back(tensorOf(name, entry, data, sourceName_));
@@ -252,7 +256,7 @@ void SafetensorsFile::readHeader(std::span<const std::byte> bytes) {
     if (tensor.data.data() > expected) fail(sourceName_, "there is a gap before tensor " + tensor.name);
     expected += tensor.data.size();
   }
-  if (expected != data.data() + data.size()) fail(sourceName_, "has bytes after its last tensor");
+  if (expected != data.data() + data.size()) fail(sourceName_, "it has bytes after its last tensor");
   for (std::size_t i = 0; i < tensors_.size(); ++i) index_[tensors_[i].name] = i;
 }
 
@@ -263,7 +267,7 @@ const TensorView* SafetensorsFile::find(std::string_view name) const {
 
 const TensorView& SafetensorsFile::at(std::string_view name) const {
   const TensorView* tensor = find(name);
-  if (tensor == nullptr) fail(sourceName_, "has no tensor " + std::string(name));
+  if (tensor == nullptr) fail(sourceName_, "it has no tensor " + std::string(name));
   return *tensor;
 }
 
@@ -322,7 +326,7 @@ std::vector<std::byte> SafetensorsWriter::toBytes() const {
 void SafetensorsWriter::writeFile(const std::filesystem::path& file) const {
   const std::vector<std::byte> bytes = toBytes();
   const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) fail(file.string(), std::string("cannot be written: ") + std::strerror(errno));
+  if (descriptor < 0) failWriting(file, errno);
   int error = 0;
   std::size_t done = 0;
   while (done < bytes.size() && error == 0) {
@@ -334,7 +338,7 @@ void SafetensorsWriter::writeFile(const std::filesystem::path& file) const {
     }
   }
   if (::close(descriptor) != 0 && error == 0) error = errno;
-  if (error != 0) fail(file.string(), std::string("cannot be written: ") + std::strerror(error));
+  if (error != 0) failWriting(file, error);
 }
 
 }  // namespace palimpsest::engine

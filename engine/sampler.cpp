@@ -62,7 +62,10 @@ TokenId Sampler::next(std::span<const float> logits) {
       best = static_cast<TokenId>(i);
     }
   }
-  if (best < 0) throw ModelError("the model computed no usable number for the next token: its weights are damaged");
+  if (best < 0)
+    throw ModelError(
+        "The model computed no usable number for the next token: its weights are damaged. Fetch the model again, or "
+        "choose another one.");
   if (options_.temperature == 0.0F || std::isinf(highest)) return best;
 
   candidates_.clear();

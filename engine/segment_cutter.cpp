@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/errors.h"
+#include "engine/model_config.h"
 #include "engine/utf8.h"
 
 namespace palimpsest::engine {
@@ -60,8 +61,10 @@ std::size_t bytesOfCharacters(std::string_view text, std::size_t count) {
 
 SegmentCutter::SegmentCutter(const Tokenizer& tokenizer, int segmentLength, int version)
     : tokenizer_(&tokenizer), segmentLength_(segmentLength) {
-  if (segmentLength < 8)
-    throw std::invalid_argument("a segment must have at least 8 tokens, not " + std::to_string(segmentLength));
+  if (segmentLength < kMinSegmentLength) {
+    throw std::invalid_argument("a segment must have at least " + std::to_string(kMinSegmentLength) + " tokens, not " +
+                                std::to_string(segmentLength));
+  }
   if (version != 1)
     throw std::invalid_argument("the segment cutter's version " + std::to_string(version) + " is not known");
   maxPieceBytes_ = kMostBytesPerToken * static_cast<std::size_t>(segmentLength);
@@ -105,11 +108,17 @@ std::size_t SegmentCutter::cutInside(std::string_view piece) const {
 }
 
 std::optional<Segment> SegmentCutter::next(std::string_view text, std::int64_t position) {
-  const std::size_t contentEnd = text.find_last_not_of(" \t\n\r") + 1;  // 0 when there is none
-  if (position < 0 || static_cast<std::size_t>(position) >= contentEnd) return std::nullopt;
-  text = text.substr(0, contentEnd);
+  text = text.substr(0, text.find_last_not_of(" \t\n\r") + 1);  // nothing when there is only white space
+  // A normalizer may leave nothing of some characters: such text belongs to no segment.
+  while (position >= 0 && static_cast<std::size_t>(position) < text.size()) {
+    Segment segment = segmentAt(text, static_cast<std::size_t>(position));
+    if (!segment.tokens.empty()) return segment;
+    position = segment.end;
+  }
+  return std::nullopt;
+}
 
-  const auto begin = static_cast<std::size_t>(position);
+Segment SegmentCutter::segmentAt(std::string_view text, std::size_t begin) {
   const auto limit = segmentLength_;
   std::vector<std::size_t> ends;  // of the pieces that fit
   std::size_t sentence = 0;       // how many pieces up to the last sentence end in the final quarter
@@ -129,7 +138,7 @@ std::optional<Segment> SegmentCutter::next(std::string_view text, std::int64_t p
   if (!whole && sentence > 0) ends.resize(sentence);
 
   Segment segment;
-  segment.begin = position;
+  segment.begin = static_cast<std::int64_t>(begin);
   std::size_t end = ends.empty() ? begin + cutInside(text.substr(begin, maxPieceBytes_ + 3)) : ends.back();
   segment.tokens = tokenizer_->encode(text.substr(begin, end - begin));
   while (segment.tokens.size() > static_cast<std::size_t>(limit) && ends.size() > 1) {  // not additive over pieces
@@ -138,11 +147,9 @@ std::optional<Segment> SegmentCutter::next(std::string_view text, std::int64_t p
     segment.tokens = tokenizer_->encode(text.substr(begin, end - begin));
   }
   if (segment.tokens.size() > static_cast<std::size_t>(limit)) {
-    throw ModelError("one character of the text has more than " + std::to_string(limit) +
-                     " tokens: this tokenizer cannot be used with segments so short");
+    throw ModelError("One character of the text has more than " + std::to_string(limit) +
+                     " tokens: the tokenizer cannot be used with segments so short. Choose another model.");
   }
-  // A normalizer may leave nothing of some characters: such text belongs to no segment.
-  if (segment.tokens.empty()) return next(text, static_cast<std::int64_t>(end));
   segment.end = static_cast<std::int64_t>(end);
   return segment;
 }

@@ -37,15 +37,16 @@ struct Segment {
 // Not thread-safe (it caches piece lengths); cheap to make. The time for a segment depends on S, not on the text.
 class SegmentCutter {
  public:
-  // Throws std::invalid_argument: segmentLength < 8 (a character may need several tokens) or an unknown version.
+  // Throws std::invalid_argument: segmentLength < kMinSegmentLength or an unknown version.
   SegmentCutter(const Tokenizer& tokenizer, int segmentLength, int version = 1);
 
-  // The segment that begins at `position` of `text`; nullopt when only white space is left.
+  // The segment that begins at `position` of `text`; nullopt when nothing is left that has tokens.
   // `text` must be the whole stored text: cuts depend on what follows, never on who asks.
   // Throws ModelError when one character alone has more than S tokens.
   std::optional<Segment> next(std::string_view text, std::int64_t position);
 
  private:
+  Segment segmentAt(std::string_view text, std::size_t begin);  // tokens may be empty
   int pieceTokens(std::string_view piece);
   std::size_t cutInside(std::string_view piece) const;
 

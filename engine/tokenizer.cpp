@@ -31,13 +31,12 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
     if (fs::exists(folder / name)) return loadFile(folder / name);
   }
-  throw ModelError(
-      folder.string() +
-      ": has neither tokenizer.json nor tokenizer.model; fetch one of them from where the model came from");
+  throw unusable(folder.string(), "it has neither tokenizer.json nor tokenizer.model",
+                 "Fetch one of them from where the model came from.");
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::loadFile(const fs::path& file) {
-  if (!fs::exists(file)) throw ModelError(file.string() + ": the file is missing");
+  if (!fs::exists(file)) throw unusable(file.string(), "the file is missing");
   if (file.extension() == ".json") return loadTokenizerJson(file);
   return looksLikeTiktoken(file) ? loadTiktoken(file) : loadSentencePiece(file);
 }

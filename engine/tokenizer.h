@@ -24,10 +24,8 @@ class Tokenizer {
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder);
   static std::unique_ptr<Tokenizer> loadFile(const std::filesystem::path& file);
 
-  // Plain text: no BOS/EOS added, and the names of special tokens inside a book's text stay text.
+  // Plain text: no BOS/EOS added, and the names of special tokens stay text (a prompt takes theirs by tokenId()).
   virtual std::vector<TokenId> encode(std::string_view text) const = 0;
-  // A prompt of ours: names of special tokens ("<|eot_id|>") become those tokens.
-  virtual std::vector<TokenId> encodeWithSpecialTokens(std::string_view text) const = 0;
   // UTF-8 bytes of the ids; special tokens give nothing. Invalid sequences are replaced by U+FFFD.
   virtual std::string decode(std::span<const TokenId> ids) const = 0;
   // Raw bytes of one token (may be part of a character).

@@ -10,12 +10,7 @@ class BpeTokenizer final : public Tokenizer {
  public:
   explicit BpeTokenizer(BpeDefinition definition);
 
-  std::vector<TokenId> encode(std::string_view text) const override {
-    return encodeWith(text, rawPlain_, normalizedPlain_);
-  }
-  std::vector<TokenId> encodeWithSpecialTokens(std::string_view text) const override {
-    return encodeWith(text, rawAll_, normalizedAll_);
-  }
+  std::vector<TokenId> encode(std::string_view text) const override;
   std::string decode(std::span<const TokenId> ids) const override;
   std::string tokenBytes(TokenId id) const override;
 
@@ -32,9 +27,7 @@ class BpeTokenizer final : public Tokenizer {
     std::vector<TokenId> symbols;
     std::unique_lock<std::mutex> lock;
   };
-  std::vector<TokenId> encodeWith(std::string_view text, const AddedTokenFinder& raw,
-                                  const AddedTokenFinder& normalized) const;
-  void encodeSection(std::string_view text, bool atBegin, const AddedTokenFinder& normalized, Work& work) const;
+  void encodeSection(std::string_view text, bool atBegin, Work& work) const;
   void encodePieces(std::string_view text, bool atBegin, Work& work) const;
   void encodePiece(std::string_view piece, Work& work) const;
   void encodeWords(std::string_view piece, Work& work) const;
@@ -42,24 +35,22 @@ class BpeTokenizer final : public Tokenizer {
   void symbolsOfCharacters(std::string_view piece, std::vector<TokenId>& symbols) const;
 
   BpeDefinition definition_;
-  // Added tokens to look for in plain text (not the special ones) and in prompts (all), before and after normalizers.
-  AddedTokenFinder rawPlain_, normalizedPlain_, rawAll_, normalizedAll_;
+  AddedTokenFinder raw_, normalized_;  // added tokens, not the special ones: found before and after the normalizers
   mutable std::mutex cacheMutex_;
   mutable PieceCache cache_;
 };
 
 BpeTokenizer::BpeTokenizer(BpeDefinition definition) : definition_(std::move(definition)) {
   for (AddedToken token : definition_.added) {
+    if (token.special) continue;
     if (token.normalized) {
       for (const Normalizer& normalizer : definition_.normalizers) normalizer(token.content);
     }
-    (token.normalized ? normalizedAll_ : rawAll_).add(token);
-    if (!token.special) (token.normalized ? normalizedPlain_ : rawPlain_).add(token);
+    (token.normalized ? normalized_ : raw_).add(token);
   }
 }
 
-std::vector<TokenId> BpeTokenizer::encodeWith(std::string_view text, const AddedTokenFinder& raw,
-                                              const AddedTokenFinder& normalized) const {
+std::vector<TokenId> BpeTokenizer::encode(std::string_view text) const {
   std::string repaired;
   if (!isUtf8(text)) {
     repaired = repairUtf8(text);
@@ -68,21 +59,20 @@ std::vector<TokenId> BpeTokenizer::encodeWith(std::string_view text, const Added
   Work work;
   work.lock = std::unique_lock(cacheMutex_, std::try_to_lock);
   work.tokens.reserve(text.size() / 4 + 4);
-  raw.split(
-      text, [&](std::string_view part, bool atBegin) { encodeSection(part, atBegin, normalized, work); },
+  raw_.split(
+      text, [&](std::string_view part, bool atBegin) { encodeSection(part, atBegin, work); },
       [&](TokenId id) { work.tokens.push_back(id); });
   return std::move(work.tokens);
 }
 
-void BpeTokenizer::encodeSection(std::string_view text, bool atBegin, const AddedTokenFinder& normalized,
-                                 Work& work) const {
+void BpeTokenizer::encodeSection(std::string_view text, bool atBegin, Work& work) const {
   std::string changed;
   if (!definition_.normalizers.empty()) {
     changed = text;
     for (const Normalizer& normalizer : definition_.normalizers) normalizer(changed);
     text = changed;
   }
-  normalized.split(
+  normalized_.split(
       text, [&](std::string_view part, bool first) { encodePieces(part, atBegin && first, work); },
       [&](TokenId id) { work.tokens.push_back(id); });
 }

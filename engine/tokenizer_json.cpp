@@ -62,8 +62,9 @@ void readDecoder(const Json& json, const std::string& source, int depth, Decoder
   } else if (type == "Strip" && text(json, "content") == " ") {
     decoder.dropsFirstSpace = member(json, "start") == 1;
   } else if (type != "Fuse") {
-    throw ModelError(source + ": the decoder " + type +
-                     " is not known (ByteLevel, ByteFallback, Metaspace, Replace, Strip, Fuse and Sequence are)");
+    throw unusable(source,
+                   "the decoder " + type +
+                       " is not known (ByteLevel, ByteFallback, Metaspace, Replace, Strip, Fuse and Sequence are)");
   }
 }
 
@@ -90,10 +91,10 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& why) const { throw ModelError(source_ + ": " + why); }
+  [[noreturn]] void fail(const std::string& why) const { throw unusable(source_, why); }
 
   void checkModel(const Json& model) const {
-    if (!model.is_object()) fail("has no \"model\"");
+    if (!model.is_object()) fail("it has no \"model\"");
     const std::string type = model.contains("type") ? text(model, "type") : "BPE";
     if (type != "BPE") fail("the tokenizer is of the kind " + type + "; only BPE can be used");
     for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
@@ -116,7 +117,7 @@ class Reader {
 
   void readVocabulary(const Json& model) {
     const Json& vocabulary = member(model, "vocab");
-    if (!vocabulary.is_object() || vocabulary.empty()) fail("has no vocabulary");
+    if (!vocabulary.is_object() || vocabulary.empty()) fail("it has no vocabulary");
     definition_.ids.reserve(vocabulary.size());
     for (const auto& [entry, id] : vocabulary.items()) addEntry(entry, id);
     definition_.wholePieces = flag(model, "ignore_merges");
@@ -154,7 +155,7 @@ class Reader {
 
   void readMerges(const Json& model) {
     const Json& merges = member(model, "merges");
-    if (!merges.is_array()) fail("has no list of merges");
+    if (!merges.is_array()) fail("it has no list of merges");
     definition_.merges.reserve(merges.size());
     for (std::size_t i = 0; i < merges.size(); ++i) {
       const auto [left, right] = partsOf(merges[i], i);

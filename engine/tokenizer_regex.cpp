@@ -55,8 +55,8 @@ Regex::Regex(const std::string& pattern, const std::string& sourceName) : source
   code->handle =
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error, &at, nullptr);
   if (code->handle == nullptr)
-    throw ModelError(sourceName + ": the pattern \"" + repairUtf8(pattern.substr(0, 80)) +
-                     "\" cannot be used: " + messageOf(error));
+    throw unusable(sourceName,
+                   "the pattern \"" + repairUtf8(pattern.substr(0, 80)) + "\" cannot be used: " + messageOf(error));
   pcre2_jit_compile(code->handle, PCRE2_JIT_COMPLETE);  // without it matching is slower, not different
   code_ = std::move(code);
 }
@@ -70,7 +70,7 @@ bool Regex::match(std::string_view text, std::size_t from, std::size_t& begin, s
                          code_->context);
   }
   if (result == PCRE2_ERROR_NOMATCH) return false;
-  if (result < 0) throw ModelError(sourceName_ + ": its pattern cannot split this text: " + messageOf(result));
+  if (result < 0) throw unusable(sourceName_, "its pattern cannot split this text: " + messageOf(result));
   const PCRE2_SIZE* places = pcre2_get_ovector_pointer(data.handle);
   begin = places[0];
   end = places[1];

@@ -26,14 +26,14 @@ class SentencePieceTokenizer final : public Tokenizer {
  public:
   explicit SentencePieceTokenizer(const std::filesystem::path& file) {
     const auto status = processor_.LoadFromSerializedProto(readTextFile(file, kMaxFileBytes));
-    if (!status.ok()) throw ModelError(file.string() + ": is not a SentencePiece model (" + status.message() + ")");
+    if (!status.ok())
+      throw unusable(file.string(), std::string("it is not a SentencePiece model (") + status.message() + ")");
     bool wordsJoin = false;  // some piece has a space inside, after another character
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
       const std::string& piece = processor_.IdToPiece(id);
       wordsJoin = wordsJoin || joinsWords(piece);
       bytes_.push_back(bytesOf(id, piece));
       ids_.emplace(piece, id);
-      if (processor_.IsControl(id)) special_.add({.id = id, .content = piece, .special = true});
     }
     if (processor_.bos_id() >= 0 && configFlagBeside(file, "add_bos_token", true)) bos_ = processor_.bos_id();
     if (processor_.eos_id() >= 0) eos_ = processor_.eos_id();
@@ -55,18 +55,6 @@ class SentencePieceTokenizer final : public Tokenizer {
       appendWord(word, lock.owns_lock(), tokens);
       begin = end;
     }
-    return tokens;
-  }
-
-  std::vector<TokenId> encodeWithSpecialTokens(std::string_view text) const override {
-    std::vector<TokenId> tokens;
-    special_.split(
-        text,
-        [&](std::string_view part, bool) {
-          const std::vector<TokenId> ids = encode(part);
-          tokens.insert(tokens.end(), ids.begin(), ids.end());
-        },
-        [&](TokenId id) { tokens.push_back(id); });
     return tokens;
   }
 
@@ -126,7 +114,6 @@ class SentencePieceTokenizer final : public Tokenizer {
   sentencepiece::SentencePieceProcessor processor_;
   std::vector<std::string> bytes_;
   StringMap<TokenId> ids_;
-  AddedTokenFinder special_;
   std::optional<TokenId> bos_;
   std::optional<TokenId> eos_;
   bool dropsFirstSpace_ = false;

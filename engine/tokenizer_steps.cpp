@@ -25,7 +25,7 @@ constexpr std::size_t kMaxSteps = 64;
 std::string textOf(const Json& json, const char* name, const std::string& source) {
   const auto found = json.find(name);
   if (found == json.end() || !found->is_string())
-    throw ModelError(source + ": \"" + name + "\" is missing where it should be a text");
+    throw unusable(source, std::string("\"") + name + "\" is missing where it should be a text");
   return found->get<std::string>();
 }
 
@@ -35,7 +35,7 @@ bool flagOf(const Json& json, const char* name, bool ifMissing) {
 }
 
 std::string typeOf(const Json& json, const std::string& source) {
-  if (!json.is_object()) throw ModelError(source + ": a step is not an object");
+  if (!json.is_object()) throw unusable(source, "a step is not an object");
   return textOf(json, "type", source);
 }
 
@@ -46,18 +46,18 @@ std::string patternOf(const Json& json, const std::string& source) {
     if (found->contains("Regex")) return textOf(*found, "Regex", source);
     if (found->contains("String")) return Regex::escape(textOf(*found, "String", source));
   }
-  throw ModelError(source + ": a step has no pattern");
+  throw unusable(source, "a step has no pattern");
 }
 
 // Calls visit(step) for the object itself or, for a Sequence, for each step in it.
 void forEachStep(const Json& json, const char* listName, const std::string& source, std::size_t depth,
                  const std::function<void(const Json&)>& visit) {
   if (json.is_null()) return;
-  if (depth > 8) throw ModelError(source + ": Sequences inside Sequences, too deep");
+  if (depth > 8) throw unusable(source, "it has Sequences inside Sequences, too deep");
   if (typeOf(json, source) != "Sequence") return visit(json);
   const auto list = json.find(listName);
   if (list == json.end() || !list->is_array() || list->size() > kMaxSteps)
-    throw ModelError(source + ": a Sequence has no list of at most 64 " + std::string(listName));
+    throw unusable(source, "a Sequence has no list of at most 64 " + std::string(listName));
   for (const Json& step : *list) forEachStep(step, listName, source, depth + 1, visit);
 }
 
@@ -89,7 +89,9 @@ Normalizer unicodeForm(utf8proc_option_t options) {
         utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
                      &made, static_cast<utf8proc_option_t>(options | UTF8PROC_STABLE));
     const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> holder(made, &std::free);
-    if (size < 0) throw ModelError(std::string("the text cannot be normalised: ") + utf8proc_errmsg(size));
+    if (size < 0)
+      throw ModelError(std::string("The text cannot be normalised for the tokenizer: ") + utf8proc_errmsg(size) +
+                       ". Save the file anew as UTF-8 text and add it again.");
     text.assign(reinterpret_cast<const char*>(made), static_cast<std::size_t>(size));
   };
 }
@@ -171,8 +173,8 @@ PreTokenizer splitOf(const Json& json, const std::string& source) {
   const bool invert = flagOf(json, "invert", false);
   if (behavior == "Isolated") return splitKeepingMatches(pattern, source, true);
   if (behavior == "Removed" && invert) return splitKeepingMatches(pattern, source, false);
-  throw ModelError(source + ": the pre-tokenizer Split with behavior " + behavior + (invert ? ", inverted," : "") +
-                   " is not known");
+  throw unusable(source,
+                 "the pre-tokenizer Split with behavior " + behavior + (invert ? ", inverted," : "") + " is not known");
 }
 
 PreTokenizer prefixSpace() {
@@ -188,7 +190,7 @@ PreTokenizer metaspaceOf(const Json& json, const std::string& source) {
   std::string scheme = flagOf(json, "add_prefix_space", true) ? "always" : "never";  // the field of older files
   if (json.contains("prepend_scheme")) scheme = textOf(json, "prepend_scheme", source);
   if (scheme != "always" && scheme != "first" && scheme != "never")
-    throw ModelError(source + ": the Metaspace prepend_scheme " + scheme + " is not known");
+    throw unusable(source, "the Metaspace prepend_scheme " + scheme + " is not known");
   return [mark, scheme, split = flagOf(json, "split", true)](TextPieces& pieces) {
     std::vector<std::string_view> made;
     bool first = pieces.atTextBegin;
@@ -261,8 +263,8 @@ std::vector<Normalizer> parseNormalizers(const Json& json, const std::string& so
     } else if (type == "Replace") {
       steps.push_back(replace(patternOf(step, sourceName), textOf(step, "content", sourceName), sourceName));
     } else {
-      throw ModelError(sourceName + ": the normalizer " + type +
-                       " is not known (NFC, NFD, NFKC, NFKD, Prepend, Replace and Sequence are)");
+      throw unusable(sourceName, "the normalizer " + type +
+                                     " is not known (NFC, NFD, NFKC, NFKD, Prepend, Replace and Sequence are)");
     }
   });
   closeRun();
@@ -273,7 +275,7 @@ PreTokenizers parsePreTokenizers(const Json& json, const std::string& sourceName
   PreTokenizers parsed;
   forEachStep(json, "pretokenizers", sourceName, 0, [&](const Json& step) {
     const std::string type = typeOf(step, sourceName);
-    if (parsed.byteLevel) throw ModelError(sourceName + ": a pre-tokenizer after ByteLevel is not known");
+    if (parsed.byteLevel) throw unusable(sourceName, "a pre-tokenizer after ByteLevel is not known");
     if (type == "ByteLevel") {
       if (flagOf(step, "add_prefix_space", true)) parsed.steps.push_back(prefixSpace());
       if (flagOf(step, "use_regex", true)) parsed.steps.push_back(splitByPattern(kGpt2Pattern, sourceName));
@@ -286,8 +288,8 @@ PreTokenizers parsePreTokenizers(const Json& json, const std::string& sourceName
     } else if (type == "Metaspace") {
       parsed.steps.push_back(metaspaceOf(step, sourceName));
     } else {
-      throw ModelError(sourceName + ": the pre-tokenizer " + type +
-                       " is not known (ByteLevel, Split, Digits, Metaspace and Sequence are)");
+      throw unusable(sourceName, "the pre-tokenizer " + type +
+                                     " is not known (ByteLevel, Split, Digits, Metaspace and Sequence are)");
     }
   });
   return parsed;

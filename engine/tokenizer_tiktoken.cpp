@@ -101,22 +101,21 @@ std::unique_ptr<Tokenizer> loadTiktoken(const std::filesystem::path& file) {
     std::size_t rank = kLlama3Ranks;
     if (space != std::string_view::npos) std::from_chars(line.data() + space + 1, line.data() + line.size(), rank);
     if (token.empty() || token.size() > kMaxTokenBytes || rank >= kLlama3Ranks || !definition.bytes[rank].empty()) {
-      throw ModelError(file.string() + ": line " + std::to_string(lines) +
-                       " is not one of a Llama 3 tokenizer (a token in base64 and its rank)");
+      throw unusable(file.string(), "line " + std::to_string(lines) +
+                                        " is not one of a Llama 3 tokenizer (a token in base64 and its rank)");
     }
     definition.bytes[rank] = token;
     definition.pieces.emplace(token, static_cast<TokenId>(rank));
   }
   if (lines != kLlama3Ranks)
-    throw ModelError(file.string() + ": has " + std::to_string(lines) +
-                     " tokens where Llama 3 has 128000; give a tokenizer.json for other models");
+    throw unusable(file.string(), "it has " + std::to_string(lines) + " tokens where Llama 3 has 128000",
+                   "Other models need a tokenizer.json: fetch it from where the model came from.");
 
   definition.byteIds.fill(-1);
   for (int byte = 0; byte < 256; ++byte) {
     const auto found = definition.pieces.find(std::string(1, static_cast<char>(byte)));
     if (found == definition.pieces.end())
-      throw ModelError(file.string() + ": has no token for the byte " +
-                       fallbackEntry(static_cast<unsigned char>(byte)));
+      throw unusable(file.string(), "it has no token for the byte " + fallbackEntry(static_cast<unsigned char>(byte)));
     definition.byteIds[static_cast<std::size_t>(byte)] = found->second;
   }
   addMerges(definition);

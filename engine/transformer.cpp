@@ -126,7 +126,8 @@ void Transformer::keep(Workspace& w, const Buffer& qkv, ColumnRange columns, Buf
 
 void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
                        std::stop_token stop) const {
-  if (!hasMemory()) throw ModelError("The model '" + config_.name + "' has no memory to read into.");
+  if (!hasMemory())
+    throw ModelError("The model '" + config_.name + "' has no memory to read into. Choose one with memory heads.");
   checkMemory(memory);
   if (segments.empty() || segments.size() > static_cast<std::size_t>(passSegments_)) {
     throw ModelError("A pass takes 1 to " + std::to_string(passSegments_) + " segments, not " +
@@ -214,7 +215,8 @@ std::span<const float> Transformer::extend(Workspace& w, SegmentState& segment, 
   const int total = static_cast<int>(tokens.size());
   if (total == 0 || segment.positions_ + total > config_.maxPositionEmbeddings) {
     throw ModelError("The model '" + config_.name + "' takes up to " + std::to_string(config_.maxPositionEmbeddings) +
-                     " tokens at once; " + std::to_string(segment.positions_ + total) + " were given.");
+                     " tokens at once; " + std::to_string(segment.positions_ + total) +
+                     " were given. Ask for less at once.");
   }
   grow(w, segment, segment.positions_ + total);
   Stream& s = *w.stream;
@@ -321,7 +323,7 @@ void Transformer::checkTokens(std::span<const TokenId> tokens) const {
 
 void Transformer::checkMemory(const CompressiveMemory& memory) const {
   if (memory.shapes() != memoryShapes_)
-    throw ModelError("This memory has the shape of another model than '" + config_.name + "'.");
+    throw ModelError("This memory has the shape of another model than '" + config_.name + "'. Read the book again.");
 }
 
 }  // namespace palimpsest::engine

@@ -86,7 +86,7 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
   if (bos_ && (*bos_ < 0 || *bos_ >= config_.vocabSize)) {
     throw ModelError("The tokenizer of " + folder.path().string() + " starts texts with token " +
                      std::to_string(*bos_) + ", but the model knows only " + std::to_string(config_.vocabSize) +
-                     " tokens. They do not belong together.");
+                     " tokens. They do not belong together: get both from the same place.");
   }
   int segmentLength = config_.maxPositionEmbeddings;
   if (config_.infiniAttention) {

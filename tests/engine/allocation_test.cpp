@@ -1,11 +1,15 @@
-// Reading allocates no buffer once the first passes have made room. Counts every operator new of this program while
-// a pass runs; small ones (oneDNN makes a few per product) are let through.
+// Reading allocates no buffer once the first passes have made room. Counts every operator new of this program and every
+// aligned allocation (which is how back ends and oneDNN get theirs) while a pass runs; small ones (oneDNN makes a few
+// per product) are let through.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <new>
 
+#include "engine/generator.h"
 #include "tests/engine/transformer_fixture.h"
 
 namespace {
@@ -14,8 +18,12 @@ constexpr std::size_t kBuffer = 2048;  // bytes
 std::atomic<bool> counting{false};
 std::atomic<int> buffers{0};
 
-void* counted(std::size_t bytes) {
+void count(std::size_t bytes) {
   if (counting && bytes >= kBuffer) ++buffers;
+}
+
+void* counted(std::size_t bytes) {
+  count(bytes);
   if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
   throw std::bad_alloc();
 }
@@ -35,6 +43,17 @@ void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+// In the place of the C library's, for the whole program with its libraries; memalign stays its own.
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
+  count(bytes);
+  return memalign(alignment, bytes);
+}
+extern "C" int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
+  count(bytes);
+  *memory = memalign(alignment, bytes);
+  return *memory ? 0 : ENOMEM;
+}
 
 namespace palimpsest::engine {
 namespace {
@@ -57,6 +76,31 @@ TEST(Allocation, TheSegmentLoopMakesNoBuffers) {
   EXPECT_GT(buffersAllocatedBy(read), 0);  // the counter counts
   EXPECT_EQ(buffersAllocatedBy(read), 0);
   EXPECT_EQ(buffersAllocatedBy(read), 0);
+}
+
+TEST(Allocation, ABufferOfTheBackEndIsSeen) {
+  const auto stream = makeCpuBackend(1, Precision::Float32)->makeStream();
+  std::unique_ptr<Buffer> buffer;
+  EXPECT_EQ(buffersAllocatedBy([&] { buffer = stream->allocate(64, 64, Element::Float32); }), 1);
+}
+
+TEST(Allocation, ReadingATextMakesNoBuffersOnceItsWordsAreKnown) {
+  std::string text;
+  for (int i = 0; i < 12000; ++i) text += i % 11 == 0 ? "clock. " : i % 7 == 0 ? "Weena " : "the ";
+  const auto model = Model::load(tinyFolder(), {.threads = 2, .precision = Precision::Automatic, .progress = {}});
+  Generator generator(model);
+  CompressiveMemory memory = model->emptyMemory();
+  ReadingPosition reading;
+  const auto read = [&] { reading = generator.read(memory, text, reading); };
+  EXPECT_GT(buffersAllocatedBy(read), 0);
+  int passes = 0;
+  for (; !reading.complete; ++passes) {
+    const int made = buffersAllocatedBy(read);
+    if (!reading.complete) {  // the last pass is shorter: products of another shape are prepared for it
+      EXPECT_EQ(made, 0) << "pass " << passes;
+    }
+  }
+  EXPECT_GT(passes, 3);
 }
 
 }  // namespace

@@ -8,5 +8,6 @@ list(APPEND ENGINE_TEST_SOURCES
   generator_test.cpp
   golden_test.cpp
   memory_snapshot_test.cpp
+  reading_work_test.cpp
   shipped_model_test.cpp
   transformer_test.cpp)

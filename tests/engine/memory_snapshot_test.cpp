@@ -83,8 +83,23 @@ TEST_F(MemorySnapshotTest, RestoresEveryBit) {
   EXPECT_EQ(restored.reading.segments, 132);
   EXPECT_FALSE(restored.reading.complete);
   EXPECT_EQ(restored.fingerprint, model_->fingerprint());
-  EXPECT_EQ(restored.precision, "f32");
-  EXPECT_EQ(restored.threads, 2);
+  EXPECT_EQ(restored.arithmetic, arithmeticOf(*model_));
+}
+
+TEST_F(MemorySnapshotTest, TellsItsArithmeticBeforeAModelIsLoaded) {
+  const SnapshotArithmetic arithmetic = arithmeticOf(blob());
+  EXPECT_EQ(arithmetic, (SnapshotArithmetic{Precision::Float32, 2}));
+  const auto again =
+      Model::load(tinyFolder(), {.threads = arithmetic.threads, .precision = arithmetic.precision, .progress = {}});
+  EXPECT_EQ(arithmeticOf(*again), arithmetic);
+  const auto other = Model::load(tinyFolder(), {.threads = 3, .precision = Precision::Float32, .progress = {}});
+  EXPECT_NE(arithmeticOf(*other), arithmetic);
+  EXPECT_NO_THROW(loadSnapshot(*other, blob())) << "going on is right, if not bit by bit";
+
+  const std::vector<std::byte> bytes = blob();
+  EXPECT_THROW(arithmeticOf(std::span(bytes).first(200)), SnapshotError);
+  EXPECT_THROW(arithmeticOf(edited("\"precision\":\"f32\"", "\"precision\":\"f31\"")), SnapshotError);
+  EXPECT_THROW(arithmeticOf(edited("\"threads\":\"2\"", "\"threads\":\"0\"")), SnapshotError);
 }
 
 TEST_F(MemorySnapshotTest, IsAnOrdinarySafetensorsFile) {

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "engine/errors.h"
+#include "tests/engine/sentence.h"
 #include "tests/engine/temporary_folder.h"
 
 namespace palimpsest::engine {
@@ -28,7 +29,7 @@ std::string errorOf(const fs::path& folder) {
   try {
     ModelFolder::open(folder);
   } catch (const ModelError& error) {
-    return error.what();
+    return expectSentence(error.what());
   }
   return "no error";
 }
@@ -127,7 +128,7 @@ TEST_F(ModelFolders, MissingFolderAndFilesAreNamed) {
   fs::remove(path() / "config.json");
   EXPECT_THAT(error(), HasSubstr("config.json: the file is missing"));
   fs::create_directory(path() / "config.json");
-  EXPECT_THAT(error(), HasSubstr("config.json: is not a file"));
+  EXPECT_THAT(error(), HasSubstr("config.json: it is not a file"));
 }
 
 TEST_F(ModelFolders, HugeConfigIsNotReadIntoMemory) {
@@ -143,7 +144,7 @@ TEST_F(ModelFolders, EndTokensOfBothFilesAreJoined) {
   write("generation_config.json", R"({"eos_token_id": 5000})");
   EXPECT_THAT(error(), HasSubstr("generation_config.json: \"eos_token_id\""));
   write("generation_config.json", "nonsense");
-  EXPECT_THAT(error(), HasSubstr("generation_config.json: is not valid JSON"));
+  EXPECT_THAT(error(), HasSubstr("generation_config.json: it is not valid JSON"));
 }
 
 TEST_F(ModelFolders, ChatTemplateIsFoundInEachOfItsPlaces) {
@@ -164,8 +165,9 @@ TEST_F(ModelFolders, WrongShapeNamesExpectedAndFound) {
     if (tensor.name == "model.layers.2.self_attn.k_proj.weight") tensor.shape = {64, 32};
     return true;
   });
-  EXPECT_THAT(error(), AllOf(HasSubstr("model.layers.2.self_attn.k_proj.weight: expected [32, 64], found [64, 32] in "),
-                             HasSubstr("model.safetensors")));
+  EXPECT_THAT(error(),
+              AllOf(HasSubstr("model.layers.2.self_attn.k_proj.weight is [64, 32] where config.json asks for [32, 64]"),
+                    HasSubstr("model.safetensors")));
 }
 
 TEST_F(ModelFolders, MissingTensorIsNamed) {
@@ -181,7 +183,7 @@ TEST_F(ModelFolders, WholeNumbersAreNoWeights) {
     }
     return true;
   });
-  EXPECT_THAT(error(), HasSubstr("model.norm.weight: is of type I32"));
+  EXPECT_THAT(error(), HasSubstr("model.norm.weight is of type I32"));
 }
 
 TEST_F(ModelFolders, UntiedModelNeedsItsOwnHead) {
@@ -307,7 +309,8 @@ TEST_F(Int8Folders, RowsAreScaledBack) {
 
 TEST_F(Int8Folders, WrongOrMissingScaleIsNamed) {
   quantize({64, 1});
-  EXPECT_THAT(error(), HasSubstr("model.layers.1.mlp.up_proj.weight_scale: expected [128, 1], found [64, 1]"));
+  EXPECT_THAT(error(),
+              HasSubstr("model.layers.1.mlp.up_proj.weight_scale is [64, 1] where config.json asks for [128, 1]"));
   rewrite("model.safetensors", [](Stored& tensor) { return !tensor.name.ends_with("_scale"); });
   EXPECT_THAT(error(), HasSubstr("weight_scale is missing; expected [128, 1]"));
 }
@@ -325,13 +328,13 @@ TEST_F(Int8Folders, Int8WithoutAConfigThatSaysSoIsRefused) {
 
 TEST_F(ModelFolders, MemoryHeadsMustFitTheConfig) {
   change("config.json", [](Json& json) { json["infini_attention"]["memory_heads"] = 3; });
-  EXPECT_THAT(error(), AllOf(HasSubstr("memory_q_proj.weight: expected [48, 64], found [32, 64]"),
+  EXPECT_THAT(error(), AllOf(HasSubstr("memory_q_proj.weight is [32, 64] where config.json asks for [48, 64]"),
                              HasSubstr("memory_heads.safetensors")));
   change("config.json", [](Json& json) { json["infini_attention"]["memory_heads"] = {2, 2, 0}; });
   EXPECT_THAT(error(), AllOf(HasSubstr("the tensor model.layers.2.self_attn.memory_"),
                              HasSubstr("is none that config.json calls for")));
   change("config.json", [](Json& json) { json.erase("infini_attention"); });
-  EXPECT_THAT(error(), HasSubstr("memory_heads.safetensors: is there, but config.json has no \"infini_attention\""));
+  EXPECT_THAT(error(), HasSubstr("memory_heads.safetensors: it is there, but config.json has no \"infini_attention\""));
 }
 
 TEST_F(ModelFolders, MissingMemoryTensorIsNamed) {
@@ -353,13 +356,13 @@ TEST_F(ModelFolders, GatesMustBeNumbersAndOnePerHead) {
   gates({0, 0, std::nanf(""), 0});
   EXPECT_THAT(error(), HasSubstr("model.layers.1.self_attn.memory_gate holds a value that is not a number"));
   gates({0, 0});
-  EXPECT_THAT(error(), HasSubstr("model.layers.1.self_attn.memory_gate: expected [4], found [2]"));
+  EXPECT_THAT(error(), HasSubstr("model.layers.1.self_attn.memory_gate is [2] where config.json asks for [4]"));
 }
 
 TEST_F(ModelFolders, MemoryFileWithoutTensorsIsRefused) {
   change("config.json", [](Json& json) { json["infini_attention"]["memory_heads"] = 0; });
   save("memory_heads.safetensors", {});
-  EXPECT_THAT(error(), HasSubstr("memory_heads.safetensors: holds no tensors"));
+  EXPECT_THAT(error(), HasSubstr("memory_heads.safetensors: it holds no tensors"));
 }
 
 TEST_F(ModelFolders, DamagedWeightFileIsRefused) {

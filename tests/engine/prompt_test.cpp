@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "engine/errors.h"
+#include "tests/engine/sentence.h"
 #include "tests/engine/temporary_folder.h"
 
 namespace palimpsest::engine {
@@ -25,10 +27,11 @@ constexpr const char* kMistralTemplate =
 constexpr const char* kChatMlTemplate =
     "{% for m in messages %}<|im_start|>{{ m.role }}{{ m.content }}<|im_end|>{% endfor %}";
 
-// The tiny tokenizer, with more special tokens in its file where a test wants them.
-std::unique_ptr<Tokenizer> tokenizerWith(const std::vector<std::string>& special) {
-  nlohmann::json json = nlohmann::json::parse(contentOf(PALIMPSEST_TEST_DATA "/tiny-model/tokenizer.json"));
-  int id = 512;
+// The tiny tokenizer or another one, with more special tokens in its file where a test wants them.
+std::unique_ptr<Tokenizer> tokenizerWith(const std::vector<std::string>& special,
+                                         const std::string& file = "/tiny-model/tokenizer.json") {
+  nlohmann::json json = nlohmann::json::parse(contentOf(PALIMPSEST_TEST_DATA + file));
+  int id = static_cast<int>(json["model"]["vocab"].size());
   for (const std::string& name : special)
     json["added_tokens"].push_back({{"id", id++}, {"content", name}, {"special", true}});
   const TemporaryFolder folder;
@@ -128,7 +131,7 @@ TEST(Prompt, QuestionThatCannotFitIsRefused) {
     questionPrompt({}, *tiny(), kParts, 5);
     FAIL();
   } catch (const ModelError& error) {
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("the question is too long"), HasSubstr("only 5 fit")));
+    EXPECT_THAT(expectSentence(error.what()), AllOf(HasSubstr("The question is too long"), HasSubstr("only 5 fit")));
   }
   EXPECT_THROW(questionPrompt({}, *tiny(), kParts, -1), ModelError);
 }
@@ -147,9 +150,11 @@ TEST(Prompt, UnknownChatTemplatesAreRefusedWithWhatIsKnown) {
       questionPrompt(withTemplate(unknown), *tiny(), kParts, 1000);
       FAIL() << unknown;
     } catch (const ModelError& error) {
-      EXPECT_THAT(error.what(), AllOf(HasSubstr("chatty"), HasSubstr("Llama 3, Mistral"), HasSubstr("ChatML")));
+      EXPECT_THAT(expectSentence(error.what()),
+                  AllOf(HasSubstr("chatty"), HasSubstr("Llama 3, Mistral"), HasSubstr("ChatML")));
     }
     EXPECT_THROW(summaryPrompt(withTemplate(unknown), *tiny()), ModelError);
+    EXPECT_THROW(checkPrompts(withTemplate(unknown), *tiny()), ModelError);
   }
 }
 
@@ -183,13 +188,41 @@ TEST(Prompt, MistralWithAndWithoutItsOwnTokens) {
             "<s>[INST] A? [/INST]B.</s>[INST] Who? [/INST]");
 }
 
+// Texts made by training/make_chat_cases.py with the models' own templates.
+TEST(Prompt, ChatsAreWhatTheTemplatesOfTheModelsMakeOfThem) {
+  const nlohmann::json cases = nlohmann::json::parse(contentOf(PALIMPSEST_TEST_DATA "/chat_cases.json"));
+  ASSERT_GT(cases.size(), 10U);
+  const std::map<std::string, const char*> templates = {
+      {"llama3", kLlama3Template}, {"mistral", kMistralTemplate}, {"chatml", kChatMlTemplate}};
+  for (const nlohmann::json& item : cases) {
+    const auto tokenizer = tokenizerWith(
+        item["special"], item["leading_space"] ? "/tokenizers/sentencepiece_style.json" : "/tiny-model/tokenizer.json");
+    PromptParts parts{item["question"], {}, {}};
+    for (const nlohmann::json& turn : item["turns"]) parts.earlierTurns.push_back({turn[0], turn[1]});
+    const ModelConfig config = withTemplate(templates.at(item["form"]));
+    std::string text = shown(*tokenizer, questionPrompt(config, *tokenizer, parts, 10000).tokens);
+    // ChatML's template leaves the BOS to the tokenizer.
+    const std::string expected = item["text"];
+    if (!expected.starts_with("<s>")) text.erase(0, 3);
+    EXPECT_EQ(text, expected) << item["template"];
+  }
+}
+
 TEST(Prompt, ChatTemplateWithoutItsTokensIsRefused) {
   try {
     questionPrompt(withTemplate(kChatMlTemplate), *tiny(), kParts, 1000);
     FAIL();
   } catch (const ModelError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("needs the token <|im_start|>"));
+    EXPECT_THAT(expectSentence(error.what()), HasSubstr("needs the token <|im_start|>"));
   }
+}
+
+TEST(Prompt, WhatNoQuestionCouldBeAskedWithIsToldBeforeAnyIs) {
+  EXPECT_THROW(checkPrompts(withTemplate(kChatMlTemplate), *tiny()), ModelError);
+  EXPECT_THROW(checkPrompts(withTemplate(kLlama3Template), *tiny()), ModelError);
+  EXPECT_NO_THROW(checkPrompts(withTemplate(""), *tiny()));
+  EXPECT_NO_THROW(checkPrompts(withTemplate(kMistralTemplate), *tiny())) << "[INST] may be ordinary text";
+  EXPECT_NO_THROW(checkPrompts(withTemplate(kChatMlTemplate), *tokenizerWith({"<|im_start|>", "<|im_end|>"})));
 }
 
 TEST(Prompt, SummaryOfAChatModelIsARequest) {

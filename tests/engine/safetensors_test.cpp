@@ -10,6 +10,7 @@
 #include <random>
 
 #include "engine/errors.h"
+#include "tests/engine/sentence.h"
 
 namespace palimpsest::engine {
 namespace {
@@ -28,7 +29,7 @@ std::string errorOf(const std::vector<std::byte>& bytes) {
   try {
     SafetensorsFile::parse(bytes, "lying.safetensors");
   } catch (const ModelError& error) {
-    return error.what();
+    return expectSentence(error.what());
   }
   return "no error";
 }
@@ -79,7 +80,7 @@ TEST_F(SafetensorsFiles, MissingFileDirectoryAndEmptyFileAreNamed) {
     SafetensorsFile::open(path_);
     FAIL();
   } catch (const ModelError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("palimpsest_safetensors_test.safetensors: is too short"));
+    EXPECT_THAT(error.what(), HasSubstr("palimpsest_safetensors_test.safetensors: it is too short"));
   }
 }
 
@@ -92,7 +93,7 @@ TEST_F(SafetensorsFiles, WriterSaysWhenTheDiskIsFull) {
     writer.writeFile("/dev/full");
     FAIL();
   } catch (const ModelError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("/dev/full: cannot be written"));
+    EXPECT_THAT(expectSentence(error.what()), HasSubstr("The file /dev/full cannot be written"));
   }
   EXPECT_THROW(writer.writeFile("/no/such/folder/file"), ModelError);
 }

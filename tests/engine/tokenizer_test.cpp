@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "engine/errors.h"
+#include "tests/engine/sentence.h"
 #include "tests/engine/temporary_folder.h"
 
 namespace palimpsest::engine {
@@ -28,7 +29,7 @@ std::string errorOf(const std::string& json) {
     Tokenizer::load(folder.path());
   } catch (const ModelError& error) {
     EXPECT_THAT(error.what(), HasSubstr("tokenizer.json: "));
-    return error.what();
+    return expectSentence(error.what());
   }
   return "no error";
 }
@@ -49,8 +50,7 @@ TEST_P(TokenizerKinds, GivesTheIdsOfTheTokenizersLibrary) {
   for (const Json& item : cases) {
     const std::string text = item["text"];
     const auto expected = item["ids"].get<std::vector<TokenId>>();
-    EXPECT_EQ(tokenizer->encodeWithSpecialTokens(text), expected) << text;
-    if (item["plain"].get<bool>()) {
+    if (item["plain"].get<bool>()) {  // else there are names of special tokens in it, which stay text here
       EXPECT_EQ(tokenizer->encode(text), expected) << text;
     }
     EXPECT_EQ(tokenizer->decode(expected), item["decoded"].get<std::string>());
@@ -127,9 +127,9 @@ TEST(Tokenizer, DigitsStandAlone) {
   EXPECT_EQ(tokenizer->encode("1895").size(), 4U);
 }
 
-TEST(Tokenizer, SpecialNamesAreTokensInPromptsAndTextInBooks) {
+TEST(Tokenizer, SpecialNamesInABookStayText) {
   const auto tokenizer = Tokenizer::load(PALIMPSEST_TEST_DATA "/tiny-model");
-  EXPECT_THAT(tokenizer->encodeWithSpecialTokens("<s></s>"), ElementsAre(0, 1));
+  EXPECT_EQ(tokenizer->tokenId("</s>"), 1);
   const std::vector<TokenId> text = tokenizer->encode("<s></s>");
   EXPECT_GT(text.size(), 2U);
   EXPECT_EQ(tokenizer->decode(text), "<s></s>");
@@ -165,7 +165,7 @@ TEST(Tokenizer, MissingFilesAreNamed) {
     Tokenizer::load(folder.path());
     FAIL();
   } catch (const ModelError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("has neither tokenizer.json nor tokenizer.model"));
+    EXPECT_THAT(expectSentence(error.what()), HasSubstr("has neither tokenizer.json nor tokenizer.model"));
   }
   EXPECT_THROW(Tokenizer::loadFile(folder.path() / "tokenizer.json"), ModelError);
 }
@@ -254,7 +254,7 @@ TEST(Tokenizer, NoChangedByteCrashesTheReader) {
       folder.write("tokenizer.json", damaged);
       try {
         const auto tokenizer = Tokenizer::load(folder.path());
-        tokenizer->decode(tokenizer->encodeWithSpecialTokens("The <s> Time\n\n 1895 na\xC3\xAFve \xF0\x9F\xA6\x80"));
+        tokenizer->decode(tokenizer->encode("The <s> Time\n\n 1895 na\xC3\xAFve \xF0\x9F\xA6\x80"));
       } catch (const ModelError&) {
         ++refused;
       }
@@ -293,7 +293,7 @@ TEST(SentencePieceModel, FilesThatAreNoneAreRefused) {
     Tokenizer::load(folder.path());
     FAIL();
   } catch (const ModelError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("is not a SentencePiece model"));
+    EXPECT_THAT(expectSentence(error.what()), HasSubstr("is not a SentencePiece model"));
   }
   folder.write("tokenizer.model", "");
   EXPECT_THROW(Tokenizer::load(folder.path()), ModelError);
@@ -306,7 +306,7 @@ TEST(TiktokenModel, FilesThatAreNotLlama3sAreRefused) {
     try {
       Tokenizer::load(folder.path());
     } catch (const ModelError& caught) {
-      return std::string(caught.what());
+      return expectSentence(caught.what());
     }
     return std::string("no error");
   };

@@ -1,0 +1,35 @@
+// One answer being written: a segment that grows token by token and reads a clone of the memory.
+#pragma once
+
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "engine/compressive_memory.h"
+#include "engine/model.h"
+#include "engine/transformer.h"
+
+namespace palimpsest::engine {
+
+// Belongs to one thread; model and workspace must outlive it.
+class AnswerWriter {
+ public:
+  // memory == nullptr: the empty one. It is never changed.
+  AnswerWriter(const Model& model, Transformer::Workspace& workspace, const CompressiveMemory* memory);
+
+  // Appends tokens (the first ones with their BOS) and returns the logits after them, valid until the workspace is used
+  // again. Where the context is full, its first half is written to the clone, and the rest opens a fresh segment that
+  // reads it. Throws Stopped.
+  std::span<const float> put(std::span<const TokenId> tokens, std::stop_token stop);
+
+  const CompressiveMemory& memory() const { return memory_; }  // the clone
+
+ private:
+  const Model& model_;
+  Transformer::Workspace& workspace_;
+  CompressiveMemory memory_;
+  SegmentState segment_;
+  std::vector<TokenId> written_;  // the tokens of segment_, BOS included
+};
+
+}  // namespace palimpsest::engine

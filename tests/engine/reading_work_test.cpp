@@ -1,0 +1,147 @@
+// What reading leaves out: the logits, and of the last layer with a memory all but keys and values. Counted by a back
+// end that hands every operation on to the CPU's.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "tests/engine/transformer_fixture.h"
+
+namespace palimpsest::engine {
+namespace {
+
+using Shape = std::pair<int, int>;  // outputs, inputs
+
+struct Work {
+  std::map<Shape, int> products;
+  std::map<std::string, int> operations;
+};
+
+class CountingStream : public Stream {
+ public:
+  CountingStream(std::unique_ptr<Stream> inner, Work& work) : inner_(std::move(inner)), work_(work) {}
+
+  std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) override {
+    return inner_->allocate(rows, columns, element);
+  }
+  void upload(std::span<const float> from, Buffer& to, std::size_t offset) override {
+    inner_->upload(from, to, offset);
+  }
+  void download(const Buffer& from, std::size_t offset, std::span<float> to) override {
+    inner_->download(from, offset, to);
+  }
+  void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
+                int toColumn) override {
+    inner_->copyRows(from, fromRow, fromColumn, rows, width, to, toRow, toColumn);
+  }
+  void beginPass(std::span<const PassSegment> segments) override { inner_->beginPass(segments); }
+  void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) override {
+    inner_->embed(tokens, table, x);
+  }
+  void rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Buffer& out) override {
+    ++work_.operations["rmsNorm"];
+    inner_->rmsNorm(x, weight, epsilon, out);
+  }
+  void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override {
+    ++work_.products[{weight.outputs(), weight.inputs()}];
+    inner_->linear(in, weight, out);
+  }
+  void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override {
+    ++work_.products[{weight.outputs(), weight.inputs()}];
+    inner_->linearAdd(in, weight, x);
+  }
+  void siluMul(const Buffer& gateUp, Buffer& out) override {
+    ++work_.operations["siluMul"];
+    inner_->siluMul(gateUp, out);
+  }
+  void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
+            const Buffer& sines) override {
+    ++work_.operations["rope"];
+    inner_->rope(x, columns, dim, cosines, sines);
+  }
+  void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads,
+                      int dim, Buffer& out) override {
+    ++work_.operations["localAttention"];
+    inner_->localAttention(queries, keys, values, heads, dim, out);
+  }
+  void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
+                   MemoryUpdate rule, float epsilon, Buffer& states) override {
+    ++work_.operations["memoryWrite"];
+    inner_->memoryWrite(keys, values, heads, dim, rule, epsilon, states);
+  }
+  void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+                  const Buffer& states, Buffer& out) override {
+    ++work_.operations["memoryRead"];
+    inner_->memoryRead(queries, heads, dim, epsilon, states, out);
+  }
+  void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) override {
+    ++work_.operations["combine"];
+    inner_->combine(memory, local, heads, out);
+  }
+
+ private:
+  std::unique_ptr<Stream> inner_;
+  Work& work_;
+};
+
+class CountingBackend : public Backend {
+ public:
+  explicit CountingBackend(Work& work) : inner_(makeCpuBackend(1, Precision::Float32)), work_(work) {}
+  std::string description() const override { return inner_->description(); }
+  bool computesBFloat16() const override { return inner_->computesBFloat16(); }
+  int threads() const override { return inner_->threads(); }
+  int paddedRows(int rows) const override { return inner_->paddedRows(rows); }
+  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) override {
+    return inner_->pack(outputs, inputs, source);
+  }
+  std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {
+    return inner_->table(rows, columns, source);
+  }
+  std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) override {
+    return inner_->constants(rows, columns, values);
+  }
+  std::unique_ptr<Stream> makeStream() const override {
+    return std::make_unique<CountingStream>(inner_->makeStream(), work_);
+  }
+
+ private:
+  std::unique_ptr<Backend> inner_;
+  Work& work_;
+};
+
+// Of the tiny model: 4 + 2 heads, 2 + 1 KV heads of 16 columns; no gates on its last layer.
+constexpr Shape kHead{512, 64}, kQkv{192, 64}, kOut{64, 96}, kGateUp{256, 64}, kDown{64, 128}, kKeysAndValues{32, 64};
+constexpr int kLayers = 3;
+
+TEST(ReadingWork, LeavesOutTheLogitsAndMostOfTheLastLayer) {
+  Work work;
+  const Transformer model(ModelFolder::open(tinyFolder()), std::make_unique<CountingBackend>(work), kTinyBos);
+  ASSERT_EQ(model.config().numLayers, kLayers);
+  const auto workspace = model.makeWorkspace();
+  CompressiveMemory memory(model.memoryShapes());
+  const auto segments = randomSegments(5, 32, model.config().vocabSize, 8);
+  model.read(*workspace, segments, memory, {});
+  const std::map<Shape, int> products = {
+      {kQkv, kLayers - 1}, {kOut, kLayers - 1}, {kGateUp, kLayers - 1}, {kDown, kLayers - 1}, {kKeysAndValues, 1}};
+  EXPECT_EQ(work.products, products) << "no product of the head, and one of the last layer";
+  const std::map<std::string, int> operations = {
+      {"rmsNorm", 2 * (kLayers - 1) + 1}, {"rope", kLayers - 1},    {"localAttention", kLayers - 1},
+      {"memoryWrite", 2 * kLayers},  // of base heads and of memory heads
+      {"memoryRead", 2 * (kLayers - 1)},  {"combine", kLayers - 1}, {"siluMul", kLayers - 1}};
+  EXPECT_EQ(work.operations, operations);
+}
+
+TEST(ReadingWork, AskingComputesEverythingButWritesNothing) {
+  Work work;
+  const Transformer model(ModelFolder::open(tinyFolder()), std::make_unique<CountingBackend>(work), kTinyBos);
+  const auto workspace = model.makeWorkspace();
+  SegmentState segment = model.beginSegment(*workspace, nullptr);
+  const std::vector<TokenId> tokens = {kTinyBos, 5, 6, 7};
+  model.extend(*workspace, segment, tokens, {});
+  EXPECT_EQ(work.products[kHead], 1);
+  for (const Shape& shape : {kQkv, kOut, kGateUp, kDown}) EXPECT_EQ(work.products[shape], kLayers);
+  EXPECT_EQ(work.operations["memoryWrite"], 0);
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
