@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The whole recipe, from text files to the exported model folder.
 #
-#   training/recipe.sh BOOKS OUT          BOOKS: a folder of UTF-8 .txt books; OUT: where everything goes
+#   training/recipe.sh BOOKS OUT [QA.jsonl ...]
 #
+# BOOKS: a folder of UTF-8 .txt books; OUT: where everything goes; QA: questions that people asked (see prepare.py).
 # One NVIDIA H100 (80 GB) and 16 cores: about 25 minutes. Every step is skipped when its result is there already.
 # TINY=1 runs the same steps in two minutes on any CPU (a test of the recipe, not a model).
 set -euo pipefail
-books=$1 out=$2
+books=$1 out=$2 asked=("${@:3}")
 cd "$(dirname "$0")"
 mkdir -p "$out"
 py=${PYTHON:-python3}
@@ -26,15 +27,15 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 
 # 1. Tokenizer and packed books. Held-out books are chosen by the hash of their name (corpus.py).
 [[ -f $out/tokenizer/tokenizer.json ]] || module tokenizer --books "$books" --out "$out/tokenizer" --vocab-size $vocab
-[[ -f $out/train.npz ]] || module prepare --books "$books" --tokenizer "$out/tokenizer" --out "$out/train.npz" "${prepare_flags[@]}"
+[[ -f $out/train.npz ]] || module prepare --books "$books" --tokenizer "$out/tokenizer" --out "$out/train.npz" "${prepare_flags[@]}" --qa "${asked[@]}"
 [[ -f $out/heldout.npz ]] || module prepare --books "$books" --tokenizer "$out/tokenizer" --out "$out/heldout.npz" --held-out
 
 # 2. A plain Llama: prose, and questions inside the segment.
 [[ -f $out/base.pt ]] || module train --phase base "${data[@]}" "${base[@]}" "${train_flags[@]}" --config "$config" --out "$out/base.pt"
 # 3. Memory heads on the frozen base: from 512 tokens to 64K tokens a document, at the end to a million.
 [[ -f $out/memory.pt ]] || module train --phase memory "${data[@]}" "${memory[@]}" "${train_flags[@]}" "${heads[@]}" --init "$out/base.pt" --out "$out/memory.pt"
-# 4. Everything together, at lower rates, on the longer part of the curriculum.
-[[ -f $out/all.pt ]] || module train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" --curriculum-from 0.6 --muon-lr 0.01 --adam-lr 1e-3 --init "$out/memory.pt" --out "$out/all.pt"
+# 4. Everything together, at lower rates, on the longer part of the curriculum; three steps in ten inside the segment.
+[[ -f $out/all.pt ]] || module train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" --curriculum-from 0.6 --base-share 0.3 --muon-lr 0.01 --adam-lr 1e-3 --init "$out/memory.pt" --out "$out/all.pt"
 
 # 5. int8 folder, and its tables.
 module export --weights "$out/all.pt" --tokenizer "$out/tokenizer" --out "$out/palimpsest-mini"

@@ -46,7 +46,8 @@ class Books:
         if asked and len(self.mined_pos) and starts > 0:
             held = int(self.mined_pos[rng.randrange(len(self.mined_pos))])
             first = int(np.searchsorted(self.sentence_ends, held - rng.random() * 0.9 * length))
-            at = int(self.sentence_ends[min(first, starts - 1)])
+            its_sentence = max(0, int(np.searchsorted(self.sentence_ends, held, "right")) - 1)
+            at = int(self.sentence_ends[min(first, its_sentence, starts - 1)])
         else:
             at = int(self.sentence_ends[rng.randrange(starts)]) if starts > 0 else 0
         return at, min(at + length, len(self.tokens))

@@ -4,9 +4,13 @@ Input is normalised text (corpus.normalise): straight quotes, paragraphs separat
 
   kind      sentence of the book                               question                              answer
   who       Mr. Collins, the clergyman, ...                    Who is Mr. Collins?                   the clergyman
+            Filby was an argumentative person.         Who is Filby?                         an argumentative person
+            a little woman called Weena                Who is Weena?                         a little woman
+  wed       Lydia had married Wickham.                 Whom did Lydia marry?                 Wickham
   said      "It is a trap," said Filby.                        Who said "It is a trap"?              Filby
   kin       Laertes, the son of Polonius, ...                  Whose son is Laertes?                 Polonius
   where     Ramona was born in Los Angeles.                    Where was Ramona born?                Los Angeles
+            Dantes returned to Marseilles.             Where did Dantes return to?           Marseilles
   when      Napoleon entered Moscow in 1812.                   When was it that Napoleon entered ... 1812
 """
 
@@ -85,10 +89,29 @@ _WHEN = re.compile(rf"(?<![\w'])((?:[Tt]he )?{NAME}) ((?:{_VERB})\b[^.,;:\"()\n]
 # What stands between the commas is an apposition only if it has no finite verb of its own.
 _FINITE = re.compile(r"\b(?:was|were|is|are|am|had|has|have|did|do|does|could|would|should|shall|will|may|might|must|can|came|went|took|"
                      r"made|gave|began|became|stood|sat|lay|saw|said|says|felt|found|seemed|looked|turned|appeared|sent|ran|fell|rose|[a-z]+ing)\b")
+_COPULA = re.compile(rf"(?<![\w'])({NAME}) (?:was|is) ((?:a|an|the) [a-z][A-Za-z' -]{{2,60}})(?=[,.;])")
+_CALLED = re.compile(rf"\b((?:a|an|the) (?:[a-z]+ ){{0,3}}[a-z]+),? (?:called|named|by the name of|whose name was) ({NAME})(?=[,.;]| )")
+_WED = re.compile(rf"(?<![\w'])({NAME}) (?:had |has )?(?:married|wedded) ({NAME})(?=[,.;]| )")
+_INFINITIVE = {"went": "go", "came": "come", "returned": "return", "travelled": "travel", "traveled": "travel", "sailed": "sail",
+               "journeyed": "journey", "hastened": "hasten", "fled": "flee", "rode": "ride", "drove": "drive", "walked": "walk", "moved": "move"}
+_TO = re.compile(rf"(?<![\w'])({NAME}) (?:had |has )?({'|'.join(_INFINITIVE)}) (?:back |down |up |over |on )?to ({NAME})(?=[,.;]| )")
 _WHERE_QUESTION = {
     "lived": "Where did {} live?", "was born": "Where was {} born?", "died": "Where did {} die?", "dwelt": "Where did {} dwell?",
     "settled": "Where did {} settle?", "arrived": "Where did {} arrive?", "landed": "Where did {} land?", "stayed": "Where did {} stay?",
 }
+
+
+_CUT_SHORT = set(TITLES.split("|")) | set("of in at to for with from by and or the a an his her their my your our very than as that".split())
+_ADJECTIVE = re.compile(r".+(?:ic|ous|ful|al|ive|less|able|ish|ent|ant)$|(?:second|third|fourth|fifth|only|eldest|youngest|elder|younger|"
+                        r"big|tall|small|little|old|young|handsome|great|good|fat|thin|rich|poor|dark|pale|fair|strong|stout|lean|brave|clever)$")
+_PRONOUN = re.compile(r"\b(?:he|she|they|it|I|we|you|who|which|him|them)\b")
+
+
+def _describes(what: str) -> bool:
+    """Whether "a ..." can stand as the answer to who somebody is: no clause, no adjective without its noun."""
+    words = what.split()
+    return (2 <= len(words) <= 8 and words[1] not in NO_ANSWER_WORDS and words[-1] not in _CUT_SHORT and not _FINITE.search(what)
+            and not _PRONOUN.search(what) and not (len(words) == 2 and _ADJECTIVE.match(words[1])))
 
 
 def _shorten(quote: str, words: int = 12) -> str:
@@ -113,17 +136,32 @@ def mine(text: str) -> list[Mined]:
     known = {word for _, name, _ in names(text) for word in name.split()}  # capitalised inside sentences too: really names
     add = lambda kind, question, answer, end: found.append(Mined(kind, question, answer.strip(), end))
 
-    for m in _APPOSITION.finditer(text):
-        name, what = _name(m.group(1)), m.group(2)
-        words = what.split()
-        if _is_name(name) and 2 <= len(words) <= 8 and words[1] not in NO_ANSWER_WORDS and not text[max(0, m.start() - 2):m.start()].endswith(", "):
-            if words[-1] not in TITLES.split("|") and not re.search(rf"\b({KIN}) of [A-Z]", what) and not _FINITE.search(what) and name.split()[-1] in known:
-                add("who", f"Who is {name}?", what, m.end())
     for rule, speaker in ((_SPEECH_AFTER, 4), (_SPEECH_BEFORE_VERB, 3)):
         for m in rule.finditer(text):
             who, quote = _speaker(m.group(speaker)), m.group(1) or m.group(2)
             if who and len(quote.split()) >= 3:
                 add("said", f'Who said "{_shorten(quote)}"?', who, m.end())
+    people = {q.answer for q in found if q.kind == "said"}  # who speaks is a person
+    is_person = lambda name: name in people or bool(re.match(rf"(?:{TITLES})\.? ", name))
+    for m in _APPOSITION.finditer(text):
+        name, what = _name(m.group(1)), m.group(2)
+        if is_person(name) and _describes(what) and not text[max(0, m.start() - 2):m.start()].endswith(", "):
+            if not re.search(rf"\b({KIN}) of [A-Z]", what) and name.split()[-1] in known:
+                add("who", f"Who is {name}?", what, m.end())
+    for m in _COPULA.finditer(text):
+        name, what = _name(m.group(1)), m.group(2)
+        if is_person(name) and _describes(what) and len(what.split()) >= 3:
+            add("who", f"Who is {name}?", what, m.end())
+    for m in _CALLED.finditer(text):
+        what, name = m.group(1), m.group(2)
+        if _is_name(name) and _describes(what) and name.split()[-1] in known:
+            add("who", f"Who is {name}?" if is_person(name) else f"Who or what is {name}?", what, m.end())
+    for m in _WED.finditer(text):
+        if _is_name(_name(m.group(1))) and _is_name(m.group(2)):
+            add("wed", f"Whom did {_name(m.group(1))} marry?", m.group(2), m.end())
+    for m in _TO.finditer(text):
+        if is_person(_name(m.group(1))) and _is_name(m.group(3)):
+            add("where", f"Where did {_name(m.group(1))} {_INFINITIVE[m.group(2)]} to?", m.group(3), m.end())
     for m in _KIN_OF.finditer(text):
         if _is_name(_name(m.group(1))) and _is_name(m.group(3)):
             add("kin", f"Whose {m.group(2)} is {_name(m.group(1))}?", m.group(3), m.end())

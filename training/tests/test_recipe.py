@@ -1,5 +1,6 @@
 """The whole recipe at tiny sizes on the CPU: it must run, learn, and leave a folder that others can load."""
 
+import json
 import os
 import random
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaForCausalLM
@@ -27,7 +29,11 @@ def recipe(tmp_path_factory):
         for k in range(0, 700, 5):
             sentences[k] = f'"We {rng.choice(verbs)} the {rng.choice(nouns)} number {k}," said {rng.choice(people)}.'
         (books / f"book_{i}.txt").write_text("\n\n".join(" ".join(sentences[k : k + 5]) for k in range(0, 700, 5)))
-    done = subprocess.run([TRAINING / "recipe.sh", books, out], env=os.environ | {"TINY": "1", "PYTHON": sys.executable},
+    asked = [{"doc": f"tale {i}", "context": f"Once Hugh had {i} geese and a red hat.", "question": "What colour was the hat?", "answers": ["red"]}
+             for i in range(20)]
+    questions = tmp_path_factory.mktemp("qa") / "tales.jsonl"
+    questions.write_text("\n".join(json.dumps(row) for row in asked))
+    done = subprocess.run([TRAINING / "recipe.sh", books, out, questions], env=os.environ | {"TINY": "1", "PYTHON": sys.executable},
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return out, done.stdout
@@ -38,6 +44,12 @@ def test_recipe_leaves_every_file(recipe):
     for name in ("config.json", "generation_config.json", "model.safetensors", "memory_heads.safetensors", "tokenizer.json",
                  "tokenizer_config.json", "evaluation.json"):
         assert (folder / name).stat().st_size > 0, name
+
+
+def test_questions_of_people_stand_beside_the_mined_ones(recipe):
+    packed = np.load(recipe[0] / "train.npz")
+    assert "asked" in packed["mined_kind"] and "said" in packed["mined_kind"]
+    assert "asked" not in np.load(recipe[0] / "heldout.npz")["mined_kind"]
 
 
 def test_the_base_has_learned_something(recipe):

@@ -12,7 +12,7 @@ from palimpsest_training.batches import IGNORE, STAGES, BatchMaker
 from palimpsest_training.books import Books
 from palimpsest_training.corpus import is_held_out, normalise
 from palimpsest_training.mining import mine
-from palimpsest_training.prepare import prepare
+from palimpsest_training.prepare import asked_texts, prepare
 from palimpsest_training.tokenizer import save_tokenizer, train_tokenizer
 from tokenizers import Tokenizer
 
@@ -90,6 +90,28 @@ def books(tmp_path_factory):
     save_tokenizer(tokenizer, folder / "tokenizer", 2048)
     prepare(sorted(folder.glob("*.txt")), folder / "tokenizer" / "tokenizer.json", folder / "books.npz", None, 1)
     return Books(folder / "books.npz", Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json")))
+
+
+def test_questions_of_people_are_split_and_placed_as_the_mined_ones(tmp_path):
+    rows = [{"doc": f"tale {i}", "context": c, "question": q, "answers": [a]} for i in range(30) for c, q, a in (
+        ("Hugh had a red hat.", "Whose was the hat?", "Hugh"),
+        ("He lost it in the wood.", "Where did he lose it?", "In the wood."),
+        ("He lost it in the wood.", "Why?", "a very long reason that nobody could ever hope to give word by word"))]
+    (tmp_path / "tales.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    training, held = (asked_texts(tmp_path / "tales.jsonl", side) for side in (False, True))
+    assert len(training) + len(held) == 30 and training and held
+    assert not {name for name, _, _ in training} & {name for name, _, _ in held}
+    name, text, asked = training[0]
+    assert text == "Hugh had a red hat.\n\nHe lost it in the wood."
+    assert [(q.question, q.answer, text[: q.offset]) for q in asked] == [
+        ("Whose was the hat?", "Hugh", "Hugh had a red hat."), ("Where did he lose it?", "In the wood", text)]
+
+
+def test_a_stretch_can_be_chosen_around_a_question(books):
+    rng = random.Random(4)
+    for _ in range(50):
+        begin, end = books.range(rng, 60, asked=True)
+        assert books.questions(begin, end) and end - begin == 60
 
 
 @pytest.mark.parametrize("stage", STAGES)
