@@ -10,6 +10,7 @@
 
 #include "documents/document.h"
 #include "documents/file_kind.h"
+#include "documents/gutenberg.h"
 #include "documents/source.h"
 #include "documents/text.h"
 
@@ -23,6 +24,8 @@ constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{1} << 30;
 constexpr std::size_t kReadChunk = std::size_t{4} << 20;
 constexpr std::size_t kMaxParagraphBytes = 32 * 1024;
 constexpr double kShareOfOpening = 0.05;
+// The only format that its name alone gives away.
+constexpr std::array<std::string_view, 4> kMarkdown = {".md", ".markdown", ".mkd", ".mdown"};
 
 std::uintmax_t checkedSize(const fs::path& file, const Source& source) {
   std::error_code error;
@@ -123,6 +126,7 @@ std::string cleanedLine(const std::string& text) { return cleanText(text, LineBr
 
 void finish(Document& document, const Source& source, const Job& job) {
   cleanParagraphs(document, job);
+  if (document.format != "TXT") stripGutenberg(document);  // there it was done before, on the lines
   if (document.paragraphs.empty()) source.fail(Reason::NoText, "contains no text.");
   for (std::size_t i = 0; i < document.chapters.size(); ++i) {
     auto& title = document.chapters[i].title;
@@ -142,7 +146,6 @@ Source sourceFor(const fs::path& file) {
   source.name = decodedName(file.filename().empty() ? file.string() : file.filename().string());
   source.stem = file.stem().string();
   const std::string extension = lowerCase(file.extension().string());
-  constexpr std::array<std::string_view, 4> kMarkdown = {".md", ".markdown", ".mkd", ".mdown"};
   source.namedMarkdown = std::find(kMarkdown.begin(), kMarkdown.end(), extension) != kMarkdown.end();
   return source;
 }
@@ -195,7 +198,9 @@ Document extractDocument(const fs::path& file, const ExtractionOptions& options)
 }
 
 std::vector<std::string> supportedFilePatterns() {
-  return {"*.pdf", "*.epub", "*.txt", "*.text", "*.md", "*.markdown", "*.html", "*.htm", "*.xhtml"};
+  std::vector<std::string> patterns = {"*.pdf", "*.epub", "*.txt", "*.text", "*.html", "*.htm", "*.xhtml"};
+  for (const auto extension : kMarkdown) patterns.push_back(std::string("*").append(extension));
+  return patterns;
 }
 
 }  // namespace palimpsest::documents

@@ -36,10 +36,12 @@ bool isApparatus(std::string_view types) {
                          "page-list", "loi", "lot", "loa", "lov", "cover", "z3998:title-page", "z3998:halftitle-page"});
 }
 
-bool isFurnitureClass(std::string_view classes) {
-  // Line numbers of verse, previous/next links of DocBook and DITA, the licence of Project Gutenberg.
+bool isFurnitureClass(std::string_view classes, FlowBuilder::Style style) {
+  // The licence of Project Gutenberg, whose header names title and author of a page (see gutenberg.h), and of DocBook.
+  if (style == FlowBuilder::Style::Book && hasWord(classes, {"pg-boilerplate", "pgheader", "legalnotice"})) return true;
+  // Line numbers of verse, previous/next links of DocBook and DITA.
   return hasWord(classes, {"lnum", "linenum", "line-number", "linenumber", "navheader", "navfooter", "related-links",
-                           "pg-boilerplate", "pgheader", "pgfooter", "visually-hidden", "mw-editsection"});
+                           "pgfooter", "visually-hidden", "mw-editsection"});
 }
 
 bool isHidden(const Attribute& attribute) {
@@ -122,7 +124,7 @@ void FlowBuilder::open(std::string_view name, const Attribute& attribute) {
   }
   if (name == "html" || name == "body")
     if (flow_.language.empty()) flow_.language = attribute(attribute("lang").empty() ? "xml:lang" : "lang");
-  if (isSkippedElement(name) || isHidden(attribute) || isFurnitureClass(classes) || role == "navigation" ||
+  if (isSkippedElement(name) || isHidden(attribute) || isFurnitureClass(classes, style_) || role == "navigation" ||
       (style_ == Style::Book && isApparatus(types)))
     frame.skip = true;
   // A motto or dedication on the title page is the author's text.

@@ -56,6 +56,15 @@ bool breaksWithinNumber(std::string_view before, std::string_view after) {
                      : isDigit(left) && isDigit(right);
 }
 
+// "the thing--" + "or nothing": a dash that touches the word before it touches the one after it.
+bool endsWithClosedDash(std::string_view line) {
+  const char32_t last = lastCodePoint(line);
+  const std::size_t dash = last == 0x2014 ? 3 : line.size() > 2 && line.substr(line.size() - 2) == "--" ? 2 : 0;
+  if (dash == 0 || line.size() <= dash) return false;
+  const char32_t before = lastCodePoint(line.substr(0, line.size() - dash));
+  return before != ' ' && before != '-' && before != 0x2014;
+}
+
 }  // namespace
 
 bool endsWithHyphen(std::string_view line) {
@@ -64,6 +73,8 @@ bool endsWithHyphen(std::string_view line) {
 }
 
 void WordStock::learn(std::string_view line) {
+  if (broken_) line.remove_prefix(firstWord(line).size());
+  broken_ = endsWithHyphen(line);
   if (const std::size_t hyphen = hyphenLength(line))
     line = line.substr(0, line.size() - hyphen - lastWord(line.substr(0, line.size() - hyphen)).size());
   for (std::size_t i = 0; i < line.size();) {
@@ -85,6 +96,15 @@ void WordStock::learn(std::string_view line) {
   }
 }
 
+void WordStock::learnHabit(std::string_view line, std::string_view next) {
+  if (!endsWithHyphen(line)) return;
+  const std::string_view body = line.substr(0, line.size() - hyphenLength(line));
+  const std::string left(lastWord(body)), right(firstWord(next));
+  const int joined = countOf(left + right), compound = countOf(left + "-" + right);
+  typeset_ += joined > compound;
+  typed_ += compound > joined;
+}
+
 int WordStock::countOf(std::string_view word) const {
   const auto it = counts_.find(lowerCase(word));
   return it == counts_.end() ? 0 : it->second;
@@ -95,12 +115,18 @@ bool WordStock::keepsHyphen(std::string_view before, std::string_view after) con
   const int joined = countOf(left + right), compound = countOf(left + "-" + right);
   if (joined != compound) return compound > joined;
   if (isUpper(firstCodePoint(after)) || isDigit(firstCodePoint(after)) || isDigit(lastCodePoint(before))) return true;
-  // Neither was seen (or both alike): look at the parts next to the hyphen.
+  // Neither was seen (or both alike): look at the text's habit, then at the parts next to the hyphen.
+  if (typed_ > typeset_) return true;
   const std::string_view tail = partAfterLastHyphen(before);
-  const std::string_view head = after.substr(0, after.find('-'));
-  if (countOf(std::string(tail) + std::string(head)) > 0) return false;
-  static constexpr std::array<std::string_view, 5> kPrefixes = {"self", "ex", "quasi", "well", "non"};
+  const std::string head(after.substr(0, after.find('-')));
+  if (countOf(std::string(tail) + head) > 0) return false;
+  static constexpr std::array<std::string_view, 5> kPrefixes = {"self", "half", "quasi", "well", "non"};
   if (std::find(kPrefixes.begin(), kPrefixes.end(), lowerCase(tail)) != kPrefixes.end()) return true;
+  if (lowerCase(tail) == "ex") return countOf(head) > 0;  // ex-president, but expenditure
+  // Words that are more often the end of another one: comfort-able, doubt-fully.
+  static constexpr std::array<std::string_view, 7> kSuffixes = {"able",  "ably", "fully", "ward",
+                                                                "wards", "wise", "some"};
+  if (std::find(kSuffixes.begin(), kSuffixes.end(), lowerCase(head)) != kSuffixes.end()) return false;
   static constexpr std::array<std::string_view, 12> kEndings = {
       "based", "level", "like", "wide", "oriented", "driven", "specific", "free", "mode", "made", "called", "known"};
   if (countCodePoints(tail) >= 3 && std::find(kEndings.begin(), kEndings.end(), lowerCase(head)) != kEndings.end())
@@ -110,7 +136,7 @@ bool WordStock::keepsHyphen(std::string_view before, std::string_view after) con
 
 void WordStock::appendLine(std::string& paragraph, std::string_view line) const {
   const std::size_t hyphen = hyphenLength(paragraph);
-  if (breaksWithinNumber(paragraph, line)) {
+  if (breaksWithinNumber(paragraph, line) || (endsWithClosedDash(paragraph) && isWordPart(firstCodePoint(line)))) {
     paragraph += line;
     return;
   }

@@ -28,10 +28,14 @@ using Reason = ExtractionError::Reason;
 constexpr int kMostPages = 50'000;
 constexpr int kMostBlankChecks = 24;  // drawing a page takes time; after so many, pages without text count as pictures
 
+// Poppler's complaints about sloppy files belong on nobody's terminal; their number tells a damaged page from a blank
+// one.
+thread_local int complaints = 0;
+
 std::unique_ptr<poppler::document> open(const Source& source, const Job& job) {
-  // Poppler's complaints about sloppy files belong on nobody's terminal.
   static std::once_flag quiet;
-  std::call_once(quiet, [] { poppler::set_debug_error_function([](const std::string&, void*) {}, nullptr); });
+  std::call_once(quiet,
+                 [] { poppler::set_debug_error_function([](const std::string&, void*) { ++complaints; }, nullptr); });
   const std::string& password = job.password();
   std::unique_ptr<poppler::document> pdf(poppler::document::load_from_raw_data(
       source.bytes.data(), static_cast<int>(source.bytes.size()), password, password));
@@ -57,7 +61,9 @@ std::vector<PageLayout> readPages(const poppler::document& pdf, const Job& job, 
       pages.push_back({i + 1, 0, 0, {}});
       continue;
     }
+    complaints = 0;
     PageWords words = readWords(*page);
+    if (words.words.empty() && complaints > 0 && !hasInk(*page)) ++unreadable;
     pages.push_back(layOutPage(std::move(words.words), i + 1, words.width, words.height));
   }
   return pages;
@@ -70,7 +76,7 @@ std::vector<int> pagesWithPicturesOnly(const poppler::document& pdf, const std::
   for (const auto& page : pages) {
     if (!page.lines.empty()) continue;
     const std::unique_ptr<poppler::page> pdfPage(pdf.create_page(page.page - 1));
-    if (!pdfPage || ++checked > kMostBlankChecks || hasInk(*pdfPage)) result.push_back(page.page);
+    if (pdfPage && (++checked > kMostBlankChecks || hasInk(*pdfPage))) result.push_back(page.page);
   }
   return result;
 }

@@ -1,12 +1,16 @@
-// Plain text: paragraphs by blank lines (or indents, or one per line), verse kept, chapters by their headings.
+// Plain text: paragraphs by blank lines (or indents, or one per line), verse kept, chapters by their headings, pages by
+// form feeds.
 #include <algorithm>
 #include <map>
 
 #include "documents/encoding.h"
 #include "documents/gutenberg.h"
 #include "documents/headings.h"
+#include "documents/hyphenation.h"
+#include "documents/line_runs.h"
 #include "documents/source.h"
 #include "documents/text.h"
+#include "documents/text_pages.h"
 
 namespace palimpsest::documents {
 namespace {
@@ -17,33 +21,49 @@ struct TextLine {
   std::string_view text;  // trimmed
   std::size_t indent = 0;
   std::size_t length = 0;  // code points
+  int page = 0;            // 0 = the text has none
 };
 
-// Lines between blank lines; `gap` counts the blank lines before it.
+// Lines between blank lines.
 struct TextBlock {
   std::vector<TextLine> lines;
-  std::size_t gap = 0;
 };
 
-std::vector<TextBlock> splitBlocks(std::string_view text) {
+std::vector<TextBlock> splitBlocks(const std::vector<PageLine>& lines) {
   std::vector<TextBlock> blocks;
-  std::size_t blank = 1;
-  for (std::size_t i = 0; i < text.size();) {
-    const auto end = std::min(text.find_first_of("\n\f", i), text.size());
-    const std::string_view raw = text.substr(i, end - i);
-    i = end + 1;
-    const std::string_view line = trimmed(raw);
+  bool blank = true;
+  for (const auto& raw : lines) {
+    const std::string_view line = trimmed(raw.text);
     if (line.empty()) {
-      ++blank;
+      blank = true;
       continue;
     }
-    if (blank > 0) blocks.push_back({{}, blank});
-    blank = 0;
-    const auto lead = raw.substr(0, raw.find_first_not_of(" \t"));
+    if (blank) blocks.emplace_back();
+    blank = false;
+    const auto lead = raw.text.substr(0, raw.text.find_first_not_of(" \t"));
     const auto tabs = static_cast<std::size_t>(std::count(lead.begin(), lead.end(), '\t'));
-    blocks.back().lines.push_back({line, lead.size() + 3 * tabs, countCodePoints(line)});
+    blocks.back().lines.push_back({line, lead.size() + 3 * tabs, countCodePoints(line), raw.page});
   }
   return blocks;
+}
+
+// The words of the text and its habits, if a line ends with a hyphen anywhere; else there is nothing to mend.
+WordStock learnWords(const std::vector<TextBlock>& blocks, const Job& job) {
+  WordStock words;
+  const auto eachBreak = [&](const auto& visit) {
+    for (const auto& block : blocks)
+      for (std::size_t i = 0; i + 1 < block.lines.size(); ++i)
+        if (endsWithHyphen(block.lines[i].text)) visit(block.lines[i].text, block.lines[i + 1].text);
+  };
+  bool any = false;
+  eachBreak([&](auto, auto) { any = true; });
+  if (!any) return words;
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    if (i % 1024 == 0) job.throwIfStopped();
+    for (const auto& line : blocks[i].lines) words.learn(line.text);
+  }
+  eachBreak([&](std::string_view line, std::string_view next) { words.learnHabit(line, next); });
+  return words;
 }
 
 // How the file was typed.
@@ -80,7 +100,20 @@ std::size_t firstWordLength(std::string_view line) { return countCodePoints(line
 
 // The line ended although the next word would have fitted: the author meant it.
 bool endsEarly(const TextLine& line, const TextLine& next, std::size_t width) {
-  return line.indent + line.length + 1 + firstWordLength(next.text) + 1 < width;
+  return !endsWithHyphen(line.text) && line.indent + line.length + 1 + firstWordLength(next.text) + 1 < width;
+}
+
+// Prose set narrower than the rest, a quotation or a column: its lines fill its own width and many go on in small
+// letters.
+bool isNarrowProse(const TextBlock& block) {
+  std::size_t width = 0, early = 0, goingOn = 0;
+  for (const auto& line : block.lines) width = std::max(width, line.indent + line.length + 1);
+  for (std::size_t i = 0; i + 1 < block.lines.size(); ++i) {
+    early += endsEarly(block.lines[i], block.lines[i + 1], width);
+    goingOn += endsWithHyphen(block.lines[i].text) || isLower(firstCodePoint(block.lines[i + 1].text));
+  }
+  const std::size_t ends = block.lines.size() - 1;
+  return ends >= 2 && goingOn * 10 >= ends * 4 && early * 10 <= ends * 2;
 }
 
 bool isVerse(const TextBlock& block, std::size_t width) {
@@ -88,46 +121,46 @@ bool isVerse(const TextBlock& block, std::size_t width) {
   std::size_t early = 0;
   for (std::size_t i = 0; i + 1 < block.lines.size(); ++i)
     early += endsEarly(block.lines[i], block.lines[i + 1], width);
-  return early * 10 >= (block.lines.size() - 1) * 6;
+  return early * 10 >= (block.lines.size() - 1) * 6 && !isNarrowProse(block);
 }
 
 // Hard-wrapped lines to paragraphs. Without blank lines between them, an indent begins a new one.
-void joinLines(const TextBlock& block, std::vector<std::string>& paragraphs) {
-  std::size_t least = block.lines.front().indent, flush = 0;
+std::vector<Paragraph> joinLines(const TextBlock& block, const WordStock& words) {
+  std::size_t least = block.lines.front().indent, flush = 0, indented = 0, afterSentence = 0;
   for (const auto& line : block.lines) least = std::min(least, line.indent);
-  for (const auto& line : block.lines) flush += line.indent == least;
-  const bool indentsSpeak = flush * 2 > block.lines.size();
-  paragraphs.emplace_back();
+  for (std::size_t i = 0; i < block.lines.size(); ++i) {
+    flush += block.lines[i].indent == least;
+    if (i == 0 || block.lines[i].indent == least) continue;
+    ++indented;
+    afterSentence += endsSentence(block.lines[i - 1].text);
+  }
+  // Most lines of a dialogue may be first ones; the lines of a hanging indent follow no sentence.
+  const bool indentsSpeak = flush * 2 > block.lines.size() || (flush > 0 && afterSentence * 10 >= indented * 8);
+  std::vector<Paragraph> paragraphs;
   for (const auto& line : block.lines) {
     const bool begins = indentsSpeak && line.indent >= least + 2 && line.indent <= least + 10;
-    if (begins && !paragraphs.back().empty()) paragraphs.emplace_back();
-    std::string& paragraph = paragraphs.back();
-    const bool broken = paragraph.size() > 1 && paragraph.back() == '-' && isLower(firstCodePoint(line.text)) &&
-                        paragraph[paragraph.size() - 2] != '-' && paragraph[paragraph.size() - 2] != ' ';
-    if (broken)
-      paragraph += line.text;  // "well-\nknown": plain text keeps its hyphens
-    else
-      appendLine(paragraph, line.text);
+    if (begins || paragraphs.empty()) paragraphs.push_back({{}, line.page, -1});
+    words.appendLine(paragraphs.back().text, line.text);
   }
+  return paragraphs;
 }
 
 // Collects paragraphs and, on the way, chapters.
 class TextBuilder {
  public:
-  TextBuilder(Document& document, const Layout& layout) : document_(document), layout_(layout) {}
+  TextBuilder(Document& document, const Layout& layout, const WordStock& words)
+      : document_(document), layout_(layout), words_(words) {}
 
   void add(const TextBlock& block) {
     if (takeHeading(block)) return;
     if (layout_.paragraphPerLine) {
-      for (const auto& line : block.lines) addLine(line.text);
+      for (const auto& line : block.lines) addLine(line);
     } else if (isVerse(block, layout_.width)) {
       std::string verse;
       for (const auto& line : block.lines) (verse += verse.empty() ? "" : "\n") += line.text;
-      addText(std::move(verse));
+      addText(std::move(verse), block.lines.front().page);
     } else {
-      std::vector<std::string> paragraphs;
-      joinLines(block, paragraphs);
-      for (auto& paragraph : paragraphs) addText(std::move(paragraph));
+      for (auto& paragraph : joinLines(block, words_)) addText(std::move(paragraph.text), paragraph.page);
     }
   }
 
@@ -159,15 +192,13 @@ class TextBuilder {
     bool dropped = false;
   };
 
-  void addText(std::string text) {
+  void addText(std::string text, int page) {
     if (!found_.empty() && !awaitsTitle_) ++found_.back().body;
-    document_.paragraphs.push_back({std::move(text), 0, static_cast<int>(found_.size()) - 1});
+    document_.paragraphs.push_back({std::move(text), page, static_cast<int>(found_.size()) - 1});
   }
 
-  void addLine(std::string_view line) {
-    TextBlock one;
-    one.lines.push_back({line, 0, countCodePoints(line)});
-    if (!takeHeading(one)) addText(std::string(line));
+  void addLine(const TextLine& line) {
+    if (!takeHeading({{line}})) addText(std::string(line.text), line.page);
   }
 
   bool takeHeading(const TextBlock& block) {
@@ -177,7 +208,7 @@ class TextBuilder {
     if (awaitsTitle_ && block.lines.size() == 1 && looksLikeTitle(line) && !guessHeading(line).heading &&
         line.size() < 60) {
       (found_.back().title += ": ") += line;
-      addText(std::string(line));
+      addText(std::string(line), block.lines[0].page);
       return !(awaitsTitle_ = false);
     }
     awaitsTitle_ = false;
@@ -190,7 +221,7 @@ class TextBuilder {
       (text += '\n') += block.lines[1].text;
     }
     found_.push_back({title, guess, document_.paragraphs.size(), 0, 0, false});
-    document_.paragraphs.push_back({std::move(text), 0, static_cast<int>(found_.size()) - 1});
+    document_.paragraphs.push_back({std::move(text), block.lines[0].page, static_cast<int>(found_.size()) - 1});
     awaitsTitle_ = guess.bare && block.lines.size() == 1 && !guess.weak;
     return true;
   }
@@ -252,9 +283,16 @@ class TextBuilder {
 
   Document& document_;
   Layout layout_;
+  const WordStock& words_;
   std::vector<Found> found_;
   bool awaitsTitle_ = false;
 };
+
+// Project Gutenberg writes [Illustration] where a picture without words was.
+void dropPictureMarks(std::vector<PageLine>& lines) {
+  for (auto& line : lines)
+    if (trimmed(line.text) == "[Illustration]") line.text = {};
+}
 
 std::string withUnixLineEnds(std::string text) {
   std::size_t out = 0;
@@ -273,13 +311,20 @@ Document readPlainText(const Source& source, const Job& job) {
   document.format = "TXT";
   const std::string text = withUnixLineEnds(decodeToUtf8(source.bytes));
   job.report(0.3);
-  const auto blocks = splitBlocks(stripGutenberg(text, document));
-  TextBuilder builder(document, measure(blocks));
+  const std::string_view body = stripGutenberg(text, document);
+  const bool gutenberg = body.size() < text.size();
+  auto lines = linesOfPages(body);
+  if (gutenberg) dropPictureMarks(lines);
+  if (!lines.empty()) document.pageCount = lines.back().page;
+  const auto blocks = splitBlocks(lines);
+  const WordStock words = learnWords(blocks, job);
+  TextBuilder builder(document, measure(blocks), words);
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     if (i % 1024 == 0) job.report(0.3 + 0.6 * static_cast<double>(i) / static_cast<double>(blocks.size()));
     builder.add(blocks[i]);
   }
   builder.finish();
+  if (gutenberg) dropItalicMarks(document);
   if (document.paragraphs.empty())
     source.fail(ExtractionError::Reason::NoText, "holds only blank lines. There is nothing in it to read.");
   return document;

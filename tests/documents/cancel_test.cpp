@@ -1,4 +1,5 @@
 // Progress, cancellation, and files that change under the reader.
+#include <random>
 #include <stop_token>
 #include <thread>
 
@@ -75,13 +76,55 @@ TEST(Threads, ReadDifferentFilesAtOnce) {
   EXPECT_EQ(otherPages, 20);
 }
 
+// Files of several pieces, as they are read: what progress() does comes after the first of them.
+constexpr std::size_t kLong = 9 << 20;
+
+std::string noise() {
+  std::string bytes(kLong, '\0');
+  std::mt19937 random(1);
+  for (char& byte : bytes) byte = static_cast<char>(random());
+  return bytes;
+}
+
 TEST(Vanishing, AFileDeletedWhileItIsReadIsStillReadToItsEnd) {
+  PdfWriter pdf = longPdf(10);
+  pdf.info("Keywords", std::string(kLong, 'k'));
+  EpubParts parts;
+  parts.chapters = {{"c.xhtml", "<p>Words of the last chapter.</p>"}};
+  parts.manifest = "<item id='p' href='p.png' media-type='image/png'/>";
+  parts.extra = {{"EPUB/p.png", noise()}};  // the table of the archive stands behind it
+  const std::pair<const char*, std::string> samples[] = {
+      {"vanishing.pdf", pdf.bytes()},
+      {"vanishing.epub", makeEpub(parts)},
+      {"vanishing.txt", std::string(kLong, 'a') + "\n\nWords of the last chapter.\n"}};
+  for (const auto& [name, bytes] : samples) {
+    const TempFolder folder;
+    const fs::path file = folder.write(name, bytes);
+    ExtractionOptions options;
+    std::vector<double> shares;
+    options.progress = [&](double share) {
+      fs::remove(file);
+      shares.push_back(share);
+    };
+    const Document book = extractDocument(file, options);
+    EXPECT_THAT(book.paragraphs.back().text, testing::StartsWith("Words of ")) << name;
+    EXPECT_LT(shares.front(), 0.03) << name << " was read in one piece: nothing vanished while it was";
+    EXPECT_FALSE(fs::exists(file));
+  }
+}
+
+TEST(Vanishing, AFileReplacedWhileItIsReadIsReadAsItWas) {
   const TempFolder folder;
-  const fs::path file = folder.write("vanishing.pdf", longPdf(10).bytes());
+  const fs::path file = folder.write("book.txt", std::string(kLong, 'a') + "\n\nThe old end.\n");
+  const fs::path other = folder.write("other.txt", std::string(kLong, 'b') + "\n\nThe new end.\n");
   ExtractionOptions options;
-  options.progress = [&](double) { fs::remove(file); };
-  EXPECT_EQ(extractDocument(file, options).pageCount, 10);
-  EXPECT_FALSE(fs::exists(file));
+  options.progress = [&](double) {
+    if (fs::exists(other)) fs::rename(other, file);
+  };
+  const std::string text = allText(extractDocument(file, options));
+  EXPECT_EQ(text.find('b'), std::string::npos);
+  EXPECT_THAT(text, testing::EndsWith("The old end."));
+  EXPECT_THAT(allText(extractDocument(file)), testing::EndsWith("The new end."));
 }
 
 TEST(Vanishing, AFileCutShortWhileItIsReadIsAnError) {

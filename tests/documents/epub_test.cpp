@@ -192,6 +192,31 @@ TEST(Epub, NamesMissingChaptersInAWarning) {
   EXPECT_THAT(texts(book), ElementsAre("Here."));
 }
 
+TEST(Epub, DropsTheWrappingOfProjectGutenberg) {
+  EpubParts parts;
+  parts.chapters = {{"a.xhtml",
+                     "<section id='pg-header'><h2>The Project Gutenberg eBook of Ships</h2><p>*** START OF THE PROJECT "
+                     "GUTENBERG EBOOK "
+                     "SHIPS ***</p></section><h1>SHIPS</h1><h2 id='one'>Chapter I</h2><p>A ship sailed.</p>"},
+                    {"f.xhtml",
+                     "<p>It was not seen again.</p><section id='pg-footer'><div>*** END OF THE PROJECT GUTENBERG EBOOK "
+                     "SHIPS ***</div>"
+                     "<h2 id='licence'>THE FULL PROJECT GUTENBERG LICENSE</h2><p>PLEASE READ THIS</p></section>"}};
+  parts.nav =
+      "<nav epub:type='toc'><ol><li><a href='a.xhtml'>The Project Gutenberg eBook of Ships</a></li><li><a "
+      "href='a.xhtml#one'>Chapter I</a></li><li><a href='f.xhtml#licence'>THE FULL PROJECT GUTENBERG "
+      "LICENSE</a></li></ol></nav>";
+  const Document book = read(parts);
+  EXPECT_THAT(texts(book), ElementsAre("SHIPS", "Chapter I", "A ship sailed.", "It was not seen again."));
+  EXPECT_THAT(chapterTitles(book), ElementsAre("Chapter I"));
+  EXPECT_EQ(book.paragraphs[0].chapter, -1);
+  EXPECT_EQ(book.paragraphs[3].chapter, 0);
+  // Newer books mark the wrapping, which leaves only its chapter.
+  for (auto& [name, body] : parts.chapters) body.replace(body.find("<section "), 9, "<section class='pg-boilerplate' ");
+  EXPECT_EQ(texts(read(parts)), texts(book));
+  EXPECT_THAT(chapterTitles(read(parts)), ElementsAre("Chapter I"));
+}
+
 TEST(Epub, FindsTheCoverOfBothVersions) {
   const std::string png = "\x89PNG\r\n\x1A\n...";
   EpubParts three;

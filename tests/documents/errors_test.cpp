@@ -144,7 +144,15 @@ TEST(Errors, OtherFilesSayWhatTheyAre) {
 }
 
 TEST(Errors, OpenDialogsOfferEveryFormatThatCanBeRead) {
-  EXPECT_THAT(supportedFilePatterns(), testing::IsSupersetOf({"*.pdf", "*.epub", "*.txt", "*.md", "*.html"}));
+  EXPECT_THAT(supportedFilePatterns(),
+              testing::UnorderedElementsAre("*.pdf", "*.epub", "*.txt", "*.text", "*.md", "*.markdown", "*.mkd",
+                                            "*.mdown", "*.html", "*.htm", "*.xhtml"));
+  int markdown = 0;
+  for (const auto& pattern : supportedFilePatterns()) {
+    ASSERT_EQ(pattern.substr(0, 2), "*.");
+    markdown += extractBytes("notes" + pattern.substr(1), "# Heading\n\nText.\n").format == "Markdown";
+  }
+  EXPECT_EQ(markdown, 4) << "the names that make a text Markdown, all of them offered";
 }
 
 TEST(Errors, TheNameDoesNotDecide) {

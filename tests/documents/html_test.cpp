@@ -64,6 +64,53 @@ TEST(Html, DecodesTheDeclaredEncoding) {
       ElementsAre("Привет"));
 }
 
+// As the pages of Project Gutenberg are built today (ids and classes are theirs).
+TEST(Html, DropsTheWrappingOfProjectGutenberg) {
+  const Document book = read(
+      "<!DOCTYPE html><html lang=en><head><title>The Project Gutenberg eBook of Ships, by Ann "
+      "Author</title></head><body>"
+      "<section class='pg-boilerplate pgheader' id='pg-header'><h2 id='pg-header-heading'>The Project Gutenberg eBook "
+      "of "
+      "Ships</h2><p>This eBook is for the use of anyone anywhere.</p><p><strong>Title</strong>: Ships</p>"
+      "<p><strong>Author</strong>: Ann Author</p><p><strong>Release date</strong>: October 2, 2004 [eBook #35]</p>"
+      "<div id='pg-start-separator'><span>*** START OF THE PROJECT GUTENBERG EBOOK SHIPS ***</span></div></section>"
+      "<p>Produced by Volunteers</p><h2>CHAPTER I</h2><p>A ship sailed.</p><h2>CHAPTER II</h2><p>It was not seen "
+      "again.</p>"
+      "<section class='pg-boilerplate pgfooter' id='pg-footer'><div>*** END OF THE PROJECT GUTENBERG EBOOK SHIPS "
+      "***</div><p>Updated editions will "
+      "replace the previous one.</p><h2>THE FULL PROJECT GUTENBERG LICENSE</h2><p>PLEASE READ THIS</p></section>"
+      "</body></html>");
+  EXPECT_THAT(texts(book), ElementsAre("CHAPTER I", "A ship sailed.", "CHAPTER II", "It was not seen again."));
+  EXPECT_THAT(chapterTitles(book), ElementsAre("CHAPTER I", "CHAPTER II"));
+  EXPECT_EQ(book.paragraphs[0].chapter, 0);
+  EXPECT_EQ(book.paragraphs[3].chapter, 1);
+  EXPECT_EQ(book.title, "Ships");
+  EXPECT_EQ(book.author, "Ann Author");
+  EXPECT_EQ(book.date, "October 2, 2004");
+}
+
+// As they were built until 2020.
+TEST(Html, DropsTheWrappingOfOldPagesOfProjectGutenberg) {
+  const Document book = read(
+      "<html><head><title>The Project Gutenberg eBook of Ships, by Ann Author</title></head><body><pre>\n\nThe Project "
+      "Gutenberg EBook of Ships, by Ann Author\n\nThis eBook is for the use of anyone\nanywhere.\n\n\nTitle: "
+      "Ships\n\nAuthor: Ann Author\n\nRelease Date: July 26, 2008 [EBook #972]\n[Last updated: April 5, "
+      "2014]\n\nLanguage: English\n\n*** START OF THIS PROJECT GUTENBERG EBOOK SHIPS ***\n\n\nProduced by David "
+      "Widger\n\n</pre><h1>SHIPS</h1><p>A ship sailed.</p><pre>\nEnd of the Project Gutenberg EBook of Ships, by Ann "
+      "Author\n\n*** END OF THIS PROJECT GUTENBERG EBOOK SHIPS ***\n\n***** This file should be named "
+      "972.htm *****\n\nUpdated editions will replace the previous one.</pre></body></html>");
+  EXPECT_THAT(texts(book), ElementsAre("SHIPS", "A ship sailed."));
+  EXPECT_EQ(book.title, "Ships");
+  EXPECT_EQ(book.author, "Ann Author");
+  EXPECT_EQ(book.date, "July 26, 2008");
+}
+
+TEST(Html, KeepsAPageAboutTheMarkersOfProjectGutenberg) {
+  EXPECT_THAT(texts(read("<html><body><p>First.</p><p>Cut at <i>*** START OF THE PROJECT GUTENBERG EBOOK</i> and you "
+                         "are done.</p><p>Last.</p></body></html>")),
+              testing::SizeIs(3));
+}
+
 TEST(Html, StopsAtHostileNesting) {
   std::string deep = "<html><body>";
   for (int i = 0; i < 20'000; ++i) deep += "<div>";

@@ -45,12 +45,43 @@ TEST(Hyphenation, KeepsTwoWordsThatStandAlone) {
 TEST(Hyphenation, LearnsNothingFromTheBrokenWordItself) {
   WordStock words;
   words.learn("he saw the under-");
+  words.learn("ground in every state");
   EXPECT_EQ(joined(words, "the under-", "ground railway"), "the underground railway");
+  words.learn("and made an agree-");
+  words.learn("ment of no state");
+  EXPECT_EQ(joined(words, "a state-", "ment of"), "a statement of") << "the second half is no word either";
+}
+
+TEST(Hyphenation, KnowsEndingsThatAreWords) {
+  WordStock words;
+  words.learn("No doubt he was fully able to bear the comfort of the president.");
+  EXPECT_EQ(joined(words, "a comfort-", "able chair"), "a comfortable chair");
+  EXPECT_EQ(joined(words, "he said doubt-", "fully"), "he said doubtfully");
+  EXPECT_EQ(joined(words, "an ex-", "president"), "an ex-president");
+  EXPECT_EQ(joined(words, "the ex-", "penditure"), "the expenditure");
+}
+
+TEST(Hyphenation, FollowsTheHabitOfTheTextWithUnknownWords) {
+  WordStock typed;
+  typed.learn("It was a well-known tale, old-fashioned and long.");
+  EXPECT_EQ(joined(typed, "a red-", "haired man"), "a redhaired man") << "nothing known: as typesetters do";
+  typed.learnHabit("an old-", "fashioned tale");
+  EXPECT_EQ(joined(typed, "a red-", "haired man"), "a red-haired man");
+  EXPECT_EQ(joined(typed, "no hyphen", "here"), "no hyphen here");
+  WordStock typeset;
+  typeset.learn("The compiler and the old-fashioned linker, whatever they are.");
+  typeset.learnHabit("the com-", "piler");
+  typeset.learnHabit("what-", "ever");
+  typeset.learnHabit("an old-", "fashioned linker");
+  EXPECT_EQ(joined(typeset, "the opti-", "mizer"), "the optimizer");
 }
 
 TEST(Hyphenation, LeavesDashesAlone) {
   const WordStock words;
   EXPECT_EQ(joined(words, "he said --", "and left"), "he said -- and left");
+  EXPECT_EQ(joined(words, "he said--", "and left"), "he said--and left");
+  EXPECT_EQ(joined(words, "he said—", "and left"), "he said—and left");
+  EXPECT_EQ(joined(words, "---", "and left"), "--- and left");
   EXPECT_EQ(joined(words, "a list: -", "item"), "a list: - item");
 }
 

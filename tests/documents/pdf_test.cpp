@@ -226,6 +226,38 @@ TEST(Pdf, CountsPagesThatHoldOnlyPictures) {
   EXPECT_EQ(book.paragraphs.back().page, 4);
 }
 
+// One page of four loses its content, its own object or its place in the tree of pages.
+TEST(Pdf, NamesDamagedPagesAndReadsTheRest) {
+  PdfWriter pdf;
+  for (int page = 1; page <= 4; ++page) {
+    pdf.page();
+    pdf.text(72, 80, 10, "Words of page " + std::to_string(page) + ".");
+  }
+  const std::string whole = pdf.bytes();
+  const auto damaged = [&](const std::string& from, const std::string& to, std::size_t at = 0) {
+    std::string bytes = whole;
+    EXPECT_EQ(from.size(), to.size()) << "the table of objects must stay right";
+    at = bytes.find(from, at);
+    return at == std::string::npos ? std::string() : bytes.replace(at, to.size(), to);
+  };
+  const auto lastPage = whole.rfind("<< /Type /Page /Parent");
+  const std::pair<int, std::string> samples[] = {{2, damaged("(Words of page 2.) Tj ET", std::string(24, '('))},
+                                                 {4, damaged("<< /Type", "[[ /Type", lastPage)},
+                                                 {4, damaged("13 0 R ]", "99 0 R ]")}};
+  for (const auto& [lost, bytes] : samples) {
+    const Document book = extractBytes("damaged.pdf", bytes);
+    expectWellFormed(book);
+    EXPECT_THAT(book.warnings, ElementsAre("1 of 4 pages are damaged and could not be read.")) << lost;
+    EXPECT_THAT(book.pagesWithoutText, testing::IsEmpty()) << "it is no picture";
+    std::vector<std::string> expected;
+    for (int page = 1; page <= 4; ++page)
+      if (page != lost) expected.push_back("Words of page " + std::to_string(page) + ".");
+    EXPECT_EQ(texts(book), expected);
+    EXPECT_EQ(book.paragraphs.back().page, lost == 4 ? 3 : 4);
+  }
+  EXPECT_THAT(extractBytes("whole.pdf", whole).warnings, testing::IsEmpty());
+}
+
 TEST(Pdf, ReadsTitleAuthorAndDate) {
   PdfWriter pdf;
   pdf.page();

@@ -126,6 +126,12 @@ TEST_F(RealFiles, ChildrensLiteratureKnowsItsPrintedPages) {
   EXPECT_THAT(chapterTitles(book), Contains("196 THE TINDER-BOX"));
 }
 
+TEST_F(RealFiles, LegalNoticesOfDocBookAreNoText) {
+  const std::string text = allText(read("accessible_epub_3.epub"));
+  EXPECT_THAT(text, HasSubstr("Accessibility is a difficult concept to define."));
+  EXPECT_THAT(text, Not(HasSubstr("claimed as trademarks")));
+}
+
 TEST_F(RealFiles, FormulasOfLinearAlgebraAreLines) {
   const Document book = read("linear-algebra.epub");
   EXPECT_THAT(texts(book), Contains("x² + y² = 1; −x + √(3)y = 0"));
@@ -182,11 +188,11 @@ TEST_F(RealFiles, LectureNotesHaveChaptersAndNoRunningHeads) {
 TEST_F(RealFiles, OutlineAndPageNumbersOfSmallPapers) {
   const Document outline = read("pdflatex-outline.pdf");
   EXPECT_EQ(outline.chapters.size(), 9u);
-  for (const auto& paragraph : outline.paragraphs)
-    if (paragraph.text == "5 Bar") {
-      EXPECT_EQ(paragraph.page, 3);
-      EXPECT_EQ(paragraph.chapter, 4);
-    }
+  const auto bar = std::find_if(outline.paragraphs.begin(), outline.paragraphs.end(),
+                                [](const Paragraph& p) { return p.text == "5 Bar"; });
+  ASSERT_NE(bar, outline.paragraphs.end());
+  EXPECT_EQ(bar->page, 3);
+  EXPECT_EQ(bar->chapter, 4);
   EXPECT_EQ(read("pdflatex-4-pages.pdf").paragraphs.size(), 1u) << "one paragraph over four pages";
   EXPECT_THAT(allText(read("minimal-document.pdf")), StartsWith("Lorem ipsum dolor sit amet"));
   EXPECT_THAT(allText(read("160721.pdf")),
