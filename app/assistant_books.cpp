@@ -64,12 +64,14 @@ void Assistant::Parts::taken(const QString& path, const QString& password, const
   }
   rebuild(entry);
   known ? changed(entry) : emit self->itemAdded(entry.item);
-  emit self->added(path, document.id, existed);
   if (!known) {
     entry.password = password.toStdString();
     enqueue(entry);
-    return schedule();
+    schedule();
   }
+  // Last: who hears it may resume the book at once, and would have its text taken twice if it were queued after that.
+  emit self->added(path, document.id, existed);
+  if (!known) return;
   if (entry.document.state == DocumentState::Failed) return self->retry(document.id, password);
   emit self->notice(
       QStringLiteral("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
