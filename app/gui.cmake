@@ -1,7 +1,6 @@
 # The window's executable: palimpsest_ui and palimpsest_app meet here and nowhere else.
 add_executable(palimpsest gui_main.cpp gui_options.cpp gui_wiring.cpp)
 target_link_libraries(palimpsest PRIVATE palimpsest_app palimpsest_ui)
-target_compile_definitions(palimpsest PRIVATE PALIMPSEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 set_target_properties(palimpsest PROPERTIES AUTOMOC ON)
 
 include(GNUInstallDirs)

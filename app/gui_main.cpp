@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
     QTextStream(stderr) << problem << Qt::endl;
     return 2;
   }
-  ui::MainWindow window(app::gui::bundledBook().isEmpty() ? QString() : QStringLiteral("The Time Machine"));
+  ui::MainWindow window(app::bundledBook().isEmpty() ? QString() : QStringLiteral("The Time Machine"));
   QGuiApplication::setWindowIcon(QIcon(QStringLiteral(":/icons/palimpsest.svg")));
   app::gui::Wiring wiring(window, options.assistant);
   window.show();

@@ -25,7 +25,6 @@ class Wiring : public QObject {
  private:
   void connectWindow();
   void connectAssistant();
-  void open();
   void add(const QStringList& files);
   void libraryOpened();
   void showConversation(qint64 id);
@@ -35,6 +34,7 @@ class Wiring : public QObject {
   AssistantOptions options_;
   std::unique_ptr<Assistant> assistant_;
   QStringList waiting_;  // files that came before the library was open
+  ui::Quote wanted_;     // the quote whose place is to be shown once the text is there
   QString single_;       // a file that was added alone: its book is brought to the front
   bool isOpen_ = false;
 };

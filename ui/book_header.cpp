@@ -94,7 +94,9 @@ void BookHeader::showBook(const LibraryItem& item) {
   pause_->setVisible(item.state == BookState::Reading);
   resume_->setVisible(item.state == BookState::Paused);
   cancel_->setVisible(busy);
-  retry_->setVisible(item.state == BookState::Failed);
+  retry_->setText(item.canReadAgain ? tr("Read again") : tr("Retry"));
+  retry_->setToolTip(item.canReadAgain ? tr("Make a memory of its stored text (F5)") : tr("Try once more (F5)"));
+  retry_->setVisible(item.state == BookState::Failed || item.canReadAgain);
   export_->setVisible(!busy && (item.state != BookState::Failed || item.hasMemory));
   summarise_->setVisible(item.state == BookState::Ready || item.hasMemory);
   update();

@@ -86,7 +86,7 @@ void MainWindow::connectActions() {
 }
 
 void MainWindow::openFiles() {
-  dialogs::openBooks(this, [this](const QStringList& files) { emit addFilesRequested(files); });
+  dialogs::openBooks(this, bookPatterns_, [this](const QStringList& files) { emit addFilesRequested(files); });
 }
 
 void MainWindow::exportCurrent() {
@@ -127,6 +127,7 @@ void MainWindow::act(qint64 id, BookAction action) {
     case BookAction::Resume:
       return emit resumeRequested(id);
     case BookAction::Retry:
+    case BookAction::ReadAgain:
       return retry(id);
     case BookAction::None:
       return;

@@ -82,7 +82,9 @@ void WindowActions::update(const std::optional<LibraryItem>& item, bool canSumma
   pause->setEnabled(is(BookState::Reading));
   resume->setEnabled(is(BookState::Paused));
   cancel->setEnabled(is(BookState::Reading) || is(BookState::Waiting) || is(BookState::Extracting));
-  retry->setEnabled(is(BookState::Failed));
+  const bool readAgain = item && item->canReadAgain;
+  retry->setText(readAgain ? tr("Read &again") : tr("Re&try"));
+  retry->setEnabled(is(BookState::Failed) || readAgain);
   clear->setEnabled(item && hasConversation);
   remove->setEnabled(item.has_value());
 }
