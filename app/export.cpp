@@ -1,5 +1,6 @@
 #include "app/export.h"
 
+#include <QBuffer>
 #include <QFileInfo>
 #include <QGuiApplication>
 #include <QPageSize>
@@ -23,10 +24,13 @@ namespace {
                                .toStdString());
 }
 
-void writePdf(const ExportData& data, QIODevice& device) {
+QByteArray exportPdf(const ExportData& data) {
   if (!qobject_cast<QGuiApplication*>(QCoreApplication::instance()))
     throw std::logic_error("a PDF is drawn with fonts, which need a QGuiApplication");
-  QPdfWriter writer(&device);
+  QByteArray bytes;
+  QBuffer buffer(&bytes);
+  buffer.open(QIODevice::WriteOnly);
+  QPdfWriter writer(&buffer);
   writer.setPageSize(QPageSize(QPageSize::A4));
   writer.setPageMargins(QMarginsF(22, 22, 22, 22), QPageLayout::Millimeter);
   writer.setTitle(toQt(data.document.title));
@@ -35,6 +39,21 @@ void writePdf(const ExportData& data, QIODevice& device) {
   document.setDefaultFont(QFont(QStringLiteral("serif"), 11));
   document.setHtml(exportHtml(data));
   document.print(&writer);
+  return bytes;
+}
+
+QByteArray inForm(const ExportData& data, ExportFormat format) {
+  switch (format) {
+    case ExportFormat::Markdown:
+      return exportMarkdown(data).toUtf8();
+    case ExportFormat::Html:
+      return exportHtml(data).toUtf8();
+    case ExportFormat::Text:
+      return exportText(data).toUtf8();
+    case ExportFormat::Pdf:
+      break;
+  }
+  return exportPdf(data);
 }
 
 }  // namespace
@@ -67,22 +86,15 @@ std::optional<ExportFormat> exportFormatOf(const QString& file) {
 }
 
 void writeExport(const ExportData& data, const QString& file, ExportFormat format) {
+  // It would be replaced by a file: a device, a pipe.
+  if (QFileInfo(file).exists() && !QFileInfo(file).isFile()) refuse(file, QStringLiteral("it is no ordinary file"));
   QSaveFile out(file);
   if (!out.open(QIODevice::WriteOnly)) refuse(file, out.errorString());
-  switch (format) {
-    case ExportFormat::Markdown:
-      out.write(exportMarkdown(data).toUtf8());
-      break;
-    case ExportFormat::Html:
-      out.write(exportHtml(data).toUtf8());
-      break;
-    case ExportFormat::Text:
-      out.write(exportText(data).toUtf8());
-      break;
-    case ExportFormat::Pdf:
-      writePdf(data, out);
-      break;
-  }
+  const QByteArray bytes = inForm(data, format);
+  // Where a disk fills in the middle of a write, Qt takes the part for the whole: only the size tells.
+  const bool whole = out.write(bytes) == bytes.size() && out.flush() && out.size() == bytes.size();
+  if (!whole)
+    refuse(file, out.error() == QFileDevice::NoError ? QStringLiteral("not all of it fits there") : out.errorString());
   if (!out.commit()) refuse(file, out.errorString());
 }
 

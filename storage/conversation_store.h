@@ -1,4 +1,4 @@
-// What was asked and answered, and the summaries made.
+// What was asked and answered, and the summaries made. Every function throws DatabaseError on failure.
 #pragma once
 
 #include <optional>

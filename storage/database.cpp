@@ -19,7 +19,9 @@ namespace {
 using Reason = DatabaseError::Reason;
 
 constexpr int kApplicationId = 0x50414C49;  // "PALI": tells our files from other SQLite files
-constexpr int kBusyMilliseconds = 5000;
+// How long to wait for a lock. A reader in WAL mode meets one only while another program has the file to itself.
+constexpr int kWriterBusyMilliseconds = 5000;
+constexpr int kReaderBusyMilliseconds = 1000;
 
 std::string quoted(const std::filesystem::path& file) { return "“" + file.string() + "”"; }
 
@@ -59,7 +61,8 @@ std::string advice(Reason reason) {
 
 std::unique_ptr<SQLite::Database> connect(const std::filesystem::path& file, Access access) {
   const int flags = access == Access::ReadOnly ? SQLite::OPEN_READONLY : SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE;
-  auto connection = std::make_unique<SQLite::Database>(file, flags, kBusyMilliseconds);
+  const int busy = access == Access::ReadOnly ? kReaderBusyMilliseconds : kWriterBusyMilliseconds;
+  auto connection = std::make_unique<SQLite::Database>(file, flags, busy);
   connection->exec("PRAGMA foreign_keys = ON");
   return connection;
 }

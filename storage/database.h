@@ -29,7 +29,8 @@ class DatabaseError : public std::runtime_error {
 enum class Access { ReadWrite, ReadOnly };
 
 // A connection. One writer in the process; each reading thread opens its own read-only connection.
-// Not thread-safe: use a connection on the thread that made it.
+// Not thread-safe: one thread at a time. A read-only connection waits for no writer (WAL); it meets a lock only while
+// another program has the whole file to itself.
 class Database {
  public:
   // ReadWrite creates the file and its folder and migrates it; it holds the lock file beside the database, so that a
@@ -43,7 +44,8 @@ class Database {
   const std::filesystem::path& file() const { return file_; }
   static int schemaVersion();  // the version this program writes
 
-  void setBusyTimeout(int milliseconds);  // how long to wait for a lock of some other program; 5 s at first
+  void setBusyTimeout(
+      int milliseconds);  // how long to wait for a lock of some other program; 5 s at first, 1 s for reading
   // The file grows no larger than this; more is answered as a full disk is (Reason::Full).
   void limitSize(std::int64_t bytes);
 

@@ -244,15 +244,6 @@ void Library::setState(Id id, DocumentState state, const std::string& failure, c
   });
 }
 
-void Library::setPath(Id id, const std::string& path) {
-  withErrors(*database_, "noting where a file is", [&](SQLite::Database& connection) {
-    SQLite::Statement update(connection, "UPDATE documents SET path=? WHERE id=?");
-    update.bind(1, path);
-    update.bind(2, id);
-    update.exec();
-  });
-}
-
 void Library::remove(Id id) {
   inTransaction(*database_, "removing a document", [&](SQLite::Database& connection) {
     run(connection, "DELETE FROM passages WHERE document_id=?", id);  // first, so that the index follows

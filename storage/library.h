@@ -24,7 +24,6 @@ class Library {
   void storeText(Id id, const DocumentRecord& metadata, std::span<const ChapterRecord> chapters,
                  std::span<const PassageRecord> passages, std::span<const std::byte> cover);
   void setState(Id id, DocumentState state, const std::string& failure = {}, const std::string& failureKind = {});
-  void setPath(Id id, const std::string& path);
   void remove(Id id);  // with its text, memories, conversation and summaries
 
   std::optional<DocumentRecord> find(Id id) const;

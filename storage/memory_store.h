@@ -1,4 +1,5 @@
-// Memories: one per (document, model fingerprint). Changing the model loses none.
+// Memories: one per (document, model fingerprint). Changing the model loses none. Every function throws DatabaseError
+// on failure.
 #pragma once
 
 #include <optional>

@@ -1,12 +1,33 @@
 #include "app/export.h"
 
+#include <sys/resource.h>
+
 #include <QDir>
+#include <csignal>
 
 #include "documents/document.h"
 #include "fixture.h"
 
 namespace palimpsest::app {
 namespace {
+
+// While it lives, what this process writes to a file ends after a few bytes.
+class FullDisk {
+ public:
+  FullDisk() : signal_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit little = {64, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &little);
+  }
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, signal_);
+  }
+
+ private:
+  rlimit before_ = {};
+  void (*signal_)(int);
+};
 
 class ExportTest : public AppTest {
  protected:
@@ -41,7 +62,7 @@ class ExportTest : public AppTest {
 TEST_F(ExportTest, EveryFormTellsTitleAuthorDateModelSummaryConversationAndQuotes) {
   for (const QString& text : {exportMarkdown(data()), exportHtml(data()), exportText(data())}) {
     for (const char* part : {"Chips", "Author", "1895", "mini", "Weena", "Richmond", "alert(1)", "not a heading",
-                             "p. 52 · V", "From memory · 0 pages re-read · whole book", "stopped before its end"})
+                             "p. 52 · ch. V", "From memory · 0 pages re-read · whole book", "stopped before its end"})
       EXPECT_THAT(text, HasText(part));
   }
 }
@@ -53,7 +74,7 @@ TEST_F(ExportTest, NothingInMarkdownIsMarkupThatWasText) {
   EXPECT_THAT(text, HasText("\n\\# not a heading"));
   EXPECT_THAT(text, HasText("\n1\\. not a list"));
   EXPECT_THAT(text, HasText("\\!\\[x\\]"));
-  EXPECT_THAT(text, HasText("> a little woman\n> “Weena” \\& more\n>\n> — p. 52 · V"));
+  EXPECT_THAT(text, HasText("> a little woman\n> “Weena” \\& more\n>\n> — p. 52 · ch. V"));
   EXPECT_FALSE(text.contains(QStringLiteral("<script>")));
 }
 
@@ -90,6 +111,34 @@ TEST_F(ExportTest, AFailedExportSaysWhyAndLeavesNothingBehind) {
     EXPECT_THAT(reason, testing::HasSubstr("could not be written"));
   }
   EXPECT_TRUE(QDir(folder_.path()).isEmpty());
+}
+
+TEST_F(ExportTest, OnAFullDiskTheFileOfBeforeStays) {
+  written(ExportFormat::Text, QStringLiteral("a.txt"));
+  for (const ExportFormat format : {ExportFormat::Text, ExportFormat::Pdf}) {
+    const QByteArray before = QStringLiteral("kept").toUtf8();
+    write(QStringLiteral("a.txt"), before);
+    std::string reason;
+    {
+      const FullDisk full;  // files grow to 64 bytes and no further
+      try {
+        writeExport(data(), path(QStringLiteral("a.txt")), format);
+      } catch (const std::runtime_error& error) {
+        reason = error.what();
+      }
+    }
+    EXPECT_THAT(reason, testing::HasSubstr("could not be written"));
+    QFile file(path(QStringLiteral("a.txt")));
+    ASSERT_TRUE(file.open(QIODevice::ReadOnly));
+    EXPECT_EQ(file.readAll(), before);
+    EXPECT_EQ(QDir(folder_.path()).entryList(QDir::Files).size(), 1);
+  }
+}
+
+TEST_F(ExportTest, ADeviceIsNotReplacedByAFile) {
+  ASSERT_TRUE(QFile::link(QStringLiteral("/dev/full"), path(QStringLiteral("a.md"))));
+  EXPECT_THROW(writeExport(data(), path(QStringLiteral("a.md")), ExportFormat::Markdown), std::runtime_error);
+  EXPECT_FALSE(QFileInfo(QStringLiteral("/dev/full")).isFile());
 }
 
 TEST_F(ExportTest, TheEndingTellsTheForm) {
