@@ -178,6 +178,7 @@ void AskBar::refresh() {
   field_->setPlaceholderText(!why_.isEmpty()    ? why_
                              : title_.isEmpty() ? tr("Ask this book…")
                                                 : tr("Ask “%1”…").arg(isolated));
+  field_->viewport()->update();  // Qt 6.4 leaves the old words standing
   field_->setEnabled(why_.isEmpty());
   auto* model = qobject_cast<QStandardItemModel*>(ways_->model());
   for (int i = 0; i < ways_->count(); ++i) model->item(i)->setEnabled(memoryUsable_ || kWays[i] == AnswerWay::Passages);

@@ -88,6 +88,25 @@ TEST_F(AskBarTest, WhatCannotBeAskedSaysWhy) {
   EXPECT_FALSE(button()->isEnabled());
 }
 
+class PaintCounter : public QObject {
+ public:
+  int paints = 0;
+  bool eventFilter(QObject*, QEvent* event) override {
+    paints += event->type() == QEvent::Paint ? 1 : 0;
+    return false;
+  }
+};
+
+TEST_F(AskBarTest, AnotherBooksNameIsPainted) {
+  bar.setBookTitle("Moby-Dick");
+  QCoreApplication::processEvents();
+  PaintCounter counter;
+  bar.field()->viewport()->installEventFilter(&counter);
+  bar.setBookTitle("The Time Machine");
+  QCoreApplication::processEvents();
+  EXPECT_GT(counter.paints, 0);
+}
+
 TEST_F(AskBarTest, WhileAnAnswerStreamsTheButtonStopsIt) {
   QSignalSpy asked(&bar, &AskBar::asked);
   QSignalSpy stop(&bar, &AskBar::stopRequested);
