@@ -19,6 +19,7 @@ class BookHeader : public QWidget {
   void showBook(const LibraryItem& item);
   void showModel(const ModelStatus& model);
   void setCanSummarise(bool can, const QString& why);
+  QWidget* heirOf(const QWidget* button) const;  // what stands in its place: Pause and Resume; nullptr = nothing
 
  signals:
   void summariseRequested();

@@ -51,6 +51,7 @@ EmptyLibrary::EmptyLibrary(const QString& bundledTitle, QWidget* parent) : QWidg
   auto* open = new IconButton(QStringLiteral("add"), tr("Open books…"), IconButton::Kind::Primary, this);
   open->setObjectName(QStringLiteral("openButton"));
   connect(open, &QPushButton::clicked, this, &EmptyLibrary::openRequested);
+  setFocusProxy(open);
   auto* buttons = new QHBoxLayout;
   buttons->setSpacing(10);
   buttons->addStretch();

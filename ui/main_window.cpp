@@ -59,7 +59,7 @@ MainWindow::MainWindow(const QString& bundledTitle, QWidget* parent)
   connectActions();
   recall();
   showLibrary({});
-  sidebar_->list()->setFocus();
+  empty_->setFocus();
 }
 
 MainWindow::~MainWindow() = default;
@@ -176,9 +176,8 @@ void MainWindow::showStoredText(qint64 id, const QString& text, const Quote& quo
 
 void MainWindow::refresh() {
   const bool any = library_->rowCount() > 0;
-  sidebar_->setVisible(any);
   const auto item = library_->item(currentBook());
-  stack_->setCurrentWidget(any ? static_cast<QWidget*>(page_) : empty_);
+  showPage(any);
   const auto streaming = conversation_->streamingBook();
   const bool here = streaming && *streaming == currentBook();
   const auto other = streaming && !here ? library_->item(*streaming) : std::nullopt;
@@ -186,6 +185,16 @@ void MainWindow::refresh() {
   if (item) page_->showBook(*item);
   actions_->update(item, item && page_->canSummarise(), conversation_->rowCount() > 0);
   setWindowTitle(item ? tr("%1 — Palimpsest").arg(item->title.left(120)) : tr("Palimpsest"));
+}
+
+// The focus is moved first: left alone it would go to the first button of the page, or from a list that is hidden.
+void MainWindow::showPage(bool any) {
+  QWidget* shown = any ? static_cast<QWidget*>(page_) : empty_;
+  if (stack_->currentWidget() != shown) {
+    stack_->setCurrentWidget(shown);
+    any ? page_->focusQuestion() : empty_->setFocus();
+  }
+  sidebar_->setVisible(any);
 }
 
 // Beside the conversation where there is room, else in its place.

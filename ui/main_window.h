@@ -83,7 +83,8 @@ class MainWindow : public QMainWindow {
   void connectActions();
   void recall();  // geometry, theme, way, last book
   void remember();
-  void refresh();  // what depends on the selected book, the model and the answer that streams
+  void refresh();           // what depends on the selected book, the model and the answer that streams
+  void showPage(bool any);  // the page of a book, or the empty library
   void placeReader();
   void closeReader();
   void stopOrGoBack();

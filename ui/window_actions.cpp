@@ -79,7 +79,7 @@ void WindowActions::update(const std::optional<LibraryItem>& item, bool canSumma
   const auto is = [&](BookState state) { return item && item->state == state; };
   exportBook->setEnabled(item && (item->hasMemory || hasConversation || is(BookState::Ready)));
   summarise->setEnabled(item && canSummarise);
-  pause->setEnabled(is(BookState::Reading));
+  pause->setEnabled(is(BookState::Reading) || (is(BookState::Waiting) && item->hasMemory));
   resume->setEnabled(is(BookState::Paused));
   cancel->setEnabled(is(BookState::Reading) || is(BookState::Waiting) || is(BookState::Extracting));
   retry->setEnabled(is(BookState::Failed));

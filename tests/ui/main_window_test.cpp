@@ -97,6 +97,47 @@ TEST_F(MainWindowTest, ButtonsFollowTheState) {
   EXPECT_FALSE(action("pause")->isEnabled());
 }
 
+TEST_F(MainWindowTest, TheFocusNeverFallsOnCancel) {
+  window->showModel(loadedModel());
+  LibraryItem book = readingBook(2);
+  book.state = BookState::Waiting;
+  book.hasMemory = false;
+  window->putItem(book);  // the first book of an empty library
+  book.state = BookState::Extracting;
+  window->putItem(book);
+  book.state = BookState::Reading;
+  window->putItem(book);
+  EXPECT_EQ(qobject_cast<QPushButton*>(window->focusWidget()), nullptr);
+  book.hasMemory = true;
+  window->putItem(book);
+  EXPECT_EQ(window->focusWidget(), field()) << "as soon as a question can be typed";
+}
+
+TEST_F(MainWindowTest, PauseAndResumeHandTheFocusToEachOther) {
+  fill();
+  window->selectBook(2);
+  LibraryItem book = readingBook(2);
+  visibleChild<QPushButton>(*window, "pauseButton")->setFocus();
+  book.state = BookState::Paused;
+  window->putItem(book);
+  EXPECT_EQ(window->focusWidget(), visibleChild<QPushButton>(*window, "resumeButton"));
+  for (const BookState state : {BookState::Waiting, BookState::Reading}) {
+    book.state = state;
+    window->putItem(book);
+    EXPECT_EQ(window->focusWidget(), visibleChild<QPushButton>(*window, "pauseButton"));
+  }
+  book.state = BookState::Ready;
+  window->putItem(book);
+  EXPECT_EQ(window->focusWidget(), field());
+}
+
+TEST_F(MainWindowTest, AtTheStartTheQuestionHasTheFocus) {
+  window->showLibrary({readingBook(1), readyBook(2)});
+  EXPECT_EQ(qobject_cast<QPushButton*>(window->focusWidget()), nullptr) << "while the model is being loaded";
+  window->showModel(loadedModel());
+  EXPECT_EQ(window->focusWidget(), field());
+}
+
 TEST_F(MainWindowTest, ABookCanBeAskedWhileItIsRead) {
   fill();
   window->selectBook(2);
