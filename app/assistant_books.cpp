@@ -64,15 +64,17 @@ void Assistant::Parts::taken(const QString& path, const QString& password, const
   }
   rebuild(entry);
   known ? changed(entry) : emit self->itemAdded(entry.item);
-  emit self->added(path, document.id, existed);
   if (!known) {
     entry.password = password.toStdString();
     enqueue(entry);
-    return schedule();
+    schedule();
+  } else if (entry.document.state == DocumentState::Failed) {
+    self->retry(document.id, password);
+  } else {
+    emit self->notice(
+        QStringLiteral("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
   }
-  if (entry.document.state == DocumentState::Failed) return self->retry(document.id, password);
-  emit self->notice(
-      QStringLiteral("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
+  emit self->added(path, document.id, existed);  // last: whoever hears it may ask for the book to be read
 }
 
 void Assistant::Parts::enqueue(Entry& entry) {
@@ -304,7 +306,8 @@ void Assistant::resume(qint64 id) {
     return;
   }
   const DocumentState state = entry->document.state;
-  if (state == DocumentState::Ready || state == DocumentState::Failed) return;
+  // Extracting without a job: its text is being stored, and it goes on by itself.
+  if (state == DocumentState::Ready || state == DocumentState::Failed || state == DocumentState::Extracting) return;
   parts_->enqueue(*entry);
   parts_->schedule();
 }
