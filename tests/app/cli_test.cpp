@@ -8,6 +8,7 @@
 #include <QJsonObject>
 #include <QProcess>
 
+#include "app/cli_words.h"
 #include "fixture.h"
 
 namespace palimpsest::app {
@@ -83,6 +84,44 @@ TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
   EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
 }
 
+TEST_F(CliTest, ThePasswordOpensALockedFileTheFirstTime) {
+  const QString locked = S(PALIMPSEST_TEST_DATA "/documents/locked.pdf");
+  const Result without = run({S("read"), locked});
+  EXPECT_EQ(without.code, cli::Failed);
+  EXPECT_THAT(without.err, HasText("--password"));
+  EXPECT_EQ(json(run({S("list"), S("--json")})).array()[0][u"state"].toString(), S("failed"));
+  run({S("remove"), S("1"), S("--yes")});
+  const Result with = run({S("read"), locked, S("--password"), S("openpassword")});
+  EXPECT_EQ(with.code, cli::Done) << with.err.toStdString();
+}
+
+TEST_F(CliTest, AnEmptyQuestionIsRefused) {
+  for (const char* question : {"", "  "}) {
+    const Result asked = run({S("ask"), S("1"), QString::fromLatin1(question)});
+    EXPECT_EQ(asked.code, cli::WrongUsage);
+    EXPECT_THAT(asked.err, HasText("question is empty"));
+  }
+}
+
+TEST_F(CliTest, ReadWithNothingToReadSaysSo) {
+  EXPECT_THAT(run({S("read")}).err, HasText("The library is empty"));
+  run({S("read"), book()});
+  EXPECT_THAT(run({S("read")}).err, HasText("No book in the library is unfinished"));
+}
+
+TEST(CliWords, EveryLineOfAVerseIsMarkedAndLinesFitTheTerminal) {
+  ui::ConversationItem item;
+  item.quotes << ui::Quote{S("Tyger Tyger, burning bright,\nIn the forests of the night"), 3, {}, 0};
+  EXPECT_THAT(cli::underAnswer(item),
+              HasText("  > Tyger Tyger, burning bright,\n  > In the forests of the night  — p. 3"));
+  EXPECT_EQ(cli::cutTo(S("abcdef"), 4), S("abc…"));
+  EXPECT_EQ(cli::cutTo(S("abcd"), 4), S("abcd"));
+  EXPECT_EQ(cli::cutTo(S("abcd"), 0), S("abcd"));
+  ui::LibraryItem book;
+  book.pageCount = 1;
+  EXPECT_THAT(cli::listLine(book), testing::Not(HasText("1 pages")));
+}
+
 TEST_F(CliTest, SummarizeAndExportWriteFiles) {
   run({S("read"), book()});
   for (const char* name : {"card.md", "card.pdf"}) {
@@ -138,6 +177,7 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("dance")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("--no-such-option")}).code, cli::WrongUsage);
+  EXPECT_THAT(runBare({S("--no-such-option")}).err, testing::Not(HasText("..")));
   EXPECT_EQ(runBare({S("ask"), S("1")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--way"), S("sideways")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("list"), S("--threads"), S("many")}).code, cli::WrongUsage);
