@@ -179,6 +179,8 @@ void Assistant::Parts::setState(Entry& entry, DocumentState state, const QString
 
 bool Assistant::readOnly() const { return parts_->isReadOnly; }
 
+QString Assistant::problem() const { return parts_->problem; }
+
 QList<ui::LibraryItem> Assistant::library() const {
   std::vector<const Parts::Entry*> shown;
   for (const auto& [id, entry] : parts_->entries) shown.push_back(&entry);

@@ -3,6 +3,7 @@
 #include <QFileInfo>
 
 #include "app/gui_options.h"
+#include "app/paths.h"
 #include "app/words.h"
 #include "ui/main_window.h"
 #include "ui/settings.h"
@@ -68,6 +69,9 @@ void Wiring::connectWindow() {
   on(&MainWindow::storedTextRequested,
      [this](qint64 id, const ui::Quote& quote) { window_.showStoredText(id, assistant_->storedText(id), quote); });
   on(&MainWindow::modelFolderChosen, [this](const QString& folder) { useModel(folder); });
+  on(&MainWindow::shippedModelRequested, [this] { useShippedModel(); });
+  on(&MainWindow::closed, [this] { reception_.close(); });  // who comes now waits for the library itself
+  connect(&reception_, &Reception::arrived, this, &Wiring::receive);
 }
 
 void Wiring::connectAssistant() {
@@ -76,20 +80,28 @@ void Wiring::connectAssistant() {
   connect(assistant, &Assistant::itemAdded, &window_, &MainWindow::putItem);
   connect(assistant, &Assistant::itemChanged, &window_, &MainWindow::putItem);
   connect(assistant, &Assistant::itemRemoved, &window_, &MainWindow::removeItem);
-  connect(assistant, &Assistant::modelChanged, &window_, &MainWindow::showModel);
+  connect(assistant, &Assistant::modelChanged, this, &Wiring::showModel);
   connect(assistant, &Assistant::answerStarted, &window_, &MainWindow::answerStarted);
   connect(assistant, &Assistant::answerText, &window_, &MainWindow::answerText);
   connect(assistant, &Assistant::answerFinished, &window_, &MainWindow::answerFinished);
   connect(assistant, &Assistant::exported, &window_, &MainWindow::showExported);
   connect(assistant, &Assistant::notice, &window_, &MainWindow::showNotice);
-  connect(assistant, &Assistant::failed, &window_, &MainWindow::showProblem);
+  connect(assistant, &Assistant::failed, this, &Wiring::showFailure);
   connect(assistant, &Assistant::conversationCleared, this, &Wiring::showConversation);
   connect(assistant, &Assistant::added, this, [this](const QString& path, qint64 id, bool) {
     if (id > 0 && path == single_) window_.selectBook(id);
   });
 }
 
+void Wiring::showFailure(const QString& sentence) {
+  if (isOpen_ || assistant_->problem().isEmpty()) return window_.showProblem(sentence);
+  window_.showClosedLibrary(assistant_->problem());
+  waiting_.clear();
+}
+
 void Wiring::libraryOpened() {
+  window_.setReadOnly(assistant_->readOnly());
+  if (!assistant_->readOnly()) reception_.open(options_.database);
   window_.showLibrary(assistant_->library());
   if (window_.currentBook() > 0) showConversation(window_.currentBook());
   isOpen_ = true;
@@ -97,6 +109,7 @@ void Wiring::libraryOpened() {
 }
 
 void Wiring::add(const QStringList& files) {
+  if (!assistant_->problem().isEmpty()) return window_.showProblem(assistant_->problem());
   if (!isOpen_) {
     waiting_ += files;
     return;
@@ -107,12 +120,32 @@ void Wiring::add(const QStringList& files) {
 
 void Wiring::showConversation(qint64 id) { window_.showConversation(id, assistant_->conversation(id)); }
 
-// Offered only while no model is loaded, so nothing is being read or answered and the old Assistant ends at once.
+// Not offered while an answer streams; what is being read is checkpointed and goes on with the new model's memory.
 void Wiring::useModel(const QString& folder) {
-  ui::openSettings().setValue(QStringLiteral("model/folder"), QFileInfo(folder).absoluteFilePath());
-  options_.modelFolder = toPath(folder);
+  chosenModel_ = QFileInfo(folder).absoluteFilePath();
+  options_.modelFolder = toPath(chosenModel_);
   assistant_.reset();
   open();
+}
+
+void Wiring::useShippedModel() {
+  ui::openSettings().remove(QStringLiteral("model/folder"));
+  useModel(shippedModel());
+  chosenModel_.clear();  // it needs no remembering
+}
+
+// A folder that cannot be loaded is not remembered: the next start would fail as well.
+void Wiring::showModel(ui::ModelStatus status) {
+  if (status.loaded && !chosenModel_.isEmpty())
+    ui::openSettings().setValue(QStringLiteral("model/folder"), std::exchange(chosenModel_, {}));
+  const QString shipped = shippedModel();
+  status.shippedOffered = !shipped.isEmpty() && QFileInfo(fromPath(options_.modelFolder)) != QFileInfo(shipped);
+  window_.showModel(status);
+}
+
+void Wiring::receive(const QStringList& files) {
+  window_.comeForward();
+  add(files);
 }
 
 }  // namespace palimpsest::app::gui

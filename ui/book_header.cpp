@@ -93,13 +93,19 @@ void BookHeader::showBook(const LibraryItem& item) {
   const bool busy =
       item.state == BookState::Reading || item.state == BookState::Extracting || item.state == BookState::Waiting;
   // A book that goes on waits for a moment before it reads.
-  pause_->setVisible(item.state == BookState::Reading || (item.state == BookState::Waiting && item.hasMemory));
-  resume_->setVisible(item.state == BookState::Paused);
-  cancel_->setVisible(busy);
-  retry_->setVisible(item.state == BookState::Failed);
+  const bool pausable = item.state == BookState::Reading || (item.state == BookState::Waiting && item.hasMemory);
+  pause_->setVisible(pausable && !readOnly_);
+  resume_->setVisible(item.state == BookState::Paused && !readOnly_);
+  cancel_->setVisible(busy && !readOnly_);
+  retry_->setVisible(item.state == BookState::Failed && !readOnly_);
   export_->setVisible(!busy && (item.state != BookState::Failed || item.hasMemory));
   summarise_->setVisible(item.state == BookState::Ready || item.hasMemory);
   update();
+}
+
+void BookHeader::setReadOnly(bool readOnly) {
+  readOnly_ = readOnly;
+  showBook(LibraryItem(item_));
 }
 
 QWidget* BookHeader::heirOf(const QWidget* button) const {

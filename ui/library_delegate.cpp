@@ -34,12 +34,11 @@ struct Row {
   int height = 0;
 };
 
-Row layOut(const QRect& rect, const LibraryItem& item) {
+Row layOut(const QRect& rect, const LibraryItem& item, BookAction action) {
   Row row;
   row.card = rect.adjusted(kInset, 1, -kInset, -1);
   row.cover = QRect(row.card.topLeft() + QPoint(kPadding, kPadding), kCover);
   const int left = row.cover.right() + 1 + kGap;
-  const BookAction action = mainActionFor(item);
   const bool iconAction = action == BookAction::Pause || action == BookAction::Resume;
   const int right = row.card.right() - kPadding;
   const int stateWidth = right - left - (iconAction ? kIconButton + 2 : 0);
@@ -176,7 +175,7 @@ BookAction mainActionFor(const LibraryItem& item) {
 void LibraryDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const {
   const auto item = index.data(LibraryModel::ItemRole).value<LibraryItem>();
   const Colours& colours = currentColours();
-  const Row row = layOut(option.rect, item);
+  const Row row = layOut(option.rect, item, actionFor(item));
   painter->save();
   painter->setRenderHint(QPainter::Antialiasing);
   const bool selected = option.state & QStyle::State_Selected;
@@ -197,7 +196,7 @@ void LibraryDelegate::paint(QPainter* painter, const QStyleOptionViewItem& optio
   if (!row.button.isNull()) {
     const QPoint mouse = option.widget ? option.widget->mapFromGlobal(QCursor::pos()) : QPoint(-1, -1);
     const bool hovered = (option.state & QStyle::State_MouseOver) && row.button.contains(mouse);
-    paintButton(*painter, row, mainActionFor(item), hovered, colours);
+    paintButton(*painter, row, actionFor(item), hovered, colours);
   }
   painter->restore();
 }
@@ -206,7 +205,7 @@ QSize LibraryDelegate::sizeHint(const QStyleOptionViewItem& option, const QModel
   const auto* view = qobject_cast<const QAbstractItemView*>(option.widget);
   const int width = view ? view->viewport()->width() : option.rect.width();
   const auto item = index.data(LibraryModel::ItemRole).value<LibraryItem>();
-  return {width, layOut(QRect(0, 0, width, 0), item).height};
+  return {width, layOut(QRect(0, 0, width, 0), item, actionFor(item)).height};
 }
 
 bool LibraryDelegate::editorEvent(QEvent* event, QAbstractItemModel*, const QStyleOptionViewItem& option,
@@ -215,10 +214,16 @@ bool LibraryDelegate::editorEvent(QEvent* event, QAbstractItemModel*, const QSty
   const auto* mouse = static_cast<QMouseEvent*>(event);
   const auto item = index.data(LibraryModel::ItemRole).value<LibraryItem>();
   if (mouse->button() != Qt::LeftButton || !buttonRect(option.rect, item).contains(mouse->pos())) return false;
-  if (event->type() == QEvent::MouseButtonRelease) emit actionRequested(item.id, mainActionFor(item));
+  if (event->type() == QEvent::MouseButtonRelease) emit actionRequested(item.id, actionFor(item));
   return true;
 }
 
-QRect LibraryDelegate::buttonRect(const QRect& row, const LibraryItem& item) const { return layOut(row, item).button; }
+QRect LibraryDelegate::buttonRect(const QRect& row, const LibraryItem& item) const {
+  return layOut(row, item, actionFor(item)).button;
+}
+
+BookAction LibraryDelegate::actionFor(const LibraryItem& item) const {
+  return readOnly_ ? BookAction::None : mainActionFor(item);
+}
 
 }  // namespace palimpsest::ui

@@ -11,6 +11,7 @@
 
 #include "ui/ask_bar.h"
 #include "ui/banner.h"
+#include "ui/book_header.h"
 #include "ui/book_page.h"
 #include "ui/drop_overlay.h"
 #include "ui/empty_library.h"
@@ -120,6 +121,7 @@ void MainWindow::selectBook(qint64 id) { sidebar_->select(id); }
 void MainWindow::showLibrary(const QList<LibraryItem>& items) {
   const qint64 before = currentBook() > 0 ? currentBook() : lastBook_;
   library_->reset(items);
+  empty_->showProblem({});
   if (!items.isEmpty()) selectBook(library_->rowOf(before) >= 0 ? before : items.constFirst().id);
   refresh();
 }
@@ -140,11 +142,34 @@ void MainWindow::removeItem(qint64 id) {
 void MainWindow::showModel(const ModelStatus& status) {
   page_->showModel(status);
   if (!status.loaded && !status.loading && !status.problem.isEmpty()) {
-    modelBanner_->show(status.problem, tr("Choose model folder…"));
+    modelBanner_->show(status.problem, tr("Choose model folder…"),
+                       status.shippedOffered ? tr("Use the shipped model") : QString());
   } else {
     modelBanner_->hide();
   }
   refresh();
+}
+
+void MainWindow::showClosedLibrary(const QString& why) {
+  library_->reset({});
+  empty_->showProblem(why);
+  refresh();
+}
+
+void MainWindow::setReadOnly(bool readOnly) {
+  readOnly_ = readOnly;
+  sidebar_->setReadOnly(readOnly);
+  page_->header()->setReadOnly(readOnly);
+  empty_->setEnabled(!readOnly);
+  actions_->open->setEnabled(!readOnly);
+  refresh();
+}
+
+void MainWindow::comeForward() {
+  setWindowState(windowState() & ~Qt::WindowMinimized);
+  show();
+  raise();
+  activateWindow();
 }
 
 void MainWindow::showConversation(qint64 id, const QList<ConversationItem>& items) {
@@ -184,6 +209,8 @@ void MainWindow::refresh() {
   page_->showStreaming(here, other ? other->title.left(60) : QString());
   if (item) page_->showBook(*item);
   actions_->update(item, item && page_->canSummarise(), conversation_->rowCount() > 0);
+  actions_->chooseModel->setEnabled(!streaming);
+  if (readOnly_) actions_->disableWriting();
   setWindowTitle(item ? tr("%1 — Palimpsest").arg(item->title.left(120)) : tr("Palimpsest"));
 }
 

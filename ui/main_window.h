@@ -49,6 +49,9 @@ class MainWindow : public QMainWindow {
   void showStoredText(qint64 id, const QString& text, const palimpsest::ui::Quote& quote);
   void showExported(qint64 id, const QString& file);
   void showProblem(const QString& sentence);
+  void showClosedLibrary(const QString& why);  // instead of an empty library: it could not be opened
+  void setReadOnly(bool readOnly);             // another program writes: verbs that write are switched off
+  void comeForward();
   void showNotice(const QString& sentence);
 
  signals:
@@ -67,6 +70,7 @@ class MainWindow : public QMainWindow {
   void clearConversationRequested(qint64 id);
   void storedTextRequested(qint64 id, const palimpsest::ui::Quote& quote);  // showStoredText() should follow
   void modelFolderChosen(const QString& folder);
+  void shippedModelRequested();
   void closed();
 
  protected:
@@ -88,6 +92,7 @@ class MainWindow : public QMainWindow {
   void placeReader();
   void closeReader();
   void stopOrGoBack();
+  void chooseModel();
   void openFiles();
   void exportCurrent();
   void retry(qint64 id);
@@ -113,6 +118,7 @@ class MainWindow : public QMainWindow {
   WindowActions* actions_;
   SystemScheme* scheme_;
   QString exportedFolder_;
+  bool readOnly_ = false;
   qint64 lastBook_ = 0;  // selected when the window was closed
   ThemeChoice theme_ = ThemeChoice::System;
 };

@@ -50,9 +50,8 @@ void MainWindow::connectPieces() {
   connect(page_->view(), &ConversationView::quoteOpened, this,
           [this](const Quote& quote) { emit storedTextRequested(currentBook(), quote); });
   connect(reader_, &ReaderPane::closed, this, &MainWindow::closeReader);
-  connect(modelBanner_, &Banner::actionTriggered, this, [this] {
-    dialogs::chooseModelFolder(this, [this](const QString& folder) { emit modelFolderChosen(folder); });
-  });
+  connect(modelBanner_, &Banner::actionTriggered, this, &MainWindow::chooseModel);
+  connect(modelBanner_, &Banner::secondTriggered, this, &MainWindow::shippedModelRequested);
   connect(noticeBanner_, &Banner::actionTriggered, this,
           [this] { QDesktopServices::openUrl(QUrl::fromLocalFile(exportedFolder_)); });
 
@@ -69,6 +68,7 @@ void MainWindow::connectActions() {
   const auto on = [this](QAction* action, auto slot) { connect(action, &QAction::triggered, this, slot); };
   on(actions_->open, [this] { openFiles(); });
   on(actions_->exportBook, [this] { exportCurrent(); });
+  on(actions_->chooseModel, [this] { chooseModel(); });
   on(actions_->quit, [this] { close(); });
   on(actions_->summarise, [this] { emit summarizeRequested(currentBook()); });
   on(actions_->pause, [this] { emit pauseRequested(currentBook()); });
@@ -83,6 +83,10 @@ void MainWindow::connectActions() {
   on(actions_->about, [this] { showAbout(); });
   connect(actions_, &WindowActions::themeChosen, this, &MainWindow::setTheme);
   connect(scheme_, &SystemScheme::changed, this, &MainWindow::dress);
+}
+
+void MainWindow::chooseModel() {
+  dialogs::chooseModelFolder(this, [this](const QString& folder) { emit modelFolderChosen(folder); });
 }
 
 void MainWindow::openFiles() {
@@ -165,7 +169,7 @@ void MainWindow::showAbout() {
 }
 
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
-  if (!mayBeDropped(event->mimeData())) return;
+  if (readOnly_ || !mayBeDropped(event->mimeData())) return;
   event->acceptProposedAction();
   overlay_->showFor(static_cast<int>(event->mimeData()->urls().size()));
 }

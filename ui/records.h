@@ -52,9 +52,10 @@ struct ConversationItem {
 struct ModelStatus {
   bool loaded = false, loading = false;
   bool hasMemory = false;
-  QString name;     // "palimpsest-mini"
-  QString device;   // "CPU, 2 threads, bf16"
-  QString problem;  // when not loaded: what is wrong and what to do
+  QString name;                 // "palimpsest-mini"
+  QString device;               // "CPU, 2 threads, bf16"
+  QString problem;              // when not loaded: what is wrong and what to do
+  bool shippedOffered = false;  // this is another folder than the shipped model's, which could be used instead
 };
 
 }  // namespace palimpsest::ui
