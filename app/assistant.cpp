@@ -9,10 +9,18 @@ namespace palimpsest::app {
 
 using storage::DocumentState;
 
+namespace {
+
+// On the UI thread a lock of some other program is answered at once. Palimpsest's own writer takes none that a reader
+// in WAL mode would meet.
+constexpr int kBusyMilliseconds = 50;
+
+}  // namespace
+
 Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(assistant), options(std::move(given)) {
   errands.setMaxThreadCount(2);
   engineThread.setObjectName(QStringLiteral("engine"));
-  engine = new EngineWorker({options.database, options.modelFolder, options.threads, options.checkpointSeconds},
+  engine = new EngineWorker({options.database, options.threads, options.checkpointSeconds},
                             [this](auto memory) { saveMemory(std::move(memory)); });
   engine->moveToThread(&engineThread);
   QObject::connect(engine, &EngineWorker::modelLoaded, self,
@@ -27,6 +35,7 @@ Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(ass
 
 Assistant::Parts::~Parts() {
   quitting.request_stop();
+  loading.request_stop();
   for (auto& [id, entry] : entries)
     if (entry.job) entry.job->request_stop();
   for (auto& [number, answering] : answers) answering.stop.request_stop();
@@ -51,16 +60,10 @@ Assistant::~Assistant() = default;
 
 void Assistant::start() {
   Parts& p = *parts_;
-  if (p.options.loadModel) {
-    p.modelStatus.loading = true;
-    QMetaObject::invokeMethod(
-        p.engine, [engine = p.engine, stop = p.quitting.get_token()] { engine->load(stop); }, Qt::QueuedConnection);
-    emit modelChanged(p.modelStatus);
-  }
+  if (p.options.loadModel) p.loadModel();
   if (p.options.readOnly) {
     p.isReadOnly = true;
-    QMetaObject::invokeMethod(
-        this, [&p] { p.openReader(); }, Qt::QueuedConnection);
+    p.openReader();
   } else {
     p.writer.open(p.options.database, p.options.databaseLimit, this,
                   [&p](const WriteOutcome& outcome) { p.opened(outcome); });
@@ -75,32 +78,47 @@ void Assistant::Parts::opened(const WriteOutcome& outcome) {
   }
   // Another Palimpsest writes: looking and asking work all the same.
   isReadOnly = true;
+  problem = outcome.problem + QStringLiteral(
+                                  " Here you can look, ask and export; books are added and removed there, "
+                                  "and answers given here are not kept.");
   openReader();
-  if (isOpen)
-    fail(outcome.problem + QStringLiteral(" Here you can look, ask and export; books are added and removed there, and "
-                                          "answers given here are not kept."));
 }
 
+// Away from this thread: the file may be locked by another program, and a library has many covers.
 void Assistant::Parts::openReader() {
-  try {
-    reader.emplace(storage::Database::open(options.database, storage::Access::ReadOnly));
-    const storage::Library library(*reader);
-    const auto documents = library.list();
-    for (const storage::DocumentRecord& document : documents) {
-      Entry& entry = entries[document.id];
-      entry.document = document;
-      rebuild(entry);
-    }
-    isOpen = true;
-    emit self->libraryReset();
-    // Oldest first: the order in which they were added.
-    if (options.resumeReading && !isReadOnly)
-      for (auto& [id, entry] : entries) takeUp(entry);
-    schedule();
-  } catch (const std::exception& error) {
-    problem = QString::fromUtf8(error.what());
-    fail(problem);
+  errand([file = options.database] { return loadShelf(file); }, [this](Shelf& shelf) { shelved(shelf); },
+         [this](const QString& reason) { problem = reason; });
+}
+
+Assistant::Parts::Shelf Assistant::Parts::loadShelf(const std::filesystem::path& database) {
+  Shelf shelf;
+  shelf.connection.emplace(storage::Database::open(database, storage::Access::ReadOnly));
+  const storage::Library library(*shelf.connection);
+  const storage::MemoryStore memories(*shelf.connection);
+  for (storage::DocumentRecord& document : library.list()) {
+    Entry& entry = shelf.books.emplace_back();
+    entry.memories = memories.list(document.id);
+    entry.cover = toQt(library.cover(document.id));
+    entry.document = std::move(document);
   }
+  return shelf;
+}
+
+void Assistant::Parts::shelved(Shelf& shelf) {
+  reader = std::move(shelf.connection);
+  reader->setBusyTimeout(kBusyMilliseconds);
+  for (Entry& book : shelf.books) {
+    Entry& entry = entries[book.document.id];
+    entry = std::move(book);
+    rebuild(entry);
+  }
+  isOpen = true;
+  emit self->libraryReset();
+  if (!problem.isEmpty()) fail(problem);
+  // Oldest first: the order in which they were added.
+  if (options.resumeReading && !isReadOnly)
+    for (auto& [id, entry] : entries) takeUp(entry);
+  schedule();
 }
 
 // A file that takes the program down must not do so at every start: after the second time it is left alone.
@@ -117,13 +135,34 @@ void Assistant::Parts::takeUp(Entry& entry) {
     enqueue(entry);
 }
 
+void Assistant::Parts::loadModel() {
+  loading.request_stop();
+  loading = std::stop_source();
+  identity = {};  // nothing new is read until the model is known
+  modelStatus = {};
+  modelStatus.loading = true;
+  // Its checkpoint is the old model's; it waits its turn again and is then read with the new one.
+  if (Entry* entry = readingId ? find(*readingId) : nullptr; entry && entry->job) entry->job->request_stop();
+  QMetaObject::invokeMethod(
+      engine,
+      [worker = engine, folder = options.modelFolder, stop = loading.get_token()] { worker->load(folder, stop); },
+      Qt::QueuedConnection);
+  emit self->modelChanged(modelStatus);
+}
+
+void Assistant::useModel(const QString& folder) {
+  parts_->options.modelFolder = toPath(folder);
+  parts_->loadModel();
+}
+
 void Assistant::Parts::modelLoaded(const ui::ModelStatus& status, const ModelIdentity& loaded) {
   modelStatus = status;
   identity = loaded;
   emit self->modelChanged(modelStatus);
   for (auto& [id, entry] : entries) {
+    const ui::LibraryItem before = entry.item;
     rebuild(entry);
-    changed(entry);
+    if (entry.item != before) changed(entry);
   }
   schedule();
 }
@@ -143,22 +182,22 @@ Assistant::Parts::Entry* Assistant::Parts::find(qint64 id) {
   return found == entries.end() || found->second.removing ? nullptr : &found->second;
 }
 
+void Assistant::Parts::remember(Entry& entry, const storage::MemoryRecord& header) {
+  std::erase_if(entry.memories, [&](const auto& memory) { return memory.fingerprint == header.fingerprint; });
+  entry.memories.insert(entry.memories.begin(), header);
+}
+
 void Assistant::Parts::rebuild(Entry& entry) {
   entry.item = reading(
       [&](storage::Database& database) {
-        const storage::Library library(database);
-        ui::LibraryItem item =
-            makeItem(library, entry.document, storage::MemoryStore(database).list(entry.document.id), identity);
-        const auto cover = library.cover(entry.document.id);
-        item.cover = QByteArray(reinterpret_cast<const char*>(cover.data()), std::ssize(cover));
-        return item;
+        return makeItem(storage::Library(database), entry.document, entry.memories, identity);
       },
       entry.item);
+  entry.item.cover = entry.cover;
   QStringList notes = {entry.note, entry.item.note};
   if (entry.document.state == DocumentState::Waiting && !modelStatus.problem.isEmpty() && entry.document.textBytes > 0)
     notes << QStringLiteral("Waits for a model");
-  notes.removeAll(QString());
-  entry.item.note = notes.join(QStringLiteral(". "));
+  entry.item.note = joinNotes(notes);
 }
 
 void Assistant::Parts::setState(Entry& entry, DocumentState state, const QString& failure, const std::string& kind) {
@@ -179,7 +218,7 @@ void Assistant::Parts::setState(Entry& entry, DocumentState state, const QString
 
 bool Assistant::readOnly() const { return parts_->isReadOnly; }
 
-QString Assistant::problem() const { return parts_->problem; }
+QString Assistant::problem() const { return parts_->isOpen ? QString() : parts_->problem; }
 
 QList<ui::LibraryItem> Assistant::library() const {
   std::vector<const Parts::Entry*> shown;
@@ -209,9 +248,14 @@ QList<qint64> Assistant::match(const QString& words) const {
 
 ui::ModelStatus Assistant::model() const { return parts_->modelStatus; }
 
-QString Assistant::storedText(qint64 id) const {
-  return parts_->reading([&](storage::Database& database) { return toQt(storage::Library(database).text(id)); },
-                         QString());
+void Assistant::fetchText(qint64 id) {
+  Parts& p = *parts_;
+  p.errand(
+      [id, file = p.options.database] {
+        storage::Database database = storage::Database::open(file, storage::Access::ReadOnly);
+        return toQt(storage::Library(database).text(id));
+      },
+      [this, id](const QString& text) { emit textFetched(id, text); });
 }
 
 }  // namespace palimpsest::app

@@ -25,10 +25,18 @@ struct AssistantOptions {
   std::int64_t databaseLimit = 0;  // bytes the database may grow to, 0 = as large as the disk lets it
 };
 
+// How an answer's words are chosen: always the likeliest one, unless a temperature is given.
+struct Sampling {
+  double temperature = 0;  // from 0 on
+  double topP = 1;         // above 0, at most 1
+  quint64 seed = 0;        // the same seed, question and memory give the same answer
+};
+
 enum class ExportFormat { Markdown, Html, Pdf, Text };
 
-// Lives on the thread that made it (the UI thread); never blocks it. Owns one extraction thread, one engine thread and
-// the one SQLite writer. Every verb returns at once; its outcome arrives as signals, errors as sentences.
+// Lives on the thread that made it (the UI thread); never blocks it: what that thread reads itself is a few rows, from
+// a connection that no writer holds up. Owns one extraction thread, one engine thread and the one SQLite writer. Every
+// verb returns at once; its outcome arrives as signals, errors as sentences.
 class Assistant : public QObject {
   Q_OBJECT
  public:
@@ -40,14 +48,12 @@ class Assistant : public QObject {
   // the library opens read-only and failed() says so: looking, asking and exporting work, answers are not kept.
   void start();
   bool readOnly() const;
-  QString problem()
-      const;  // why the library could not be opened; failed() has said it too. Empty = it is open, or not yet
+  QString problem() const;  // why the library could not be opened, as failed() said; empty = it is open, or not yet
 
   QList<ui::LibraryItem> library() const;  // newest first
   std::optional<ui::LibraryItem> item(qint64 id) const;
   QList<ui::ConversationItem> conversation(qint64 id) const;
   ui::ModelStatus model() const;
-  QString storedText(qint64 id) const;              // the stored text's bytes are its UTF-8
   QList<qint64> match(const QString& words) const;  // storage::Library::match
 
  public slots:
@@ -57,10 +63,13 @@ class Assistant : public QObject {
   void cancel(qint64 id);  // stops reading; the text and what was read stay
   void retry(qint64 id, const QString& password = {});
   void remove(qint64 id);  // the caller has asked the person
-  void ask(qint64 id, const QString& question, ui::AnswerWay way);
+  void ask(qint64 id, const QString& question, ui::AnswerWay way, const palimpsest::app::Sampling& sampling = {});
   void summarize(qint64 id);
   void stopAnswer();  // stops the answer or summary that is streaming
   void clearConversation(qint64 id);
+  void fetchText(qint64 id);  // outcome: textFetched() or failed()
+  // In place of the model that is loaded or failed to load; what is being read goes on with it, from what it has read.
+  void useModel(const QString& folder);
   // Writes title, author, date, model, summary and conversation. Outcome: exported() or failed().
   void exportDocument(qint64 id, const QString& file, ExportFormat format);
 
@@ -74,6 +83,7 @@ class Assistant : public QObject {
   void answerText(qint64 id, const QString& piece);  // streams, in order
   void answerFinished(qint64 id, const palimpsest::ui::ConversationItem& item);
   void exported(qint64 id, const QString& file);
+  void textFetched(qint64 id, const QString& text);  // the whole stored text: its bytes are its UTF-8
   void conversationCleared(qint64 id);
   // The fate of one addDocument(): `existed` = its bytes were in the library already. id 0: it was not taken, and
   // failed() has said why.

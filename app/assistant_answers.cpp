@@ -7,14 +7,15 @@
 
 namespace palimpsest::app {
 
-void Assistant::ask(qint64 id, const QString& question, ui::AnswerWay way) {
+void Assistant::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling) {
   const QString asked = question.trimmed();
-  if (!asked.isEmpty()) parts_->ask(id, asked, way, false);
+  if (!asked.isEmpty()) parts_->ask(id, asked, way, sampling, false);
 }
 
-void Assistant::summarize(qint64 id) { parts_->ask(id, {}, ui::AnswerWay::Memory, true); }
+void Assistant::summarize(qint64 id) { parts_->ask(id, {}, ui::AnswerWay::Memory, {}, true); }
 
-void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way, bool summary) {
+void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling,
+                           bool summary) {
   if (!find(id)) return fail(QStringLiteral("This book is no longer in the library."));
   const quint64 number = nextAnswer++;
   Answering& answering = answers[number];
@@ -31,6 +32,9 @@ void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way
   job.question = question;
   job.way = way;
   job.earlierTurns = options.keepConversations;
+  job.sampling.temperature = static_cast<float>(sampling.temperature);
+  job.sampling.topP = static_cast<float>(sampling.topP);
+  job.sampling.seed = sampling.seed;
   job.stop = answering.stop.get_token();
   emit self->answerStarted(id, answering.item);
   QMetaObject::invokeMethod(
@@ -145,26 +149,13 @@ void Assistant::exportDocument(qint64 id, const QString& file, ExportFormat form
   Parts& p = *parts_;
   const auto found = p.entries.find(id);
   if (found == p.entries.end()) return p.fail(QStringLiteral("This book is no longer in the library."));
-  const ExportData data = p.reading(
-      [&](storage::Database& database) { return collectExport(database, found->second.document); }, ExportData());
-  if (data.document.id == 0) return;  // reading() has said why
-  p.errands.start([this, &p, id, file, format, data] {
-    QString problem;
-    try {
-      writeExport(data, file, format);
-    } catch (const std::exception& error) {
-      problem = QString::fromUtf8(error.what());
-    }
-    QMetaObject::invokeMethod(
-        this,
-        [this, &p, id, file, problem] {
-          if (problem.isEmpty())
-            emit exported(id, file);
-          else
-            p.fail(problem);
-        },
-        Qt::QueuedConnection);
-  });
+  p.errand(
+      [file, format, library = p.options.database, document = found->second.document] {
+        storage::Database database = storage::Database::open(library, storage::Access::ReadOnly);
+        writeExport(collectExport(database, document), file, format);
+        return file;
+      },
+      [this, id](const QString& written) { emit exported(id, written); });
 }
 
 }  // namespace palimpsest::app

@@ -13,23 +13,9 @@ void Assistant::addDocument(const QString& path, const QString& password) {
     emit added(path, 0, false);
     return;
   }
-  p.errands.start([this, &p, path, password, stop = p.quitting.get_token()] {
-    std::string hash;
-    QString refusal;
-    try {
-      hash = contentHash(toPath(path), stop);
-    } catch (const std::exception& error) {
-      refusal = QString::fromUtf8(error.what());
-    }
-    QMetaObject::invokeMethod(
-        this,
-        [this, &p, path, password, hash, refusal] {
-          if (refusal.isEmpty()) return p.add(path, password, hash);
-          p.fail(refusal);
-          emit added(path, 0, false);
-        },
-        Qt::QueuedConnection);
-  });
+  p.errand([path, stop = p.quitting.get_token()] { return contentHash(toPath(path), stop); },
+           [&p, path, password](const std::string& hash) { p.add(path, password, hash); },
+           [this, path](const QString&) { emit added(path, 0, false); });
 }
 
 void Assistant::Parts::add(const QString& path, const QString& password, const std::string& hash) {
@@ -149,20 +135,25 @@ void Assistant::Parts::extracted(qint64 id, std::shared_ptr<Extraction> result) 
             storage::Library(database).storeText(id, result->metadata, result->chapters, result->passages,
                                                  result->cover);
           },
-          self, [this, id](const WriteOutcome& outcome) { textStored(id, outcome); });
+          self, [this, id, result](const WriteOutcome& outcome) { textStored(id, *result, outcome); });
     }
   }
   schedule();
 }
 
-void Assistant::Parts::textStored(qint64 id, const WriteOutcome& outcome) {
+void Assistant::Parts::textStored(qint64 id, const Extraction& found, const WriteOutcome& outcome) {
   Entry* entry = find(id);
   if (!entry) return;
   if (!outcome.ok()) return setState(*entry, DocumentState::Failed, outcome.problem);
   const DocumentState state = entry->document.state;
-  entry->document = reading(
-      [&](storage::Database& database) { return storage::Library(database).find(id).value_or(entry->document); },
-      entry->document);
+  entry->cover = toQt(found.cover);
+  reading(
+      [&](storage::Database& database) {
+        entry->document = storage::Library(database).find(id).value_or(entry->document);
+        entry->memories = storage::MemoryStore(database).list(id);  // another text has none
+        return true;
+      },
+      false);
   entry->document.state = state;
   // A pause or a cancel that came while the text was being stored holds.
   if (state == DocumentState::Extracting) {
@@ -210,7 +201,7 @@ void Assistant::Parts::readingEnded(const ReadingEnd& end) {
         break;
       case ReadingEnd::Outcome::Refused:
         setState(*entry, DocumentState::Failed,
-                 QStringLiteral("%1 Retry reads the book again from its stored text.").arg(end.problem), "memory");
+                 end.problem + QStringLiteral(" Retry reads the book again from its stored text."), "memory");
         break;
       case ReadingEnd::Outcome::Failed:
         setState(*entry, DocumentState::Failed, end.problem);
@@ -238,6 +229,7 @@ void Assistant::Parts::saveMemory(std::shared_ptr<const storage::MemoryRecord> m
 void Assistant::Parts::memorySaved(const storage::MemoryRecord& header, const WriteOutcome& outcome) {
   Entry* entry = find(header.documentId);
   if (!entry) return;
+  if (outcome.ok()) remember(*entry, header);
   if (outcome.ok() && header.complete) {
     entry->job.reset();  // readingEnded() may come before or after
     entry->wish = Wish::GoOn;
@@ -319,14 +311,19 @@ void Assistant::retry(qint64 id, const QString& password) {
   if (entry->document.textBytes > 0 && entry->document.failureKind == "memory") {
     QMetaObject::invokeMethod(
         p.engine, [engine = p.engine, id] { engine->forget(id); }, Qt::QueuedConnection);
-    p.writer.perform([id, fingerprint = p.identity.fingerprint](
-                         storage::Database& database) { storage::MemoryStore(database).remove(id, fingerprint); },
-                     this,
-                     [&p, id](const WriteOutcome& outcome) {
-                       if (!outcome.ok()) return p.fail(outcome.problem);
-                       if (Parts::Entry* forgotten = p.find(id)) p.enqueue(*forgotten);
-                       p.schedule();
-                     });
+    p.writer.perform(
+        [id, fingerprint = p.identity.fingerprint](storage::Database& database) {
+          storage::MemoryStore(database).remove(id, fingerprint);
+        },
+        this,
+        [&p, id, fingerprint = p.identity.fingerprint](const WriteOutcome& outcome) {
+          if (!outcome.ok()) return p.fail(outcome.problem);
+          if (Parts::Entry* forgotten = p.find(id)) {
+            std::erase_if(forgotten->memories, [&](const auto& m) { return m.fingerprint == fingerprint; });
+            p.enqueue(*forgotten);
+          }
+          p.schedule();
+        });
     return;
   }
   if (entry->document.state == DocumentState::Ready && entry->item.hasMemory && entry->item.progress >= 1.0) {

@@ -5,7 +5,9 @@
 #include <QThread>
 #include <QThreadPool>
 #include <deque>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stop_token>
 
@@ -14,6 +16,7 @@
 #include "app/extraction.h"
 #include "app/library_items.h"
 #include "app/library_writer.h"
+#include "app/words.h"
 #include "app/worker_thread.h"
 #include "storage/conversation_store.h"
 #include "storage/library.h"
@@ -25,8 +28,11 @@ struct Assistant::Parts {
   // What the person wants of a job that has been asked to stop.
   enum class Wish { GoOn, Pause, Cancel };
 
+  // The records are kept here once they have been loaded: an item is made anew with every change of state.
   struct Entry {
-    storage::DocumentRecord document;  // its state is ahead of the database's by what is still being written
+    storage::DocumentRecord document;             // its state is ahead of the database's by what is still being written
+    std::vector<storage::MemoryRecord> memories;  // headers, the latest first
+    QByteArray cover;
     ui::LibraryItem item;
     std::string password;  // kept for one extraction only
     std::optional<std::stop_source> job;
@@ -34,6 +40,12 @@ struct Assistant::Parts {
     QString note;      // said of this session's job, beside what the records say
     int attempts = 0;  // extractions begun and not ended, this one included
     bool removing = false;
+  };
+
+  // What opening the library brings.
+  struct Shelf {
+    std::optional<storage::Database> connection;
+    std::vector<Entry> books;
   };
 
   struct Answering {
@@ -49,16 +61,22 @@ struct Assistant::Parts {
   // assistant.cpp
   void opened(const WriteOutcome& outcome);
   void openReader();
+  static Shelf loadShelf(const std::filesystem::path& database);  // any thread; throws DatabaseError
+  void shelved(Shelf& shelf);
+  void loadModel();
   void takeUp(Entry& entry);  // an unfinished book of the last session
   void modelLoaded(const ui::ModelStatus& status, const ModelIdentity& loaded);
   bool mayWrite(const QString& wish);  // else says why not
   Entry* find(qint64 id);
   void rebuild(Entry& entry);  // item from the records
+  static void remember(Entry& entry, const storage::MemoryRecord& header);
   void changed(Entry& entry) { emit self->itemChanged(entry.item); }
   void setState(Entry& entry, storage::DocumentState state, const QString& failure = {}, const std::string& kind = {});
   void fail(const QString& sentence) { emit self->failed(sentence); }
   template <typename Work>
   auto reading(Work&& work, decltype(work(std::declval<storage::Database&>())) otherwise) const;
+  template <typename Work, typename Done>
+  void errand(Work work, Done done, std::function<void(const QString& reason)> otherwise = {});
 
   // assistant_books.cpp
   void add(const QString& path, const QString& password, const std::string& hash);
@@ -67,7 +85,7 @@ struct Assistant::Parts {
   void schedule();
   void startExtraction(Entry& entry);
   void extracted(qint64 id, std::shared_ptr<Extraction> extraction);
-  void textStored(qint64 id, const WriteOutcome& outcome);
+  void textStored(qint64 id, const Extraction& found, const WriteOutcome& outcome);
   void startReading(Entry& entry);
   void readingEnded(const ReadingEnd& end);
   void progressed(const ReadingProgress& progress);
@@ -78,7 +96,7 @@ struct Assistant::Parts {
   void dequeue(qint64 id);
 
   // assistant_answers.cpp
-  void ask(qint64 id, const QString& question, ui::AnswerWay way, bool summary);
+  void ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling, bool summary);
   void piece(quint64 number, const QString& text);
   void answered(const AnswerResult& result);
   void keep(const AnswerResult& result);
@@ -89,22 +107,44 @@ struct Assistant::Parts {
   ui::ModelStatus modelStatus;
   ModelIdentity identity;
   bool isOpen = false, isReadOnly = false;
-  QString problem;  // why the library is not open
+  QString problem;  // why the library is not open, or not for writing
   std::map<qint64, Entry> entries;
   std::deque<qint64> toExtract, toRead;
   std::optional<qint64> extractingId, readingId;
   std::map<quint64, Answering> answers;  // by number, in the order asked
   quint64 nextAnswer = 1;
-  std::stop_source quitting;
+  std::stop_source quitting, loading;
 
   // In the order in which they must go: the workers first, the writer that takes their last checkpoint after them.
-  mutable std::optional<storage::Database> reader;
+  mutable std::optional<storage::Database> reader;  // for single rows; read-only in WAL, so it waits for no writer
   LibraryWriter writer;
-  QThreadPool errands;  // hashing and exporting: short, and behind no long job
+  QThreadPool errands;  // opening, hashing, exporting, whole texts: none of them waits for a book to be read
   WorkerThread extraction{QStringLiteral("extraction")};
   QThread engineThread;
   EngineWorker* engine = nullptr;  // lives on engineThread
 };
+
+// Does `work` away from this thread, then here `done` with what it gave. What it throws is said, then `otherwise` done.
+template <typename Work, typename Done>
+void Assistant::Parts::errand(Work work, Done done, std::function<void(const QString& reason)> otherwise) {
+  errands.start([this, work = std::move(work), done = std::move(done), otherwise = std::move(otherwise)] {
+    auto result = std::make_shared<std::optional<decltype(work())>>();
+    QString reason;
+    try {
+      result->emplace(work());
+    } catch (const std::exception& error) {
+      reason = asSentence(error);
+    }
+    QMetaObject::invokeMethod(
+        self,
+        [this, result, reason, done, otherwise] {
+          if (*result) return done(**result);
+          fail(reason);
+          if (otherwise) otherwise(reason);
+        },
+        Qt::QueuedConnection);
+  });
+}
 
 // A read that fails is said and gives `otherwise`.
 template <typename Work>
@@ -113,7 +153,7 @@ auto Assistant::Parts::reading(Work&& work, decltype(work(std::declval<storage::
   try {
     return work(*reader);
   } catch (const std::exception& error) {
-    emit self->failed(QString::fromUtf8(error.what()));
+    emit self->failed(asSentence(error));
     return otherwise;
   }
 }

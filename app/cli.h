@@ -33,18 +33,25 @@ struct Options {
   QStringList arguments;  // what follows the verb
   AssistantOptions assistant;
   ui::AnswerWay way = ui::AnswerWay::Memory;
+  Sampling sampling;
   QString out, password;
   int first = 0;  // questions: only so many, 0 = all
+  double benchSeconds = 5;
   bool json = false, yes = false;
 };
 
 // Throws Exit: Done with the help text, WrongUsage with a sentence.
 Options parseOptions(const QStringList& commandLine);
 
+// What is wrong with the model, and what to do about it here.
+Exit noModel(const QString& problem);
+
 // Text to stdout and stderr, UTF-8.
 void print(const QString& text);
 void complain(const QString& text);
 void printJson(const QJsonValue& value);
+// Why what was printed has not reached its place (a full disk); empty = it has. For the end of the program.
+QString outputProblem();
 
 // Ctrl+C from here on sets a flag instead of killing; a second one kills.
 void catchInterrupt();

@@ -103,8 +103,9 @@ int ask(const Options& given) {
   Session session(options);
   openForAsking(session);
   const qint64 id = session.book(options.arguments[0]);
-  const ui::ConversationItem item =
-      answerOf(session, !options.json, [&] { session.assistant().ask(id, options.arguments[1], options.way); });
+  const ui::ConversationItem item = answerOf(session, !options.json, [&] {
+    session.assistant().ask(id, options.arguments[1], options.way, options.sampling);
+  });
   if (options.json)
     printJson(toJson(item));
   else

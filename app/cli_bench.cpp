@@ -34,19 +34,22 @@ std::shared_ptr<const engine::Model> loadModel(const Options& options) {
   try {
     return engine::Model::load(options.assistant.modelFolder, load);
   } catch (const engine::ModelError& error) {
-    throw Exit{NoModel, QString::fromUtf8(error.what())};
+    throw noModel(QStringLiteral("The model could not be loaded. ") + asSentence(error));
   }
 }
 
 // The bench blocks; it runs beside this thread, which looks out for Ctrl+C.
-engine::BenchReport runInterruptibly(const std::shared_ptr<const engine::Model>& model, const std::string& text) {
+engine::BenchReport runInterruptibly(const std::shared_ptr<const engine::Model>& model, const std::string& text,
+                                     double seconds) {
+  engine::BenchOptions options;
+  options.seconds = seconds;
   engine::BenchReport report;
   std::exception_ptr error;
   std::atomic<bool> done = false;
   std::stop_source stop;
   std::jthread worker([&] {
     try {
-      report = engine::runBench(model, text, {}, stop.get_token());
+      report = engine::runBench(model, text, options, stop.get_token());
     } catch (...) {
       error = std::current_exception();
     }
@@ -97,7 +100,7 @@ QString inWords(const engine::BenchReport& report) {
 }  // namespace
 
 int bench(const Options& options) {
-  const engine::BenchReport report = runInterruptibly(loadModel(options), textOf(options));
+  const engine::BenchReport report = runInterruptibly(loadModel(options), textOf(options), options.benchSeconds);
   options.json ? printJson(toJson(report)) : print(inWords(report));
   return Done;
 }

@@ -64,7 +64,10 @@ int exportBook(const Options& given) {
     return written || !failure.isEmpty();
   });
   if (!written) throw Exit{Failed, failure};
-  if (!options.json) print(QStringLiteral("Written: %1\n").arg(file));
+  if (options.json)
+    printJson(QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("file"), QFileInfo(file).absoluteFilePath()}});
+  else
+    print(QStringLiteral("Written: %1\n").arg(file));
   return Done;
 }
 
@@ -86,7 +89,10 @@ int remove(const Options& given) {
     return removed || !failure.isEmpty();
   });
   if (!removed) throw Exit{Failed, failure};
-  if (!options.json) print(QStringLiteral("Removed: %1\n").arg(title));
+  if (options.json)
+    printJson(QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("removed"), title}});
+  else
+    print(QStringLiteral("Removed: %1\n").arg(title));
   return Done;
 }
 

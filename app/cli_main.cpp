@@ -6,6 +6,7 @@
 #include "app/cli.h"
 #include "app/export.h"
 #include "app/paths.h"
+#include "app/words.h"
 
 namespace {
 
@@ -48,7 +49,7 @@ int run() {
       exit.code == cli::Done ? cli::print(exit.sentence) : cli::complain(exit.sentence + QLatin1Char('\n'));
     return exit.code;
   } catch (const std::exception& error) {
-    cli::complain(QString::fromUtf8(error.what()) + QLatin1Char('\n'));
+    cli::complain(asSentence(error) + QLatin1Char('\n'));
     return cli::Failed;
   }
 }
@@ -58,5 +59,9 @@ int run() {
 int main(int argc, char** argv) {
   const auto application = makeApplication(argc, argv);
   nameApplication();
-  return run();
+  const int code = run();
+  const QString problem = cli::outputProblem();
+  if (problem.isEmpty()) return code;
+  cli::complain(problem + QLatin1Char('\n'));
+  return code == cli::Done ? cli::Failed : code;
 }

@@ -42,11 +42,22 @@ int countOf(const QString& option, const QString& text) {
   return count;
 }
 
-double secondsOf(const QString& text) {
+double numberOf(const QString& option, const QString& text, double least, double most, const char* range) {
   bool ok = false;
-  const double seconds = text.toDouble(&ok);
-  if (!ok || seconds < 0) throw Exit{WrongUsage, QStringLiteral("--checkpoint wants seconds, not “%1”.").arg(text)};
-  return seconds;
+  const double number = text.toDouble(&ok);
+  if (!ok || !(number >= least && number <= most))
+    throw Exit{WrongUsage, QStringLiteral("--%1 wants %2, not “%3”.").arg(option, QString::fromLatin1(range), text)};
+  return number;
+}
+
+Sampling samplingOf(const QString& temperature, const QString& topP, const QString& seed) {
+  Sampling sampling;
+  sampling.temperature = numberOf(QStringLiteral("temperature"), temperature, 0, 1000, "a number from 0 on");
+  sampling.topP = numberOf(QStringLiteral("top-p"), topP, 1e-6, 1, "a share above 0, at most 1");
+  bool ok = false;
+  sampling.seed = seed.toULongLong(&ok);
+  if (!ok) throw Exit{WrongUsage, QStringLiteral("--seed wants a whole number, not “%1”.").arg(seed)};
+  return sampling;
 }
 
 // How many arguments each verb takes.
@@ -82,6 +93,17 @@ Options parseOptions(const QStringList& commandLine) {
   const QCommandLineOption way({QStringLiteral("way")},
                                QStringLiteral("ask: memory, both (memory and passages) or passages."),
                                QStringLiteral("way"), QStringLiteral("memory"));
+  const QCommandLineOption temperature(
+      {QStringLiteral("temperature")},
+      QStringLiteral("ask: how freely words are chosen; 0 (default) always takes the likeliest one."),
+      QStringLiteral("t"), QStringLiteral("0"));
+  const QCommandLineOption topP(
+      {QStringLiteral("top-p")},
+      QStringLiteral("ask: with a temperature, only among the likeliest words that make up this share (default: 1)."),
+      QStringLiteral("p"), QStringLiteral("1"));
+  const QCommandLineOption seed({QStringLiteral("seed")},
+                                QStringLiteral("ask: with a temperature, another seed gives another answer."),
+                                QStringLiteral("n"), QStringLiteral("0"));
   const QCommandLineOption out({QStringLiteral("out")},
                                QStringLiteral("summarize: write the summary to this file as well."),
                                QStringLiteral("file"));
@@ -92,11 +114,15 @@ Options parseOptions(const QStringList& commandLine) {
   const QCommandLineOption checkpoint({QStringLiteral("checkpoint")},
                                       QStringLiteral("read: keep what was read at least every so many seconds."),
                                       QStringLiteral("seconds"), QStringLiteral("3"));
+  const QCommandLineOption seconds({QStringLiteral("seconds")},
+                                   QStringLiteral("bench: for how long it reads (default: 5)."),
+                                   QStringLiteral("seconds"), QStringLiteral("5"));
   const QCommandLineOption json({QStringLiteral("json")}, QStringLiteral("Results as JSON."));
   const QCommandLineOption yes({QStringLiteral("yes")}, QStringLiteral("remove: do not ask back."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
-  parser.addOptions({db, model, threads, way, out, password, first, checkpoint, json, yes});
+  parser.addOptions(
+      {db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds, json, yes});
   const QCommandLineOption help = parser.addHelpOption();
   const QCommandLineOption version = parser.addVersionOption();
   parser.addPositionalArgument(QStringLiteral("verb"), QStringLiteral("What to do; see above."));
@@ -117,10 +143,13 @@ Options parseOptions(const QStringList& commandLine) {
   options.assistant.modelFolder = toPath(modelFolder(parser.value(model)));
   options.assistant.threads = countOf(QStringLiteral("threads"), parser.value(threads));
   options.way = wayOf(parser.value(way));
+  options.sampling = samplingOf(parser.value(temperature), parser.value(topP), parser.value(seed));
   options.out = parser.value(out);
   options.password = parser.value(password);
   options.first = countOf(QStringLiteral("first"), parser.value(first));
-  options.assistant.checkpointSeconds = secondsOf(parser.value(checkpoint));
+  options.assistant.checkpointSeconds =
+      numberOf(QStringLiteral("checkpoint"), parser.value(checkpoint), 0, 1e9, "seconds");
+  options.benchSeconds = numberOf(QStringLiteral("seconds"), parser.value(seconds), 0.01, 3600, "seconds");
   options.json = parser.isSet(json);
   options.yes = parser.isSet(yes);
   checkArguments(options);

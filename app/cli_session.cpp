@@ -6,10 +6,13 @@
 #include <QJsonDocument>
 #include <QJsonObject>
 #include <QSocketNotifier>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include "app/cli.h"
+#include "app/words.h"
 
 namespace palimpsest::app::cli {
 
@@ -17,6 +20,7 @@ namespace {
 
 volatile std::sig_atomic_t interruptSeen = 0;
 int wakePipe[2] = {-1, -1};
+int outputError = 0;  // errno of the first text that could not be written
 
 extern "C" void onInterrupt(int) {
   interruptSeen = 1;
@@ -26,10 +30,22 @@ extern "C" void onInterrupt(int) {
 
 }  // namespace
 
+Exit noModel(const QString& problem) {
+  return {NoModel, asSentence(problem) + QStringLiteral(" Choose another folder with --model or PALIMPSEST_MODEL.")};
+}
+
 void print(const QString& text) {
   const QByteArray bytes = text.toUtf8();
-  std::fwrite(bytes.constData(), 1, static_cast<std::size_t>(bytes.size()), stdout);
-  std::fflush(stdout);
+  const auto size = static_cast<std::size_t>(bytes.size());
+  const bool written = std::fwrite(bytes.constData(), 1, size, stdout) == size && std::fflush(stdout) == 0;
+  // Kept for the end: an answer prints from within the event loop, which no exception may cross.
+  if (!written && outputError == 0) outputError = errno;
+}
+
+QString outputProblem() {
+  if (outputError == 0) return {};
+  return QStringLiteral("What was to be printed could not be written: %1.")
+      .arg(QString::fromLocal8Bit(std::strerror(outputError)));
 }
 
 void complain(const QString& text) {
@@ -79,7 +95,7 @@ void Session::open(bool forWriting) {
 
 void Session::waitForModel() {
   wait([this] { return !assistant_.model().loading; });
-  if (!assistant_.model().loaded) throw Exit{NoModel, assistant_.model().problem};
+  if (!assistant_.model().loaded) throw noModel(assistant_.model().problem);
 }
 
 qint64 Session::book(const QString& words) {

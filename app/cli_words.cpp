@@ -2,8 +2,10 @@
 
 #include <QJsonArray>
 #include <algorithm>
+#include <cmath>
 
 #include "app/words.h"
+#include "ui/quote_place.h"
 
 namespace palimpsest::app::cli {
 
@@ -76,6 +78,8 @@ QString endLine(const ui::LibraryItem& item) {
   QString line = item.title + QStringLiteral(": ") + stateWords(item);
   if (item.state == BookState::Ready && item.hasMemory)
     line += QStringLiteral(", memory %1").arg(sizeWords(item.memoryBytes));
+  if (item.state == BookState::Ready && item.hasMemory && item.secondsSpent > 0)
+    line += QStringLiteral(", read in %1").arg(timeWords(static_cast<int>(std::ceil(item.secondsSpent))));
   if (!item.failure.isEmpty()) line += QStringLiteral(". ") + item.failure;
   if (item.needsPassword) line += QStringLiteral(" Here: palimpsest-cli read FILE --password TEXT");
   if (!item.note.isEmpty()) line += QStringLiteral(". ") + item.note;
@@ -97,7 +101,7 @@ QString underAnswer(const ui::ConversationItem& item) {
       QStringLiteral("[%1%2]\n").arg(item.provenance, item.stopped ? QStringLiteral(" · stopped") : QString());
   if (!item.quotes.isEmpty()) text += QStringLiteral("In the book:\n");
   for (const ui::Quote& quote : item.quotes) {
-    const QString place = placeWords(quote);
+    const QString place = ui::placeOf(quote);
     // A mark at the line's head: a sentence that is speech has quotation marks of its own.
     // Verse has several lines, and each gets the mark.
     text += QStringLiteral("  > ") + QString(quote.text).replace(QLatin1Char('\n'), QStringLiteral("\n  > ")) +
@@ -118,7 +122,8 @@ QJsonObject toJson(const ui::LibraryItem& item) {
           {QStringLiteral("pages"), item.pageCount},
           {QStringLiteral("pages_covered"), item.pagesCovered},
           {QStringLiteral("memory_bytes"), item.memoryBytes},
-          {QStringLiteral("tokens_per_second"), item.tokensPerSecond}};
+          {QStringLiteral("tokens_per_second"), item.tokensPerSecond},
+          {QStringLiteral("seconds_spent"), item.secondsSpent}};
 }
 
 QJsonObject toJson(const ui::ConversationItem& item) {

@@ -14,8 +14,7 @@ namespace palimpsest::app {
 
 namespace {
 
-constexpr int kPassages = 6;          // put before the question
-constexpr int kQuoteCandidates = 16;  // looked through for quotes
+constexpr int kPassages = 6;  // put before the question
 constexpr std::size_t kEarlierTurns = 2;
 
 [[noreturn]] void refuse(const QString& sentence) { throw std::runtime_error(sentence.toStdString()); }
@@ -68,10 +67,9 @@ void EngineWorker::answer(const AnswerJob& job) {
     compose(job, result);
   } catch (const engine::SnapshotError& error) {
     result.memoryRefused = true;
-    result.problem =
-        QStringLiteral("%1 Retry reads the book again from its stored text.").arg(QString::fromUtf8(error.what()));
+    result.problem = asSentence(error) + QStringLiteral(" Retry reads the book again from its stored text.");
   } catch (const std::exception& error) {
-    result.problem = QString::fromUtf8(error.what());
+    result.problem = asSentence(error);
   }
   emit answered(result);
 }
@@ -102,7 +100,7 @@ void EngineWorker::sumUp(const AnswerJob& job, const Held* held, AnswerResult& r
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
-  const engine::Generation made = generator_->summarize(held->memory, {}, onText, job.stop);
+  const engine::Generation made = generator_->summarize(held->memory, job.sampling, onText, job.stop);
   result.turn.answer = made.text;
   result.turn.finished = made.end != engine::Generation::End::Stopped;
 }
@@ -112,6 +110,7 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   const storage::Library library(database());
   engine::Question question;
   question.text = result.turn.question;
+  question.sampling = job.sampling;
   if (job.earlierTurns) question.earlierTurns = earlierTurns(storage::ConversationStore(database()), job.id);
   std::vector<storage::PassageRecord> passages;
   if (wayOfName(result.turn.way) != ui::AnswerWay::Memory) passages = library.search(job.id, question.text, kPassages);
@@ -134,9 +133,7 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   turn.finished = made.end != engine::Generation::End::Stopped;
   turn.pagesReread = countReread(passages, made.passagesUsed, document.pageCount);
   // "The book does not say" has no support in the book.
-  if (!made.unknown)
-    turn.quotes = findQuotes(turn.question, turn.answer,
-                             library.search(job.id, turn.question + " " + turn.answer, kQuoteCandidates));
+  if (!made.unknown) turn.quotes = supportingQuotes(library, job.id, turn.question, turn.answer);
 }
 
 }  // namespace palimpsest::app

@@ -20,8 +20,7 @@ double secondsSince(std::chrono::steady_clock::time_point start) {
 }
 
 QString modelProblem(const std::exception& error) {
-  return QStringLiteral("The model could not be loaded. %1 Choose another folder with --model or PALIMPSEST_MODEL.")
-      .arg(QString::fromUtf8(error.what()));
+  return QStringLiteral("The model could not be loaded. ") + asSentence(error);
 }
 
 }  // namespace
@@ -36,7 +35,13 @@ storage::Database& EngineWorker::database() {
   return *database_;
 }
 
-void EngineWorker::load(std::stop_token stop) {
+void EngineWorker::load(const std::filesystem::path& folder, std::stop_token stop) {
+  // What is being read belongs to the model that goes.
+  if (reading_) endReading(ReadingEnd::Outcome::Stopped);
+  held_.reset();
+  generator_.reset();
+  model_.reset();
+  loadProblem_.clear();
   ui::ModelStatus status;
   ModelIdentity identity;
   try {
@@ -45,7 +50,7 @@ void EngineWorker::load(std::stop_token stop) {
     load.progress = [stop](double) {
       if (stop.stop_requested()) throw engine::Stopped();
     };
-    model_ = engine::Model::load(options_.modelFolder, load);
+    model_ = engine::Model::load(folder, load);
     generator_ = std::make_unique<engine::Generator>(model_);
     status.loaded = identity.loaded = true;
     status.hasMemory = identity.hasMemory = model_->hasMemory();
@@ -69,9 +74,9 @@ void EngineWorker::startReading(qint64 id, std::stop_token stop) {
     open(*reading_, id);
     nextPass();
   } catch (const engine::SnapshotError& error) {
-    endReading(ReadingEnd::Outcome::Refused, QString::fromUtf8(error.what()));
+    endReading(ReadingEnd::Outcome::Refused, asSentence(error));
   } catch (const std::exception& error) {
-    endReading(ReadingEnd::Outcome::Failed, QString::fromUtf8(error.what()));
+    endReading(ReadingEnd::Outcome::Failed, asSentence(error));
   }
 }
 
@@ -113,7 +118,7 @@ void EngineWorker::nextPass() {
   } catch (const engine::Stopped&) {
     endReading(ReadingEnd::Outcome::Stopped);
   } catch (const std::exception& error) {
-    endReading(ReadingEnd::Outcome::Failed, QString::fromUtf8(error.what()));
+    endReading(ReadingEnd::Outcome::Failed, asSentence(error));
   }
 }
 

@@ -43,6 +43,7 @@ struct AnswerJob {
   QString question;
   ui::AnswerWay way = ui::AnswerWay::Memory;
   bool earlierTurns = true;
+  engine::SamplingOptions sampling;
   std::stop_token stop;
 };
 
@@ -56,7 +57,7 @@ struct AnswerResult {
 };
 
 struct EngineOptions {
-  std::filesystem::path database, modelFolder;
+  std::filesystem::path database;
   int threads = 0;
   double checkpointSeconds = 3.0;
 };
@@ -71,7 +72,8 @@ class EngineWorker : public QObject {
   EngineWorker(EngineOptions options, SaveMemory save);
   ~EngineWorker() override;
 
-  void load(std::stop_token stop);
+  // In place of the model that is loaded. A stop means that another load() follows, or the end: nothing is told then.
+  void load(const std::filesystem::path& folder, std::stop_token stop);
   void startReading(qint64 id, std::stop_token stop);  // one book at a time; readingEnded() tells the end
   void answer(const AnswerJob& job);
   void forget(qint64 id);  // the book, or this model's memory of it, is gone

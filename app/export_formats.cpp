@@ -5,6 +5,7 @@
 
 #include "app/export.h"
 #include "app/words.h"
+#include "ui/quote_place.h"
 
 namespace palimpsest::app {
 
@@ -74,7 +75,8 @@ QString exportMarkdown(const ExportData& data) {
                     dateOf(turn.at));
     for (const Quote& quote : turn.quotes) {
       out += QLatin1Char('\n') + markdownQuote(quote.text);
-      if (!placeWords(quote).isEmpty()) out += QStringLiteral(">\n> — %1\n").arg(markdown(oneLine(placeWords(quote))));
+      if (!ui::placeOf(quote).isEmpty())
+        out += QStringLiteral(">\n> — %1\n").arg(markdown(oneLine(ui::placeOf(quote))));
     }
   }
   return out;
@@ -101,7 +103,7 @@ QString exportHtml(const ExportData& data) {
                .arg(html(turn.question), html(answerOf(turn)), html(provenanceOf(turn)), dateOf(turn.at));
     for (const Quote& quote : turn.quotes)
       out += QStringLiteral("<blockquote>%1<br><span class=\"where\">%2</span></blockquote>\n")
-                 .arg(html(quote.text), html(placeWords(quote)));
+                 .arg(html(quote.text), html(ui::placeOf(quote)));
   }
   return out + QStringLiteral("</body>\n</html>\n");
 }
@@ -117,7 +119,7 @@ QString exportText(const ExportData& data) {
                .arg(turn.question, answerOf(turn), provenanceOf(turn), dateOf(turn.at));
     for (const Quote& quote : turn.quotes) {
       out += QStringLiteral("   “%1”").arg(quote.text);
-      out += placeWords(quote).isEmpty() ? QStringLiteral("\n") : QStringLiteral(" (%1)\n").arg(placeWords(quote));
+      out += ui::placeOf(quote).isEmpty() ? QStringLiteral("\n") : QStringLiteral(" (%1)\n").arg(ui::placeOf(quote));
     }
   }
   return out;

@@ -1,6 +1,7 @@
 #include "app/extraction.h"
 
 #include "app/content_hash.h"
+#include "app/words.h"
 #include "documents/document.h"
 
 namespace palimpsest::app {
@@ -59,6 +60,12 @@ Extraction extract(const std::filesystem::path& file, const std::string& content
     result.cancelled = stop.stop_requested();
     return result;
   }
+}
+
+QStringList bookPatterns() {
+  QStringList patterns;
+  for (const std::string& pattern : documents::supportedFilePatterns()) patterns << toQt(pattern);
+  return patterns;
 }
 
 }  // namespace palimpsest::app

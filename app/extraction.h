@@ -1,6 +1,7 @@
 // A file's text as the rows that the library stores.
 #pragma once
 
+#include <QStringList>
 #include <filesystem>
 #include <functional>
 #include <stop_token>
@@ -25,5 +26,8 @@ struct Extraction {
 // not this document.
 Extraction extract(const std::filesystem::path& file, const std::string& contentHash, const std::string& password,
                    std::function<void(double share)> progress, std::stop_token stop);
+
+// File name patterns of the formats that can be read: "*.epub" and so on.
+QStringList bookPatterns();
 
 }  // namespace palimpsest::app

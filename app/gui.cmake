@@ -2,7 +2,6 @@
 find_package(Qt6 REQUIRED COMPONENTS Network)
 add_executable(palimpsest gui_main.cpp gui_handover.cpp gui_options.cpp gui_wiring.cpp)
 target_link_libraries(palimpsest PRIVATE palimpsest_app palimpsest_ui Qt6::Network)
-target_compile_definitions(palimpsest PRIVATE PALIMPSEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 set_target_properties(palimpsest PROPERTIES AUTOMOC ON)
 
 include(GNUInstallDirs)

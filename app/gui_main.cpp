@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (app::gui::handOver(options.assistant.database, options.files)) return 0;
-  ui::MainWindow window(app::gui::bundledBook().isEmpty() ? QString() : QStringLiteral("The Time Machine"));
+  ui::MainWindow window(app::bundledBook().isEmpty() ? QString() : QStringLiteral("The Time Machine"));
   QGuiApplication::setWindowIcon(QIcon(QStringLiteral(":/icons/palimpsest.svg")));
   app::gui::Wiring wiring(window, options.assistant);
   window.show();

@@ -2,7 +2,6 @@
 
 #include <QCommandLineParser>
 #include <QCoreApplication>
-#include <QDir>
 #include <QFileInfo>
 
 #include "app/paths.h"
@@ -50,17 +49,6 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   options.assistant.database = toPath(parser.value(db));
   for (const QString& file : parser.positionalArguments()) options.files << QFileInfo(file).absoluteFilePath();
   return options;
-}
-
-QString bundledBook() {
-  const QString name = QStringLiteral("books/se_the-time-machine.epub");
-  const QString places[] = {
-      QDir::cleanPath(QCoreApplication::applicationDirPath() + QStringLiteral("/../share/palimpsest/") + name),
-      QStringLiteral(PALIMPSEST_SOURCE_DIR "/resources/") + name};
-  for (const QString& place : places) {
-    if (QFileInfo::exists(place)) return place;
-  }
-  return {};
 }
 
 }  // namespace palimpsest::app::gui

@@ -16,7 +16,4 @@ struct Options {
 // Handles --help and --version itself (and ends the program). `problem` gets a sentence when the line makes no sense.
 Options parseOptions(const QStringList& commandLine, QString* problem);
 
-// The book that came with the program; empty = it is not there.
-QString bundledBook();
-
 }  // namespace palimpsest::app::gui

@@ -2,7 +2,7 @@
 
 #include <QFileInfo>
 
-#include "app/gui_options.h"
+#include "app/extraction.h"
 #include "app/paths.h"
 #include "app/words.h"
 #include "ui/main_window.h"
@@ -30,6 +30,7 @@ ExportFormat formatOf(ui::ExportKind kind) {
 }  // namespace
 
 Wiring::Wiring(MainWindow& window, AssistantOptions options) : window_(window), options_(std::move(options)) {
+  window_.setBookPatterns(bookPatterns());
   connectWindow();
 }
 
@@ -37,17 +38,11 @@ Wiring::~Wiring() = default;
 
 void Wiring::start(const QStringList& files) {
   waiting_ = files;
-  open();
-}
-
-void Wiring::open() {
-  isOpen_ = false;
   assistant_ = std::make_unique<Assistant>(options_);
   connectAssistant();
   assistant_->start();
 }
 
-// Through this object and not straight to the Assistant: choosing another model replaces it.
 void Wiring::connectWindow() {
   const auto on = [this](auto signal, auto slot) { connect(&window_, signal, this, slot); };
   on(&MainWindow::addFilesRequested, [this](const QStringList& files) { add(files); });
@@ -66,8 +61,10 @@ void Wiring::connectWindow() {
   on(&MainWindow::retryRequested, [this](qint64 id, const QString& password) { assistant_->retry(id, password); });
   on(&MainWindow::removeRequested, [this](qint64 id) { assistant_->remove(id); });
   on(&MainWindow::clearConversationRequested, [this](qint64 id) { assistant_->clearConversation(id); });
-  on(&MainWindow::storedTextRequested,
-     [this](qint64 id, const ui::Quote& quote) { window_.showStoredText(id, assistant_->storedText(id), quote); });
+  on(&MainWindow::storedTextRequested, [this](qint64 id, const ui::Quote& quote) {
+    wanted_ = quote;
+    assistant_->fetchText(id);
+  });
   on(&MainWindow::modelFolderChosen, [this](const QString& folder) { useModel(folder); });
   on(&MainWindow::shippedModelRequested, [this] { useShippedModel(); });
   on(&MainWindow::closed, [this] { reception_.close(); });  // who comes now waits for the library itself
@@ -88,6 +85,8 @@ void Wiring::connectAssistant() {
   connect(assistant, &Assistant::notice, &window_, &MainWindow::showNotice);
   connect(assistant, &Assistant::failed, this, &Wiring::showFailure);
   connect(assistant, &Assistant::conversationCleared, this, &Wiring::showConversation);
+  connect(assistant, &Assistant::textFetched, this,
+          [this](qint64 id, const QString& text) { window_.showStoredText(id, text, wanted_); });
   connect(assistant, &Assistant::added, this, [this](const QString& path, qint64 id, bool) {
     if (id > 0 && path == single_) window_.selectBook(id);
   });
@@ -120,12 +119,10 @@ void Wiring::add(const QStringList& files) {
 
 void Wiring::showConversation(qint64 id) { window_.showConversation(id, assistant_->conversation(id)); }
 
-// Not offered while an answer streams; what is being read is checkpointed and goes on with the new model's memory.
 void Wiring::useModel(const QString& folder) {
   chosenModel_ = QFileInfo(folder).absoluteFilePath();
   options_.modelFolder = toPath(chosenModel_);
-  assistant_.reset();
-  open();
+  assistant_->useModel(chosenModel_);
 }
 
 void Wiring::useShippedModel() {

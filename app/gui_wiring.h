@@ -26,7 +26,6 @@ class Wiring : public QObject {
  private:
   void connectWindow();
   void connectAssistant();
-  void open();
   void add(const QStringList& files);
   void libraryOpened();
   void showConversation(qint64 id);
@@ -42,6 +41,7 @@ class Wiring : public QObject {
   Reception reception_;
   QString chosenModel_;  // a folder that is being tried; kept once it has been loaded
   QStringList waiting_;  // files that came before the library was open
+  ui::Quote wanted_;     // the quote whose place is to be shown once the text is there
   QString single_;       // a file that was added alone: its book is brought to the front
   bool isOpen_ = false;
 };

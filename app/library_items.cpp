@@ -48,23 +48,28 @@ QString warningsNote(const storage::DocumentRecord& document) {
   constexpr std::size_t kShown = 3;
   const auto& warnings = document.warnings;
   QStringList sentences;
-  for (std::size_t i = 0; i < std::min(warnings.size(), kShown); ++i) {
-    QString sentence = toQt(warnings[i]);
-    if (sentence.endsWith(QLatin1Char('.'))) sentence.chop(1);
-    sentences << sentence;
-  }
+  for (std::size_t i = 0; i < std::min(warnings.size(), kShown); ++i) sentences << toQt(warnings[i]);
   if (warnings.size() > kShown) sentences << QStringLiteral("%1 more like these").arg(warnings.size() - kShown);
-  return sentences.join(QStringLiteral(". "));
+  return joinNotes(sentences);
 }
 
-QString memoryNote(const storage::DocumentRecord& document, const std::vector<storage::MemoryRecord>& memories,
-                   const ModelIdentity& model) {
-  if (!model.loaded || document.state != DocumentState::Ready || memoryOf(memories, model)) return {};
+bool lacksMemory(const storage::DocumentRecord& document, const std::vector<storage::MemoryRecord>& memories,
+                 const ModelIdentity& model) {
+  if (!model.loaded || document.state != DocumentState::Ready) return false;
+  const auto memory = memoryOf(memories, model);
+  return !memory || !memory->complete;
+}
+
+// Names the way out by the words on the window's button.
+QString memoryNote(const std::vector<storage::MemoryRecord>& memories, const ModelIdentity& model) {
   if (!model.hasMemory) return QStringLiteral("%1 has no memory: answers come from passages only").arg(model.name);
+  if (memoryOf(memories, model))
+    return QStringLiteral("%1 has not read it to its end. “Read again” goes on from there").arg(model.name);
   if (memories.empty())
-    return QStringLiteral("Not read into a memory yet. Retry reads its stored text with %1").arg(model.name);
+    return QStringLiteral("There is no memory of it yet. “Read again” makes one with %1 from its stored text")
+        .arg(model.name);
   return QStringLiteral(
-             "Its memory was made by another model (%1). Retry reads its stored text again with %2; the other memory "
+             "Its memory was made by another model (%1). “Read again” reads its stored text with %2; the other memory "
              "is kept")
       .arg(toQt(memories.front().modelName), model.name);
 }
@@ -100,13 +105,15 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
   item.failure = toQt(document.failure);
   item.needsPassword = document.failureKind == "locked";
   item.pageCount = document.pageCount;
-  QStringList notes = {pagesWithoutTextNote(document), warningsNote(document), memoryNote(document, memories, model)};
-  notes.removeAll(QString());
-  item.note = notes.join(QStringLiteral(". "));
+  const bool lacking = lacksMemory(document, memories, model);
+  item.canReadAgain = lacking && model.hasMemory;
+  item.note = joinNotes(
+      {pagesWithoutTextNote(document), warningsNote(document), lacking ? memoryNote(memories, model) : QString()});
   // Until a model is loaded, the latest memory stands for it.
   const auto memory = model.loaded || memories.empty() ? memoryOf(memories, model) : std::optional(memories.front());
   if (memory) {
     item.memoryBytes = memory->snapshotBytes;
+    item.secondsSpent = memory->secondsSpent;
     item.hasMemory = memory->position > 0;
     const double share =
         document.textBytes > 0 ? static_cast<double>(memory->position) / static_cast<double>(document.textBytes) : 0;

@@ -1,5 +1,7 @@
 #include "app/library_writer.h"
 
+#include "app/words.h"
+
 namespace palimpsest::app {
 
 namespace {
@@ -11,7 +13,7 @@ WriteOutcome attempt(const std::function<void()>& work) {
   } catch (const storage::DatabaseError& error) {
     return {QString::fromUtf8(error.what()), error.reason()};
   } catch (const std::exception& error) {
-    return {QStringLiteral("The library could not be written: %1.").arg(QString::fromUtf8(error.what()))};
+    return {QStringLiteral("The library could not be written: ") + asSentence(error)};
   }
 }
 

@@ -13,6 +13,7 @@ namespace palimpsest::app {
 namespace {
 
 constexpr std::size_t kLongestQuote = 500;  // bytes
+constexpr int kCandidates = 16;             // passages looked through
 
 bool isSpace(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 bool isUpper(char c) { return c >= 'A' && c <= 'Z'; }
@@ -152,6 +153,11 @@ std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::str
     if (!repeated) quotes.push_back(std::move(candidate.quote));
   }
   return quotes;
+}
+
+std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& library, storage::Id book,
+                                                   const std::string& question, const std::string& answer) {
+  return findQuotes(question, answer, library.search(book, question + " " + answer, kCandidates));
 }
 
 }  // namespace palimpsest::app

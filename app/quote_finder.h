@@ -1,9 +1,11 @@
 // The sentences of a book that support an answer best, word for word.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "storage/library.h"
 #include "storage/records.h"
 
 namespace palimpsest::app {
@@ -14,7 +16,8 @@ struct SentenceSpan {
   std::size_t end = 0;
 };
 
-// Cuts at . ! ? … (with closing quotes) before white space and a capital, quote or digit; not after Mr., Dr., initials.
+// Cuts at . ! ? … (with closing quotes) before white space, unless a small ASCII letter, a comma or a semicolon goes on
+// after it; not after Mr., Dr., initials.
 std::vector<SentenceSpan> sentences(std::string_view text);
 
 // At most `limit` quotes out of `candidates` (passages that a search for question and answer brought), best first. Each
@@ -22,5 +25,10 @@ std::vector<SentenceSpan> sentences(std::string_view text);
 // words of the question, or nearly all that was asked about.
 std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::string_view answer,
                                              const std::vector<storage::PassageRecord>& candidates, int limit = 3);
+
+// The same out of a whole book. Its passages are searched for the answer's words as well as the question's: where many
+// speak of what was asked, the one that says what was answered is still among those that are looked through.
+std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& library, storage::Id book,
+                                                   const std::string& question, const std::string& answer);
 
 }  // namespace palimpsest::app

@@ -6,8 +6,31 @@
 
 namespace palimpsest::app {
 
+QByteArray toQt(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes)};
+}
 std::filesystem::path toPath(const QString& path) { return QFile::encodeName(path).toStdString(); }
 QString fromPath(const std::filesystem::path& path) { return QFile::decodeName(path.c_str()); }
+
+QString asSentence(const QString& message) {
+  const QString trimmed = message.trimmed();
+  qsizetype last = trimmed.size() - 1;
+  // “Choose ‘another’.” ends as well as it should: what closes a quotation or a bracket may follow the full stop.
+  while (last > 0 && QStringLiteral("\"')]”’»").contains(trimmed[last])) --last;
+  const bool ended = last < 0 || QStringLiteral(".!?…").contains(trimmed[last]);
+  return ended ? trimmed : trimmed + QLatin1Char('.');
+}
+
+QString asSentence(const std::exception& error) { return asSentence(QString::fromUtf8(error.what())); }
+
+QString joinNotes(const QStringList& notes) {
+  QStringList said;
+  for (QString note : notes) {
+    if (note.endsWith(QLatin1Char('.'))) note.chop(1);
+    if (!note.isEmpty()) said << note;
+  }
+  return said.join(QStringLiteral(". "));
+}
 
 std::string nameOfWay(ui::AnswerWay way) {
   switch (way) {
@@ -25,13 +48,6 @@ ui::AnswerWay wayOfName(const std::string& name) {
   if (name == "memory+passages") return ui::AnswerWay::MemoryAndPassages;
   if (name == "passages") return ui::AnswerWay::Passages;
   return ui::AnswerWay::Memory;
-}
-
-QString placeWords(const ui::Quote& quote) {
-  QStringList place;
-  if (quote.page > 0) place << QStringLiteral("p. %1").arg(quote.page);
-  if (!quote.chapter.isEmpty()) place << quote.chapter;
-  return place.join(QStringLiteral(" · "));
 }
 
 QString coverageWords(const Coverage& coverage) {

@@ -1,9 +1,14 @@
 // The sentences that the Assistant says about answers, and conversions between Qt's text and the libraries'.
 #pragma once
 
+#include <QByteArray>
 #include <QString>
+#include <QStringList>
+#include <cstddef>
+#include <exception>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "storage/records.h"
 #include "ui/records.h"
@@ -11,15 +16,20 @@
 namespace palimpsest::app {
 
 inline QString toQt(const std::string& text) { return QString::fromStdString(text); }
+QByteArray toQt(const std::vector<std::byte>& bytes);
 std::filesystem::path toPath(const QString& path);
 QString fromPath(const std::filesystem::path& path);
+
+// Messages of the libraries as whole sentences, so that more can be said after them.
+QString asSentence(const QString& message);
+QString asSentence(const std::exception& error);
+
+// What is to be said of a book, as one line without a full stop at its end; empty notes are left out.
+QString joinNotes(const QStringList& notes);
 
 // "memory", "memory+passages", "passages": what TurnRecord::way holds.
 std::string nameOfWay(ui::AnswerWay way);
 ui::AnswerWay wayOfName(const std::string& name);
-
-// Where a quote stands: "p. 52 · Chapter V"; may be empty.
-QString placeWords(const ui::Quote& quote);
 
 // How much of a book a memory covers. `lastPage` is the page reached, 0 where the format has no pages.
 struct Coverage {

@@ -14,7 +14,6 @@ class QVBoxLayout;
 
 namespace palimpsest::ui {
 
-class LinesLabel;
 class TurnWidget;
 
 class ConversationView : public QScrollArea {

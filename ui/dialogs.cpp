@@ -55,12 +55,13 @@ QString shortTitle(const LibraryItem& item) {
 
 }  // namespace
 
-void openBooks(QWidget* parent, std::function<void(const QStringList&)> then) {
+void openBooks(QWidget* parent, const QStringList& patterns, std::function<void(const QStringList&)> then) {
   auto* dialog = new QFileDialog(parent, Dialogs::tr("Open books"), lastFolder());
   dialog->setAttribute(Qt::WA_DeleteOnClose);
   dialog->setFileMode(QFileDialog::ExistingFiles);
-  dialog->setNameFilters(
-      {Dialogs::tr("Books (*.epub *.pdf *.txt *.md *.markdown *.html *.htm *.xhtml)"), Dialogs::tr("All files (*)")});
+  QStringList filters{Dialogs::tr("All files (*)")};
+  if (!patterns.isEmpty()) filters.prepend(Dialogs::tr("Books (%1)").arg(patterns.join(QLatin1Char(' '))));
+  dialog->setNameFilters(filters);
   QObject::connect(dialog, &QFileDialog::filesSelected, parent, [then = std::move(then)](const QStringList& files) {
     if (files.isEmpty()) return;
     rememberFolderOf(files.constFirst());

@@ -11,7 +11,8 @@ class QWidget;
 
 namespace palimpsest::ui::dialogs {
 
-void openBooks(QWidget* parent, std::function<void(const QStringList& files)> then);
+// `patterns`: file names that are offered first, "*.epub" and the like.
+void openBooks(QWidget* parent, const QStringList& patterns, std::function<void(const QStringList& files)> then);
 void exportBook(QWidget* parent, const QString& title, std::function<void(const QString& file, ExportKind kind)> then);
 // Says what is lost and what is not. The safe button is the default one.
 void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, std::function<void()> then);

@@ -24,6 +24,13 @@ constexpr int kIconButton = 28, kMostReasonLines = 4, kProgress = 7;
 QFont titleFont() { return uiFont(1.0, QFont::DemiBold); }
 QFont authorFont() { return uiFont(0.92); }
 QFont stateFont() { return uiFont(0.88); }
+// The actions that are drawn as words; the others are icons alone. Empty for those.
+QString captionOf(BookAction action, const LibraryItem& item) {
+  if (action == BookAction::Retry)
+    return item.needsPassword ? LibraryDelegate::tr("Unlock…") : LibraryDelegate::tr("Retry");
+  return action == BookAction::ReadAgain ? LibraryDelegate::tr("Read again") : QString();
+}
+
 int heightOf(const QFont& font) { return QFontMetrics(font).height() + 2; }
 
 // Where everything goes in a row; computed alike for painting, measuring and clicking.
@@ -43,14 +50,15 @@ Row layOut(const QRect& rect, const LibraryItem& item, BookAction action) {
   const int right = row.card.right() - kPadding;
   const int stateWidth = right - left - (iconAction ? kIconButton + 2 : 0);
   for (const QString& line : words::stateLines(item)) {
-    row.stateLines << wrapped(line, stateFont(), stateWidth, item.state == BookState::Failed ? kMostReasonLines : 1);
+    const bool reason = item.state == BookState::Failed || item.canReadAgain;
+    row.stateLines << wrapped(line, stateFont(), stateWidth, reason ? kMostReasonLines : 1);
   }
   int height = heightOf(titleFont()) + (item.author.isEmpty() ? 0 : heightOf(authorFont())) + 3;
   const int stateTop = height;
   height += static_cast<int>(row.stateLines.size()) * heightOf(stateFont());
   if (item.state == BookState::Reading) height += kProgress;
-  if (action == BookAction::Retry) {
-    const int width = QFontMetrics(stateFont()).horizontalAdvance(LibraryDelegate::tr("Retry")) + 38;
+  if (const QString caption = captionOf(action, item); !caption.isEmpty()) {
+    const int width = QFontMetrics(stateFont()).horizontalAdvance(caption) + 38;
     row.button = QRect(left, row.card.top() + kPadding + height + 5, width, heightOf(stateFont()) + 7);
     height += row.button.height() + 5;
   } else if (iconAction) {
@@ -112,19 +120,23 @@ void paintProgress(QPainter& painter, const QRectF& line, double share, const Co
                           1.5, 1.5);
 }
 
-void paintButton(QPainter& painter, const Row& row, BookAction action, bool hovered, const Colours& colours) {
-  if (hovered || action == BookAction::Retry) {
-    painter.setPen(action == BookAction::Retry ? QPen(colours.rubric, 1) : QPen(Qt::NoPen));
+void paintButton(QPainter& painter, const Row& row, const LibraryItem& item, BookAction action, bool hovered,
+                 const Colours& colours) {
+  const QString caption = captionOf(action, item);
+  const QColor& ink = action == BookAction::Retry ? colours.rubric : colours.ink;  // nothing has gone wrong otherwise
+  if (hovered || !caption.isEmpty()) {
+    const QColor& line = action == BookAction::Retry ? colours.rubric : colours.rule;
+    painter.setPen(caption.isEmpty() ? QPen(Qt::NoPen) : QPen(line, 1));
     painter.setBrush(hovered ? colours.selected.darker(colours.dark ? 80 : 105) : QColor(Qt::transparent));
     painter.drawRoundedRect(QRectF(row.button).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6);
   }
-  if (action == BookAction::Retry) {
+  if (!caption.isEmpty()) {
     const qreal side = 15;
     const QRectF glyph(row.button.x() + 9, row.button.center().y() + 0.5 - side / 2, side, side);
-    paintIcon(painter, glyph, QStringLiteral("retry"), colours.rubric);
+    paintIcon(painter, glyph, QStringLiteral("retry"), ink);
     painter.setFont(stateFont());
-    painter.setPen(colours.rubric);
-    painter.drawText(row.button.adjusted(28, 0, 0, 0), Qt::AlignVCenter | Qt::AlignLeft, LibraryDelegate::tr("Retry"));
+    painter.setPen(ink);
+    painter.drawText(row.button.adjusted(28, 0, 0, 0), Qt::AlignVCenter | Qt::AlignLeft, caption);
   } else {
     const QRectF glyph = QRectF(row.button).adjusted(5, 5, -5, -5);
     paintIcon(painter, glyph, action == BookAction::Pause ? QStringLiteral("pause") : QStringLiteral("resume"),
@@ -146,7 +158,8 @@ void paintText(QPainter& painter, const Row& row, const LibraryItem& item, const
   if (!item.author.isEmpty()) line(item.author, authorFont(), colours.faded, row.text.width());
   y += 3;
   const bool failed = item.state == BookState::Failed;
-  const int width = row.button.isNull() || failed ? row.text.width() : row.button.left() - row.text.x();
+  const int width =
+      row.button.isNull() || failed || item.canReadAgain ? row.text.width() : row.button.left() - row.text.x();
   for (const QString& text : row.stateLines) {
     const bool progress = item.state == BookState::Reading && &text == &row.stateLines.constFirst();
     line(text, stateFont(), failed ? colours.rubric : progress ? colours.ink : colours.faded, width);
@@ -167,6 +180,8 @@ BookAction mainActionFor(const LibraryItem& item) {
       return BookAction::Resume;
     case BookState::Failed:
       return BookAction::Retry;
+    case BookState::Ready:
+      return item.canReadAgain ? BookAction::ReadAgain : BookAction::None;
     default:
       return BookAction::None;
   }
@@ -196,7 +211,7 @@ void LibraryDelegate::paint(QPainter* painter, const QStyleOptionViewItem& optio
   if (!row.button.isNull()) {
     const QPoint mouse = option.widget ? option.widget->mapFromGlobal(QCursor::pos()) : QPoint(-1, -1);
     const bool hovered = (option.state & QStyle::State_MouseOver) && row.button.contains(mouse);
-    paintButton(*painter, row, actionFor(item), hovered, colours);
+    paintButton(*painter, row, item, actionFor(item), hovered, colours);
   }
   painter->restore();
 }

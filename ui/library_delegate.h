@@ -8,7 +8,7 @@
 
 namespace palimpsest::ui {
 
-enum class BookAction { None, Pause, Resume, Retry };
+enum class BookAction { None, Pause, Resume, Retry, ReadAgain };
 
 // What the row's button does, and what the first entry of its menu is.
 BookAction mainActionFor(const LibraryItem& item);

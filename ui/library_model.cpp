@@ -83,7 +83,9 @@ void LibraryModel::put(const LibraryItem& item) {
     endInsertRows();
     return;
   }
-  const bool otherHeight = items_[row].state != item.state || items_[row].failure != item.failure;
+  const LibraryItem& old = items_[row];
+  const bool otherHeight = old.state != item.state || old.failure != item.failure ||
+                           old.canReadAgain != item.canReadAgain || (item.canReadAgain && old.note != item.note);
   items_[row] = item;
   emit dataChanged(index(row), index(row));
   if (otherHeight) emit rowHeightChanged();

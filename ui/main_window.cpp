@@ -142,7 +142,7 @@ void MainWindow::removeItem(qint64 id) {
 void MainWindow::showModel(const ModelStatus& status) {
   page_->showModel(status);
   if (!status.loaded && !status.loading && !status.problem.isEmpty()) {
-    modelBanner_->show(status.problem, tr("Choose model folder…"),
+    modelBanner_->show(tr("%1 Choose the folder of another model.").arg(status.problem), tr("Choose model folder…"),
                        status.shippedOffered ? tr("Use the shipped model") : QString());
   } else {
     modelBanner_->hide();

@@ -34,6 +34,7 @@ class MainWindow : public QMainWindow {
 
   qint64 currentBook() const;  // 0 = none
   void selectBook(qint64 id);
+  void setBookPatterns(const QStringList& patterns) { bookPatterns_ = patterns; }  // what "Open books" offers first
   LibraryModel* library() const { return library_; }
   ConversationModel* conversation() const { return conversation_; }
 
@@ -117,6 +118,7 @@ class MainWindow : public QMainWindow {
   DropOverlay* overlay_;
   WindowActions* actions_;
   SystemScheme* scheme_;
+  QStringList bookPatterns_;
   QString exportedFolder_;
   bool readOnly_ = false;
   qint64 lastBook_ = 0;  // selected when the window was closed

@@ -90,7 +90,7 @@ void MainWindow::chooseModel() {
 }
 
 void MainWindow::openFiles() {
-  dialogs::openBooks(this, [this](const QStringList& files) { emit addFilesRequested(files); });
+  dialogs::openBooks(this, bookPatterns_, [this](const QStringList& files) { emit addFilesRequested(files); });
 }
 
 void MainWindow::exportCurrent() {
@@ -131,6 +131,7 @@ void MainWindow::act(qint64 id, BookAction action) {
     case BookAction::Resume:
       return emit resumeRequested(id);
     case BookAction::Retry:
+    case BookAction::ReadAgain:
       return retry(id);
     case BookAction::None:
       return;

@@ -2,9 +2,9 @@
 
 #include <QPainter>
 
+#include "ui/quote_place.h"
 #include "ui/text_lines.h"
 #include "ui/theme.h"
-#include "ui/words.h"
 
 namespace palimpsest::ui {
 namespace {
@@ -19,7 +19,7 @@ int lineStep() { return static_cast<int>(QFontMetrics(quoteFont()).height() * kL
 }  // namespace
 
 QuoteCard::QuoteCard(const Quote& quote, QWidget* parent) : QAbstractButton(parent), quote_(quote) {
-  const QString place = words::placeOf(quote_);
+  const QString place = placeOf(quote_);
   setObjectName(QStringLiteral("quote"));
   setAccessibleName(place.isEmpty() ? tr("From the book: %1").arg(quote_.text)
                                     : tr("From the book, %1: %2").arg(place, quote_.text));
@@ -36,7 +36,7 @@ QStringList QuoteCard::lines(int width) const {
 }
 
 int QuoteCard::heightForWidth(int width) const {
-  const int place = words::placeOf(quote_).isEmpty() ? 0 : QFontMetrics(placeFont()).height() + 6;
+  const int place = placeOf(quote_).isEmpty() ? 0 : QFontMetrics(placeFont()).height() + 6;
   return kTop + static_cast<int>(lines(width).size()) * lineStep() + place + kBottom;
 }
 
@@ -71,7 +71,7 @@ void QuoteCard::paintEvent(QPaintEvent*) {
                      side | Qt::AlignAbsolute | Qt::AlignVCenter | Qt::TextSingleLine, line);
     y += lineStep();
   }
-  const QString place = words::placeOf(quote_);
+  const QString place = placeOf(quote_);
   if (place.isEmpty()) return;
   painter.setFont(placeFont());
   painter.setPen(colours.faded);

@@ -10,9 +10,9 @@
 #include <QVBoxLayout>
 
 #include "ui/icon_button.h"
+#include "ui/quote_place.h"
 #include "ui/text_lines.h"
 #include "ui/theme.h"
-#include "ui/words.h"
 
 namespace palimpsest::ui {
 namespace {
@@ -87,7 +87,7 @@ void ReaderPane::showPassage(const QString& title, const QString& text, const Qu
   text_ = text;
   mark_ = locate(text, quote.text, quote.begin);
   title_->setText(title);
-  place_->setText(mark_.found() ? words::placeOf(quote)
+  place_->setText(mark_.found() ? placeOf(quote)
                                 : tr("These words are not in the stored text any more; this is its beginning."));
   place_->setVisible(!place_->text().isEmpty());
   shown_ = paragraphsAround(text_, mark_.found() ? mark_ : TextRange{0, 0}, kAround);

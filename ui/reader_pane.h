@@ -26,7 +26,6 @@ class ReaderPane : public QWidget {
   void showPassage(const QString& title, const QString& text, const Quote& quote);
   void clear();
   TextRange shown() const { return shown_; }
-  TextRange marked() const { return mark_; }
 
  signals:
   void closed();

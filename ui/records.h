@@ -25,7 +25,11 @@ struct LibraryItem {
   int pageCount = 0;
   int pagesCovered = 0;  // 0 where the format has no pages
   qint64 memoryBytes = 0;
-  bool hasMemory = false;  // something of it can be asked from memory
+  bool hasMemory = false;     // something of it can be asked from memory
+  bool canReadAgain = false;  // Ready, but the model has no whole memory of it: reading the stored text makes one
+  double secondsSpent = 0;    // on reading so far; 0 = not known
+
+  bool operator==(const LibraryItem&) const = default;
 };
 
 enum class AnswerWay { Memory, MemoryAndPassages, Passages };
@@ -52,9 +56,9 @@ struct ConversationItem {
 struct ModelStatus {
   bool loaded = false, loading = false;
   bool hasMemory = false;
-  QString name;                 // "palimpsest-mini"
-  QString device;               // "CPU, 2 threads, bf16"
-  QString problem;              // when not loaded: what is wrong and what to do
+  QString name;     // "palimpsest-mini"
+  QString device;   // "CPU, 2 threads, bf16"
+  QString problem;  // when not loaded: what is wrong, in whole sentences; what to do is each front end's own to say
   bool shippedOffered = false;  // this is another folder than the shipped model's, which could be used instead
 };
 

@@ -85,7 +85,10 @@ void WindowActions::update(const std::optional<LibraryItem>& item, bool canSumma
   pause->setEnabled(is(BookState::Reading) || (is(BookState::Waiting) && item->hasMemory));
   resume->setEnabled(is(BookState::Paused));
   cancel->setEnabled(is(BookState::Reading) || is(BookState::Waiting) || is(BookState::Extracting));
-  retry->setEnabled(is(BookState::Failed));
+  const bool readAgain = item && item->canReadAgain;
+  const bool locked = item && item->needsPassword;
+  retry->setText(readAgain ? tr("Read &again") : locked ? tr("&Unlock…") : tr("Re&try"));
+  retry->setEnabled(is(BookState::Failed) || readAgain);
   clear->setEnabled(item && hasConversation);
   remove->setEnabled(item.has_value());
 }

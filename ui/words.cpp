@@ -14,13 +14,6 @@ struct Words {
 
 QString number(double value, int decimals) { return QLocale().toString(value, 'f', decimals); }
 
-// A bare numeral ("V", "12") says little by itself; a title speaks for itself.
-bool isNumeral(const QString& chapter) {
-  return chapter.size() <= 6 && std::all_of(chapter.begin(), chapter.end(), [](QChar c) {
-           return c.isDigit() || QStringLiteral("IVXLCDMivxlcdm").contains(c);
-         });
-}
-
 }  // namespace
 
 QString duration(int seconds) {
@@ -114,21 +107,15 @@ QString memoryLine(const LibraryItem& item) {
   } else {
     line = Words::tr("memory: part of the book");
   }
-  return item.memoryBytes > 0 ? Words::tr("%1, %2").arg(line, bytes(item.memoryBytes)) : line;
+  if (item.memoryBytes > 0) line = Words::tr("%1, %2").arg(line, bytes(item.memoryBytes));
+  if (item.state != BookState::Ready || item.secondsSpent <= 0) return line;
+  return Words::tr("%1 · read in %2").arg(line, duration(static_cast<int>(std::ceil(item.secondsSpent))));
 }
 
 QString modelLine(const ModelStatus& model) {
   if (model.loading) return Words::tr("loading the model…");
   if (!model.loaded) return Words::tr("no model");
   return model.device.isEmpty() ? model.name : Words::tr("%1 · %2").arg(model.name, model.device);
-}
-
-QString placeOf(const Quote& quote) {
-  QStringList parts;
-  if (quote.page > 0) parts << Words::tr("p. %1").arg(quote.page).replace(QLatin1Char(' '), QChar(0xa0));
-  if (!quote.chapter.isEmpty())
-    parts << (isNumeral(quote.chapter) ? Words::tr("ch. %1").arg(quote.chapter) : quote.chapter);
-  return parts.join(QStringLiteral(" · "));
 }
 
 Hint hintFor(const LibraryItem& item, const ModelStatus& model) {

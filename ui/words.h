@@ -18,10 +18,9 @@ QString wayExplained(AnswerWay way);
 
 // What the library says under title and author: one or two short lines (the second is the speed).
 QStringList stateLines(const LibraryItem& item);
-// How much of the book the memory holds: "memory: pages 1–212 of 480, 0.5 MB".
+// How much of the book the memory holds: "memory: pages 1–212 of 480, 0.5 MB", and what it took once it is whole.
 QString memoryLine(const LibraryItem& item);
 QString modelLine(const ModelStatus& model);
-QString placeOf(const Quote& quote);  // "p. 52 · ch. V"; empty when nothing is known
 
 // The empty conversation: what can be done with this book now.
 struct Hint {

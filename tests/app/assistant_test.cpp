@@ -1,5 +1,6 @@
 // The Assistant from file to memory: adding, reading, pausing, going on, removing.
 #include "fixture.h"
+#include "tests/documents/samples.h"
 
 namespace palimpsest::app {
 namespace {
@@ -31,7 +32,7 @@ TEST_F(AssistantTest, ABookGoesFromFileToMemory) {
   EXPECT_TRUE(ready.hasMemory);
   EXPECT_DOUBLE_EQ(ready.progress, 1.0);
   EXPECT_GT(ready.memoryBytes, 0);
-  EXPECT_THAT(assistant_->storedText(id), HasText("Professor Zanzibar kept the purple umbrella in the lighthouse."));
+  EXPECT_THAT(storedText(id), HasText("Professor Zanzibar kept the purple umbrella in the lighthouse."));
   EXPECT_EQ(stored(id), DocumentState::Ready);
   EXPECT_TRUE(failures_.isEmpty());
 }
@@ -154,12 +155,8 @@ TEST_F(AssistantTest, RemovingABookWhileItIsReadTakesAllOfIt) {
 }
 
 TEST_F(AssistantTest, AModelWithoutMemoryMakesABookReadyForPassagesAndSaysSo) {
-  const QString folder = path(QStringLiteral("plain-model"));
-  ASSERT_TRUE(QDir().mkpath(folder));
-  for (const QString& name : QDir(tinyModel()).entryList(QDir::Files))
-    if (name != u"memory_heads.safetensors") {
-      ASSERT_TRUE(QFile::copy(tinyModel() + u'/' + name, folder + u'/' + name));
-    }
+  const QString folder = modelCopy(QStringLiteral("plain-model"));
+  ASSERT_TRUE(QFile::remove(folder + QStringLiteral("/memory_heads.safetensors")));
   AssistantOptions given = options();
   given.modelFolder = toPath(folder);
   start(given);
@@ -175,10 +172,80 @@ TEST_F(AssistantTest, AModelWithoutMemoryMakesABookReadyForPassagesAndSaysSo) {
   QFile::remove(path(QStringLiteral("walk.txt")));
   start();
   ASSERT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
-  EXPECT_THAT(item(id).note, HasText("Not read into a memory yet"));
+  EXPECT_THAT(item(id).note, HasText("There is no memory of it yet"));
   EXPECT_THAT(ask(id, "Where?").error, HasText("has not read this book yet"));
   assistant_->retry(id);
   ASSERT_TRUE(waitFor([&] { return item(id).state == BookState::Ready && item(id).hasMemory; }));
+}
+
+TEST_F(AssistantTest, AnotherModelReadsTheBookAnewAndTheFirstMemoryStays) {
+  start();
+  const qint64 id = add(longBook());
+  ASSERT_TRUE(waitForProgress(id, 0.02));
+  assistant_->useModel(otherModel());  // in the middle of a book
+  ASSERT_TRUE(waitForState(id, BookState::Ready));
+  EXPECT_EQ(assistant_->model().name, QStringLiteral("other-model"));
+  EXPECT_TRUE(item(id).hasMemory);
+  {
+    storage::Database connection = reader();
+    const auto memories = storage::MemoryStore(connection).list(id);
+    ASSERT_EQ(memories.size(), 2U);
+    EXPECT_EQ(memories[0].complete + memories[1].complete, 1);
+  }
+  // The first one has read a part: it goes on from there.
+  assistant_->useModel(tinyModel());
+  ASSERT_TRUE(waitFor([&] { return assistant_->model().name == u"tiny-model"; }));
+  EXPECT_TRUE(item(id).canReadAgain);
+  EXPECT_GT(item(id).progress, 0.0);
+  assistant_->retry(id);
+  ASSERT_TRUE(waitFor([&] { return item(id).state == BookState::Ready && item(id).progress >= 1.0; }));
+  EXPECT_TRUE(failures_.isEmpty()) << failures_.join(u' ').toStdString();
+}
+
+TEST_F(AssistantTest, ACoverReachesItsItemAndIsThereAfterAReopening) {
+  start();
+  const qint64 id = add(QStringLiteral(PALIMPSEST_SOURCE_DIR "/resources/books/se_the-time-machine.epub"));
+  ASSERT_TRUE(waitFor([&] { return !item(id).cover.isEmpty(); }));
+  const QByteArray cover = item(id).cover;
+  EXPECT_TRUE(cover.startsWith("\xff\xd8\xff") || cover.startsWith("\x89PNG"));
+  assistant_->pause(id);
+  ASSERT_TRUE(waitForState(id, BookState::Paused));
+  start();
+  EXPECT_EQ(item(id).cover, cover);
+}
+
+TEST_F(AssistantTest, WhatAFileLacksReachesItsNote) {
+  documents::tests::EpubParts parts;
+  parts.chapters = {{"one.xhtml", documents::tests::xhtml("<p>" + prose(1).toStdString() + "</p>")}};
+  parts.manifest = R"(<item id="gone" href="gone.xhtml" media-type="application/xhtml+xml"/>)";
+  parts.spineExtra = R"(<itemref idref="gone"/>)";
+  start();
+  const qint64 id =
+      addAndRead(write(QStringLiteral("gap.epub"), QByteArray::fromStdString(documents::tests::makeEpub(parts))));
+  EXPECT_THAT(item(id).note, HasText("gone.xhtml"));
+  start();
+  EXPECT_THAT(item(id).note, HasText("gone.xhtml"));
+}
+
+TEST_F(AssistantTest, ALineOfTwentyMegabytesIsABook) {
+  QByteArray line = prose(30000).replace("\n\n", " ");
+  const qsizetype half = line.indexOf(' ', line.size() / 2);
+  line.insert(half, " Professor Zanzibar kept the purple umbrella in the lighthouse.");
+  while (line.size() < 20'000'000) line += line.left(20'000'000 - line.size());
+  start();
+  const qint64 id = add(write(QStringLiteral("line.txt"), line));
+  ASSERT_TRUE(waitForProgress(id, 0.0));
+  storage::Database connection = reader();
+  const storage::Library library(connection);
+  EXPECT_GE(library.find(id)->textBytes, 19'000'000);
+  const auto found = library.search(id, "Zanzibar's umbrella", 3);
+  ASSERT_FALSE(found.empty());
+  EXPECT_THAT(found[0].text, testing::HasSubstr("Zanzibar"));
+  EXPECT_EQ(ask(id, "Who sang?").error, QString());
+  assistant_->cancel(id);
+  ASSERT_TRUE(waitForState(id, BookState::Paused));
+  assistant_->remove(id);
+  EXPECT_TRUE(waitFor([&] { return removed_.contains(id); }));
 }
 
 TEST_F(AssistantTest, ABookReadWholeIsNotReadAgain) {

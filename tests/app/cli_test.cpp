@@ -1,7 +1,10 @@
 // The command line as a program: what it prints, and its exit codes.
 #include "app/cli.h"
 
+#include <pty.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <QJsonArray>
 #include <QJsonDocument>
@@ -9,6 +12,8 @@
 #include <QProcess>
 
 #include "app/cli_words.h"
+#include "engine/errors.h"
+#include "engine/model.h"
 #include "fixture.h"
 
 namespace palimpsest::app {
@@ -231,6 +236,128 @@ TEST_F(CliTest, ReadWithoutFilesGoesOnWithWhatIsUnfinished) {
   const Result went = run({S("read"), S("--json")});
   EXPECT_EQ(went.code, cli::Done) << went.err.toStdString();
   EXPECT_EQ(json(went).array()[0][u"state"].toString(), S("ready"));
+}
+
+TEST_F(CliTest, WhatCannotBePrintedIsAFailure) {
+  run({S("read"), book()});
+  for (const QStringList& verb : {QStringList{S("list")}, QStringList{S("list"), S("--json")},
+                                  QStringList{S("ask"), S("1"), S("Who sang?")}, QStringList{S("--help")}}) {
+    QProcess process;
+    process.setStandardOutputFile(S("/dev/full"));
+    process.start(S(PALIMPSEST_CLI), verb + common());
+    const Result result = finish(process);
+    EXPECT_EQ(result.code, cli::Failed) << verb.join(u' ').toStdString();
+    EXPECT_THAT(result.err, HasText("could not be written: No space left on device."));
+  }
+}
+
+TEST_F(CliTest, ALockedPdfIsReadWithItsPassword) {
+  const QString locked = S(PALIMPSEST_TEST_DATA "/documents/locked.pdf");
+  EXPECT_EQ(run({S("read"), locked}).code, cli::Failed);
+  EXPECT_EQ(run({S("read"), locked, S("--password"), S("openpassword")}).code, cli::Done);
+  EXPECT_EQ(run({S("remove"), S("1"), S("--yes")}).code, cli::Done);
+  const Result read = run({S("read"), locked, S("--password"), S("openpassword")});
+  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
+}
+
+TEST_F(CliTest, EveryVerbSpeaksJson) {
+  const Result read = run({S("read"), book(), S("--json")});
+  EXPECT_GT(json(read).array()[0][u"seconds_spent"].toDouble(), 0.0);
+  const QJsonObject card = json(run({S("summarize"), S("1"), S("--json")})).object();
+  EXPECT_FALSE(card[u"answer"].toString().isEmpty());
+  EXPECT_EQ(card[u"provenance"].toString(), S("Summed up from memory · 0 pages re-read · whole book"));
+  const QJsonObject file = json(run({S("export"), S("1"), path(S("all.md")), S("--json")})).object();
+  EXPECT_EQ(file[u"id"].toInt(), 1);
+  EXPECT_EQ(file[u"file"].toString(), path(S("all.md")));
+  EXPECT_TRUE(QFile::exists(path(S("all.md"))));
+  const QJsonObject removed = json(run({S("remove"), S("1"), S("--yes"), S("--json")})).object();
+  EXPECT_EQ(removed[u"id"].toInt(), 1);
+  EXPECT_EQ(removed[u"removed"].toString(), S("walk"));
+}
+
+TEST_F(CliTest, ATemperatureGivesOtherAnswersAndTheSameSeedTheSame) {
+  run({S("read"), book()});
+  // Nothing is kept beside a running Palimpsest, so that no answer is an earlier turn of the next.
+  start();
+  const auto answer = [&](const QStringList& how) {
+    const Result asked = run(QStringList{S("ask"), S("1"), S("Who sang?"), S("--json")} + how);
+    EXPECT_EQ(asked.code, cli::Done) << asked.err.toStdString();
+    return json(asked).object()[u"answer"].toString();
+  };
+  const QString likeliest = answer({});
+  EXPECT_EQ(answer({S("--temperature"), S("0")}), likeliest);
+  const QString free = answer({S("--temperature"), S("5"), S("--seed"), S("1")});
+  EXPECT_NE(free, likeliest);
+  EXPECT_EQ(answer({S("--temperature"), S("5"), S("--seed"), S("1")}), free);
+  EXPECT_NE(answer({S("--temperature"), S("5"), S("--seed"), S("2")}), free);
+  // The likeliest word alone makes up so small a share.
+  EXPECT_EQ(answer({S("--temperature"), S("5"), S("--top-p"), S("0.00001")}), likeliest);
+  for (const QStringList& wrong :
+       {QStringList{S("--temperature"), S("-1")}, QStringList{S("--temperature"), S("hot")},
+        QStringList{S("--top-p"), S("0")}, QStringList{S("--top-p"), S("1.5")}, QStringList{S("--seed"), S("-1")}})
+    EXPECT_EQ(run(QStringList{S("ask"), S("1"), S("Who?")} + wrong).code, cli::WrongUsage) << wrong[0].toStdString();
+  EXPECT_THAT(runBare({S("--help")}).out, HasText("--temperature"));
+  EXPECT_THAT(runBare({S("--help")}).out, HasText("--top-p"));
+}
+
+TEST_F(CliTest, AMissingModelIsSaidInSentencesWithWhatToDoHere) {
+  run({S("read"), book()});
+  const QString nowhere = path(S("no-model"));
+  for (const QStringList& verb : {QStringList{S("ask"), S("1"), S("Who?")}, QStringList{S("bench"), book()}}) {
+    const Result result = runBare(verb + QStringList{S("--db"), database(), S("--model"), nowhere});
+    EXPECT_EQ(result.code, cli::NoModel);
+    QString reason;
+    try {
+      engine::Model::load(toPath(nowhere));
+    } catch (const engine::ModelError& error) {
+      reason = asSentence(error);
+    }
+    EXPECT_EQ(result.err, S("The model could not be loaded. ") + reason +
+                              S(" Choose another folder with --model or PALIMPSEST_MODEL.\n"));
+  }
+}
+
+TEST_F(CliTest, BenchMeasuresReadingAndAnswering) {
+  const QStringList verb{S("bench"), book(), S("--seconds"), S("0.2")};
+  const QJsonObject report = json(run(verb + QStringList{S("--json")})).object();
+  EXPECT_EQ(report[u"model"].toString(), S("tiny-model"));
+  for (const char* figure : {"reading_tokens_per_second", "ceiling_tokens_per_second", "share_of_ceiling",
+                             "milliseconds_to_first_token", "memory_bytes", "snapshot_bytes"})
+    EXPECT_GT(report[QLatin1String(figure)].toDouble(), 0.0) << figure;
+  const Result said = run(verb);
+  EXPECT_EQ(said.code, cli::Done);
+  EXPECT_THAT(said.out, HasText("tokens/s"));
+  EXPECT_EQ(run({S("bench"), path(S("none.txt"))}).code, cli::Failed);
+}
+
+// A terminal sees one line that fills; it is wiped before anything else is said.
+TEST_F(CliTest, OnATerminalABarFills) {
+  const QByteArrayList words = [&] {
+    QByteArrayList all{PALIMPSEST_CLI, "read", write(S("long.txt"), prose(2000)).toUtf8()};
+    for (const QString& word : common()) all << word.toUtf8();
+    return all;
+  }();
+  std::vector<char*> arguments;
+  for (const QByteArray& word : words) arguments.push_back(const_cast<char*>(word.constData()));
+  arguments.push_back(nullptr);
+  int terminal = -1;
+  const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    execv(arguments[0], arguments.data());
+    _exit(127);
+  }
+  QByteArray shown;
+  char bytes[4096];
+  for (ssize_t count = 0; (count = ::read(terminal, bytes, sizeof bytes)) > 0;) shown.append(bytes, count);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ::close(terminal);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << shown.toStdString();
+  EXPECT_GT(shown.count("\r\033[K["), 1) << shown.toStdString();
+  EXPECT_TRUE(shown.contains("# ") || shown.contains("#.")) << shown.toStdString();
+  EXPECT_TRUE(shown.contains(" left  long"));
+  EXPECT_TRUE(shown.contains("\r\033[Klong: ready, memory")) << shown.toStdString();
 }
 
 }  // namespace

@@ -46,6 +46,32 @@ class AppTest : public testing::Test {
   QString database() const { return path(QStringLiteral("library.db")); }
   static QString tinyModel() { return QStringLiteral(PALIMPSEST_TEST_DATA "/tiny-model"); }
 
+  // A copy of the tiny model that the test may change.
+  QString modelCopy(const QString& name) const {
+    EXPECT_TRUE(QDir().mkpath(path(name)));
+    for (const QString& file : QDir(tinyModel()).entryList(QDir::Files)) {
+      const QString copy = path(name) + u'/' + file;
+      EXPECT_TRUE(QFile::copy(tinyModel() + u'/' + file, copy));
+      EXPECT_TRUE(QFile::setPermissions(copy, QFile::ReadOwner | QFile::WriteOwner));
+    }
+    return path(name);
+  }
+  // Another model: the last number of its memory heads differs by the least that it can.
+  QString otherModel(const QString& name = QStringLiteral("other-model")) const {
+    QFile heads(modelCopy(name) + QStringLiteral("/memory_heads.safetensors"));
+    EXPECT_TRUE(heads.open(QIODevice::ReadWrite));
+    QByteArray bytes = heads.readAll();
+    bytes[bytes.size() - 2] = static_cast<char>(bytes[bytes.size() - 2] ^ 1);
+    heads.seek(0);
+    heads.write(bytes);
+    QFile config(path(name) + QStringLiteral("/config.json"));
+    EXPECT_TRUE(config.open(QIODevice::ReadWrite));
+    const QByteArray renamed = config.readAll().replace("tiny-model", name.toUtf8());
+    config.resize(0);
+    config.write(renamed);
+    return path(name);
+  }
+
   QString write(const QString& name, const QByteArray& content) const {
     QFile file(path(name));
     EXPECT_TRUE(file.open(QIODevice::WriteOnly));
@@ -134,6 +160,15 @@ class AppTest : public testing::Test {
   }
 
   storage::Database reader() const { return storage::Database::open(toPath(database()), storage::Access::ReadOnly); }
+  QString storedText(qint64 id) {
+    std::optional<QString> text;
+    const auto heard = QObject::connect(assistant_.get(), &Assistant::textFetched, assistant_.get(),
+                                        [&](qint64, const QString& fetched) { text = fetched; });
+    assistant_->fetchText(id);
+    EXPECT_TRUE(waitFor([&] { return text.has_value(); }));
+    QObject::disconnect(heard);
+    return text.value_or(QString());
+  }
   std::vector<std::byte> snapshot(qint64 id) const {
     storage::Database connection = reader();
     const storage::MemoryStore memories(connection);

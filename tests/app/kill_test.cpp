@@ -14,13 +14,16 @@ constexpr int kKills = 20;
 
 class KillTest : public AppTest {
  protected:
+  // No file: goes on with what is unfinished.
   std::unique_ptr<QProcess> reading(const QString& file, const QString& library) const {
     auto process = std::make_unique<QProcess>();
     process->setProcessChannelMode(QProcess::ForwardedErrorChannel);
-    process->start(QStringLiteral(PALIMPSEST_CLI),
-                   {QStringLiteral("read"), file, QStringLiteral("--json"), QStringLiteral("--db"), library,
-                    QStringLiteral("--model"), tinyModel(), QStringLiteral("--threads"), QStringLiteral("1"),
-                    QStringLiteral("--checkpoint"), QStringLiteral("0.02")});
+    QStringList arguments{QStringLiteral("read")};
+    if (!file.isEmpty()) arguments << file;
+    arguments << QStringLiteral("--json") << QStringLiteral("--db") << library << QStringLiteral("--model")
+              << tinyModel() << QStringLiteral("--threads") << QStringLiteral("1") << QStringLiteral("--checkpoint")
+              << QStringLiteral("0.02");
+    process->start(QStringLiteral(PALIMPSEST_CLI), arguments);
     EXPECT_TRUE(process->waitForStarted());
     return process;
   }
@@ -93,6 +96,34 @@ TEST_F(KillTest, TwentyKillsAndTheMemoryIsThatOfAnUninterruptedRun) {
   EXPECT_EQ(found.tokens, expected.tokens);
   EXPECT_FALSE(expected.snapshot.empty());
   EXPECT_EQ(found.snapshot, expected.snapshot);
+}
+
+TEST_F(KillTest, AFileThatTakesTheProgramDownWhileItsTextIsTakenIsLeftAloneAfterTheSecondTime) {
+  const QString file = write(QStringLiteral("slow.txt"), prose(30000)), library = path(QStringLiteral("slow.db"));
+  const auto document = [&]() -> storage::DocumentRecord {
+    if (!QFile::exists(library)) return {};
+    try {
+      storage::Database connection = storage::Database::open(toPath(library), storage::Access::ReadOnly);
+      return storage::Library(connection).find(1).value_or(storage::DocumentRecord());
+    } catch (const storage::DatabaseError&) {
+      return {};
+    }
+  };
+  for (const std::string attempt : {"attempt 1", "attempt 2"}) {
+    auto process = reading(attempt == "attempt 1" ? file : QString(), library);
+    ASSERT_TRUE(waitFor([&] { return document().failureKind == attempt; })) << document().failureKind;
+    process->kill();
+    process->waitForFinished();
+    ASSERT_EQ(document().state, storage::DocumentState::Extracting) << "the file is too short for this machine";
+  }
+  readWhole(*reading({}, library));
+  EXPECT_EQ(document().state, storage::DocumentState::Failed);
+  EXPECT_THAT(document().failure, testing::HasSubstr("ended twice"));
+  // To name the file is as good as Retry.
+  auto named = reading(file, library);
+  EXPECT_TRUE(waitFor([&] { return document().state == storage::DocumentState::Reading; }));
+  named->kill();
+  named->waitForFinished();
 }
 
 }  // namespace

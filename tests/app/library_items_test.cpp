@@ -72,13 +72,28 @@ TEST_F(LibraryItemsTest, AMemoryOfAnotherModelIsNotUsedAndSaidWithTheWayOut) {
   EXPECT_FALSE(item.hasMemory);
   EXPECT_EQ(item.memoryBytes, 0);
   EXPECT_THAT(item.note, HasText("another model (mini-1)"));
-  EXPECT_THAT(item.note, HasText("Retry"));
+  EXPECT_THAT(item.note, HasText("“Read again”"));
+  EXPECT_TRUE(item.canReadAgain);
+}
+
+TEST_F(LibraryItemsTest, ABookThatThisModelHasNotReadWholeCanBeReadAgain) {
+  const auto record = document(DocumentState::Ready);
+  const auto without = makeItem(library_, record, {}, model_);
+  EXPECT_TRUE(without.canReadAgain);
+  EXPECT_THAT(without.note, HasText("There is no memory of it yet. “Read again”"));
+  const auto half = makeItem(library_, record, {memory("f2", 200, false)}, model_);
+  EXPECT_TRUE(half.canReadAgain);
+  EXPECT_THAT(half.note, HasText("has not read it to its end"));
+  EXPECT_FALSE(makeItem(library_, record, {memory("f2", 398, true)}, model_).canReadAgain);
+  EXPECT_FALSE(makeItem(library_, record, {memory("f1", 398, true)}, ModelIdentity()).canReadAgain);
+  EXPECT_FALSE(makeItem(library_, document(DocumentState::Paused), {}, model_).canReadAgain);
 }
 
 TEST_F(LibraryItemsTest, AModelWithoutMemorySaysSo) {
   model_.hasMemory = false;
-  EXPECT_THAT(makeItem(library_, document(DocumentState::Ready), {}, model_).note,
-              HasText("mini-2 has no memory: answers come from passages only"));
+  const auto item = makeItem(library_, document(DocumentState::Ready), {}, model_);
+  EXPECT_THAT(item.note, HasText("mini-2 has no memory: answers come from passages only"));
+  EXPECT_FALSE(item.canReadAgain);
 }
 
 TEST_F(LibraryItemsTest, ALockedFileAsksForItsPassword) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <QTemporaryDir>
+
 namespace palimpsest::app {
 namespace {
 
@@ -88,6 +90,24 @@ TEST(QuoteFinder, CutsASentenceOfAPageAfterAWord) {
   ASSERT_EQ(quotes.size(), 1U);
   EXPECT_LE(quotes[0].text.size(), 500U);
   EXPECT_TRUE(quotes[0].text.ends_with("größer"));
+}
+
+TEST(QuoteFinder, SearchesTheBookForTheAnswersWordsToo) {
+  const QTemporaryDir folder;
+  storage::Database database = storage::Database::open(folder.filePath(QStringLiteral("library.db")).toStdString());
+  storage::Library library(database);
+  storage::DocumentRecord record;
+  record.contentHash = "h";
+  const storage::Id book = library.add(record);
+  // More speak of the lamp than are looked through, and all of them say it shorter than the one that is meant.
+  std::vector<PassageRecord> passages;
+  for (int i = 0; i < 40; ++i) passages.push_back(passage("The lamp burned."));
+  passages.push_back(
+      passage("Professor Zanzibar lit the lamp, late, on the last evening of that long and cold winter."));
+  library.storeText(book, record, {}, passages, {});
+  const auto quotes = supportingQuotes(library, book, "Who lit the lamp?", "Professor Zanzibar");
+  ASSERT_FALSE(quotes.empty());
+  EXPECT_TRUE(quotes[0].text.starts_with("Professor Zanzibar"));
 }
 
 }  // namespace

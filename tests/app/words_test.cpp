@@ -24,6 +24,19 @@ TEST(Words, ABookThatIsNotWholeIsNeverAHundredPercent) {
   EXPECT_EQ(coverageWords({0.9999, 0, 0}), QStringLiteral("first 99 %"));
 }
 
+TEST(Words, MessagesBecomeSentencesWhateverTheirEnd) {
+  EXPECT_EQ(asSentence(QStringLiteral("the folder is missing")), QStringLiteral("the folder is missing."));
+  EXPECT_EQ(asSentence(QStringLiteral("The folder is missing.")), QStringLiteral("The folder is missing."));
+  EXPECT_EQ(asSentence(QStringLiteral("It says “no.”\n")), QStringLiteral("It says “no.”"));
+  EXPECT_EQ(asSentence(QStringLiteral("no “a”")), QStringLiteral("no “a”."));
+  EXPECT_EQ(asSentence(QString()), QString());
+}
+
+TEST(Words, NotesAreOneLine) {
+  EXPECT_EQ(joinNotes({QStringLiteral("The disk is full."), QString(), QStringLiteral("Waits for a model")}),
+            QStringLiteral("The disk is full. Waits for a model"));
+}
+
 TEST(Words, EveryWayHasAName) {
   for (const auto way : {ui::AnswerWay::Memory, ui::AnswerWay::MemoryAndPassages, ui::AnswerWay::Passages})
     EXPECT_EQ(wayOfName(nameOfWay(way)), way);

@@ -46,6 +46,16 @@ TEST_F(LibraryDelegateTest, TheButtonOfARowDoesWhatItsStateCallsFor) {
   EXPECT_TRUE(delegate.buttonRect({0, 0, 300, 80}, readyBook(4)).isEmpty());
 }
 
+TEST_F(LibraryDelegateTest, ABookWithoutAMemoryOfThisModelOffersToBeReadAgain) {
+  LibraryItem foreign = readyBook(1);
+  foreign.canReadAgain = true;
+  model.reset({foreign});
+  QSignalSpy action(&delegate, &LibraryDelegate::actionRequested);
+  clickButton(0);
+  ASSERT_EQ(action.size(), 1);
+  EXPECT_EQ(action[0][1].value<BookAction>(), BookAction::ReadAgain);
+}
+
 TEST_F(LibraryDelegateTest, AReasonMakesTheRowHigherAndNeverEndless) {
   model.reset(
       {readyBook(1),

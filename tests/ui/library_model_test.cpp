@@ -43,6 +43,10 @@ TEST(LibraryModelTest, ProgressChangesOneRowAndNoHeights) {
   item.state = BookState::Failed;
   model.put(item);
   EXPECT_EQ(heights.size(), 1);
+  item = readyBook(1);
+  item.canReadAgain = true;
+  model.put(item);
+  EXPECT_EQ(heights.size(), 2);
 }
 
 TEST(LibraryModelTest, SpeaksTheStateToScreenReaders) {

@@ -85,6 +85,13 @@ TEST_F(MainWindowInputTest, CtrlOOpensBooks) {
   EXPECT_EQ(add[0][0].toStringList(), QStringList({file.fileName()}));
 }
 
+TEST_F(MainWindowInputTest, OpenOffersTheFormatsThatCanBeReadFirst) {
+  window->setBookPatterns({"*.epub", "*.fb2"});
+  QTest::keyClick(window.get(), Qt::Key_O, Qt::ControlModifier);
+  ASSERT_NE(dialog<QFileDialog>(), nullptr);
+  EXPECT_EQ(dialog<QFileDialog>()->nameFilters(), QStringList({"Books (*.epub *.fb2)", "All files (*)"}));
+}
+
 TEST_F(MainWindowInputTest, CtrlEExportsInTheFormatOfTheSuffix) {
   const QTemporaryDir folder;
   for (const auto& [name, kind] : {std::pair("a.html", ExportKind::Html), std::pair("a.pdf", ExportKind::Pdf),

@@ -40,10 +40,11 @@ TEST_F(MainWindowTest, AMissingModelIsSaidInABannerWithWhatToDo) {
   fill();
   EXPECT_EQ(banner(), nullptr);
   ModelStatus missing;
-  missing.problem = "There is no model in /nowhere: config.json is missing. Choose the folder of a model.";
+  missing.problem = "There is no model in /nowhere: config.json is missing.";
   window->showModel(missing);
   ASSERT_NE(banner(), nullptr);
-  EXPECT_EQ(banner()->text(), missing.problem);
+  EXPECT_EQ(banner()->text(),
+            "There is no model in /nowhere: config.json is missing. Choose the folder of another model.");
   EXPECT_EQ(visibleChild<QPushButton>(*banner(), "bannerAction")->text(), "Choose model folder…");
   EXPECT_FALSE(field()->isEnabled());
   window->showModel(loadedModel());
@@ -76,6 +77,25 @@ TEST_F(MainWindowTest, AFailedBookShowsItsReasonAndRetry) {
   ASSERT_EQ(retry.size(), 1);
   EXPECT_EQ(retry[0][0].toLongLong(), 3);
   EXPECT_EQ(retry[0][1].toString(), "");
+}
+
+TEST_F(MainWindowTest, AReadyBookWithoutAMemoryOffersToBeReadAgain) {
+  fill();
+  EXPECT_EQ(visibleChild<QPushButton>(*window, "retryButton"), nullptr);
+  EXPECT_FALSE(action("retry")->isEnabled());
+  LibraryItem foreign = readyBook(1);
+  foreign.hasMemory = false;
+  foreign.canReadAgain = true;
+  window->putItem(foreign);
+  QSignalSpy retry(window.get(), &MainWindow::retryRequested);
+  auto* button = visibleChild<QPushButton>(*window, "retryButton");
+  ASSERT_NE(button, nullptr);
+  EXPECT_EQ(button->text(), "Read again");
+  QTest::mouseClick(button, Qt::LeftButton);
+  EXPECT_EQ(action("retry")->text().remove('&'), "Read again");
+  action("retry")->trigger();
+  ASSERT_EQ(retry.size(), 2);
+  EXPECT_EQ(retry[1][0].toLongLong(), 1);
 }
 
 TEST_F(MainWindowTest, ButtonsFollowTheState) {

@@ -1,14 +1,23 @@
 // The window and a real Assistant with the tiny model, joined as in the program, without a screen.
+#include <SQLiteCpp/SQLiteCpp.h>
+
 #include <QAction>
+#include <QFileDialog>
 #include <QLabel>
 #include <QPushButton>
 #include <QTest>
 #include <QTextEdit>
+#include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "app/gui_handover.h"
 #include "app/gui_options.h"
 #include "app/gui_wiring.h"
+#include "app/paths.h"
+#include "documents/document.h"
+#include "engine/errors.h"
+#include "engine/model.h"
 #include "tests/app/fixture.h"
 #include "ui/ask_bar.h"
 #include "ui/banner.h"
@@ -19,11 +28,48 @@
 namespace palimpsest::app::gui {
 namespace {
 
+// How long the UI thread at most left its events alone, beyond what any thread had to wait for this machine's cores.
+class Heartbeat {
+ public:
+  Heartbeat() {
+    timer_.setTimerType(Qt::PreciseTimer);
+    QObject::connect(&timer_, &QTimer::timeout, [this] { measure(window_, last_); });
+    last_.start();
+    timer_.start(kMilliseconds);
+    machine_ = std::jthread([this](std::stop_token stop) {
+      QElapsedTimer last;
+      last.start();
+      while (!stop.stop_requested()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(kMilliseconds));
+        measure(machineGap_, last);
+      }
+    });
+  }
+  qint64 longestWait() {
+    measure(window_, last_);
+    return std::max<qint64>(0, window_ - machineGap_);
+  }
+
+ private:
+  static constexpr int kMilliseconds = 5;
+  static void measure(std::atomic<qint64>& longest, QElapsedTimer& last) {
+    longest = std::max<qint64>(longest, last.restart());
+  }
+  QTimer timer_;
+  QElapsedTimer last_;
+  std::atomic<qint64> window_ = 0, machineGap_ = 0;
+  std::jthread machine_;
+};
+
+// A window that waited for a book to be read or opened, or for a lock, would stand still for a second and more in the
+// tests below. Drawing and a busy machine take their part of this.
+constexpr qint64 kLongestWait = 300;
+
 class WiringTest : public AppTest {
  protected:
   WiringTest() { ui::openSettings().clear(); }
 
-  void open(const QStringList& files = {}, const QString& model = tinyModel()) {
+  void open(const QStringList& files = {}, const QString& model = tinyModel(), bool readOnly = false) {
     close();
     window = std::make_unique<ui::MainWindow>();
     window->resize(1400, 800);
@@ -32,6 +78,7 @@ class WiringTest : public AppTest {
     options.database = toPath(database());
     options.modelFolder = toPath(model);
     options.threads = 1;
+    options.readOnly = readOnly;
     wiring = std::make_unique<Wiring>(*window, options);
     wiring->start(files);
   }
@@ -104,7 +151,9 @@ TEST_F(WiringTest, AQuoteOpensTheBookWhereItStands) {
   ASSERT_TRUE(waitFor([&] { return window->findChild<ui::QuoteCard*>() != nullptr; }));
   auto* card = window->findChild<ui::QuoteCard*>();
   QTest::mouseClick(card, Qt::LeftButton);
-  const auto marks = window->findChild<QTextEdit*>("readerText")->extraSelections();
+  const auto shown = [&] { return window->findChild<QTextEdit*>("readerText")->extraSelections(); };
+  ASSERT_TRUE(waitFor([&] { return !shown().isEmpty(); }));
+  const auto marks = shown();
   ASSERT_EQ(marks.size(), 1);
   EXPECT_EQ(marks[0].cursor.selectedText(), card->quote().text);
 }
@@ -153,6 +202,13 @@ TEST_F(WiringTest, AMissingModelIsSaidAndAnotherOneCanBeChosen) {
   open({write("novel.txt", novel())}, path("no-model"));
   ASSERT_TRUE(waitFor([&] { return problem().contains("no-model"); }));
   ASSERT_TRUE(waitFor([&] { return window->library()->rowCount() == 1; }));
+  QString reason;
+  try {
+    engine::Model::load(toPath(path("no-model")));
+  } catch (const engine::ModelError& error) {
+    reason = asSentence(error);
+  }
+  EXPECT_EQ(problem(), "The model could not be loaded. " + reason + " Choose the folder of another model.");
   emit window->modelFolderChosen(tinyModel());
   ASSERT_TRUE(waitForReady());
   EXPECT_FALSE(problem().contains("no-model")) << problem().toStdString();
@@ -172,6 +228,90 @@ TEST_F(WiringTest, AModelThatCannotBeLoadedIsNotRememberedAndTheShippedOneIsOffe
   QTest::mouseClick(shipped, Qt::LeftButton);
   EXPECT_FALSE(ui::openSettings().contains("model/folder"));
   EXPECT_TRUE(waitFor([&] { return !problem().contains("empty"); }));
+}
+
+TEST_F(WiringTest, ABookThatAnotherModelHasReadIsReadAgainByItsButton) {
+  open({write("novel.txt", novel())});
+  ASSERT_TRUE(waitForReady());
+  close();
+  open({}, otherModel());
+  const auto item = [&] { return window->library()->item(window->currentBook()).value_or(ui::LibraryItem()); };
+  ASSERT_TRUE(waitFor([&] { return item().canReadAgain; }));
+  EXPECT_FALSE(item().hasMemory);
+  EXPECT_THAT(item().note, HasText("made by another model (tiny-model)"));
+  auto* button = window->findChild<QPushButton*>("retryButton");
+  ASSERT_TRUE(button->isVisible());
+  EXPECT_TRUE(item().note.contains("“" + button->text() + "”")) << "the note names the button";
+  QTest::mouseClick(button, Qt::LeftButton);
+  ASSERT_TRUE(waitFor([&] { return item().state == ui::BookState::Ready && item().hasMemory; }));
+  EXPECT_FALSE(button->isVisible());
+  EXPECT_EQ(item().note, "");
+}
+
+TEST_F(WiringTest, TheWindowNeverWaitsForABook) {
+  const QString book = write("long.txt", prose(6000));
+  const QString exported = path("out.html");
+  open({write("novel.txt", novel(400))});
+  ASSERT_TRUE(waitForReady());
+  const qint64 novel = window->currentBook();
+  ask("Where is the purple umbrella of Professor Zanzibar?");  // everything that is made once is made
+  ASSERT_TRUE(waitForAnswers(1));
+  ASSERT_TRUE(waitFor([&] { return window->findChild<ui::QuoteCard*>() != nullptr; }));
+
+  QElapsedTimer whole;
+  whole.start();
+  Heartbeat heart;
+  emit window->addFilesRequested({book});
+  ASSERT_TRUE(waitFor([&] {
+    const auto item = window->library()->item(window->currentBook());
+    return window->currentBook() != novel && item && item->state == ui::BookState::Reading && item->hasMemory;
+  }));
+  ask("Who sang?");
+  ASSERT_TRUE(waitForAnswers(1));
+  window->selectBook(novel);
+  ASSERT_TRUE(waitForAnswers(1));
+  ASSERT_TRUE(waitFor([&] { return window->findChild<ui::QuoteCard*>() != nullptr; }));
+  QTest::mouseClick(window->findChild<ui::QuoteCard*>(), Qt::LeftButton);
+  ASSERT_TRUE(waitFor([&] { return !window->findChild<QTextEdit*>("readerText")->extraSelections().isEmpty(); }));
+  emit window->exportRequested(novel, exported, ui::ExportKind::Html);
+  ASSERT_TRUE(waitForReady(2));
+  EXPECT_TRUE(QFile::exists(exported));
+  EXPECT_LT(heart.longestWait(), kLongestWait);
+  EXPECT_GT(whole.elapsed(), 3 * kLongestWait) << "the book is too short to tell waiting from not waiting";
+}
+
+TEST_F(WiringTest, AModelIsChangedWithoutWaitingForTheBookThatIsBeingOpened) {
+  open({write("slow.txt", prose(30000))}, path("no-model"));
+  ASSERT_TRUE(waitFor([&] {
+    const auto item = window->library()->item(window->currentBook());
+    return problem().contains("no-model") && item && item->state == ui::BookState::Extracting;
+  }));
+  Heartbeat heart;
+  emit window->modelFolderChosen(tinyModel());
+  ASSERT_TRUE(waitFor([&] { return window->library()->item(window->currentBook())->state == ui::BookState::Reading; }));
+  EXPECT_LT(heart.longestWait(), kLongestWait);
+}
+
+TEST_F(WiringTest, ALibraryThatAnotherProgramLocksDoesNotHoldTheWindow) {
+  open({write("novel.txt", novel())});
+  ASSERT_TRUE(waitForReady());
+  close();
+  SQLite::Database other(database().toStdString(), SQLite::OPEN_READWRITE);
+  other.exec("PRAGMA locking_mode = EXCLUSIVE");
+  other.exec("BEGIN EXCLUSIVE");
+  Heartbeat heart;
+  open({}, tinyModel(), true);  // for writing it would wait longer, on the writer's thread
+  ASSERT_TRUE(waitFor([&] { return problem().contains("locked"); }));
+  EXPECT_LT(heart.longestWait(), kLongestWait);
+}
+
+TEST_F(WiringTest, OpenOffersWhatCanBeRead) {
+  open();
+  window->findChild<QAction*>("open")->trigger();
+  auto* dialog = window->findChild<QFileDialog*>();
+  ASSERT_NE(dialog, nullptr);
+  for (const std::string& pattern : documents::supportedFilePatterns())
+    EXPECT_THAT(dialog->nameFilters().constFirst(), HasText(pattern.c_str()));
 }
 
 TEST_F(WiringTest, ALibraryThatCannotBeOpenedIsSaidAndRefusesBooks) {

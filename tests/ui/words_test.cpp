@@ -3,6 +3,7 @@
 #include <QLocale>
 
 #include "fixture.h"
+#include "ui/quote_place.h"
 
 namespace palimpsest::ui {
 namespace {
@@ -17,6 +18,14 @@ TEST_F(WordsTest, DurationsReadLikeAClock) {
   EXPECT_EQ(words::duration(725), "12:05");
   EXPECT_EQ(words::duration(3725), "1:02:05");
   EXPECT_EQ(words::duration(-3), "0:00");
+}
+
+TEST_F(WordsTest, AMemoryThatIsWholeTellsWhatItTook) {
+  LibraryItem item = readyBook(1);
+  item.secondsSpent = 8.4;
+  EXPECT_EQ(words::memoryLine(item), "memory: whole book, 96 pages, 0.5 MB · read in 0:09");
+  item.state = BookState::Paused;
+  EXPECT_FALSE(words::memoryLine(item).contains("read in"));
 }
 
 TEST_F(WordsTest, SpeedsAreShortAndAbsentUntilKnown) {
@@ -60,9 +69,9 @@ TEST_F(WordsTest, MemoryLineNamesWhatIsCovered) {
 }
 
 TEST_F(WordsTest, PlacesOfQuotes) {
-  EXPECT_EQ(words::placeOf({"x", 52, "V", 0}).replace(QChar(0xa0), ' '), "p. 52 · ch. V");
-  EXPECT_EQ(words::placeOf({"x", 0, "In the Golden Age", 0}), "In the Golden Age");
-  EXPECT_EQ(words::placeOf({"x", 0, "", 0}), "");
+  EXPECT_EQ(placeOf({"x", 52, "V", 0}), "p. 52 · ch. V");
+  EXPECT_EQ(placeOf({"x", 0, "In the Golden Age", 0}), "In the Golden Age");
+  EXPECT_EQ(placeOf({"x", 0, "", 0}), "");
 }
 
 TEST_F(WordsTest, RemovalSaysWhatIsLostAndWhatIsNot) {

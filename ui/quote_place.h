@@ -1,0 +1,24 @@
+// Where a quote stands, said alike by the window, the command line and exports. Needs Qt Core alone.
+#pragma once
+
+#include <QCoreApplication>
+#include <QStringList>
+#include <algorithm>
+
+#include "ui/records.h"
+
+namespace palimpsest::ui {
+
+// "p. 52 · ch. V", "p. 52 · In the Golden Age"; empty when nothing is known. A bare numeral says little by itself; a
+// title speaks for itself.
+inline QString placeOf(const Quote& quote) {
+  const auto inNumeral = [](QChar c) { return c.isDigit() || QStringLiteral("IVXLCDMivxlcdm").contains(c); };
+  const QString& chapter = quote.chapter;
+  const bool numeral = chapter.size() <= 6 && std::all_of(chapter.begin(), chapter.end(), inNumeral);
+  QStringList parts;
+  if (quote.page > 0) parts << QCoreApplication::translate("Words", "p. %1").arg(quote.page);
+  if (!chapter.isEmpty()) parts << (numeral ? QCoreApplication::translate("Words", "ch. %1").arg(chapter) : chapter);
+  return parts.join(QStringLiteral(" · "));
+}
+
+}  // namespace palimpsest::ui
