@@ -187,6 +187,8 @@ void MainWindow::answerText(qint64 id, const QString& piece) { conversation_->an
 
 void MainWindow::answerFinished(qint64 id, const ConversationItem& item) {
   conversation_->answerFinished(id, item);
+  // What could not be answered is not stored either: it is there to be asked again.
+  if (!item.error.isEmpty() && !item.isSummary && id == currentBook()) page_->askBar()->giveBack(item.question);
   refresh();
 }
 

@@ -45,6 +45,7 @@ void MainWindow::connectPieces() {
   connect(empty_, &EmptyLibrary::bundledBookRequested, this, &MainWindow::bundledBookRequested);
   connect(page_->askBar(), &AskBar::asked, this,
           [this](const QString& question, AnswerWay way) { emit askRequested(currentBook(), question, way); });
+  connect(page_->askBar(), &AskBar::refused, this, &MainWindow::showProblem);
   connect(page_->askBar(), &AskBar::stopRequested, this, &MainWindow::stopRequested);
   connect(page_->view(), &ConversationView::stopRequested, this, &MainWindow::stopRequested);
   connect(page_->view(), &ConversationView::quoteOpened, this,
@@ -96,8 +97,10 @@ void MainWindow::openFiles() {
 void MainWindow::exportCurrent() {
   const auto item = library_->item(currentBook());
   if (!item) return;
-  dialogs::exportBook(this, item->title, [this, id = item->id](const QString& file, ExportKind kind) {
-    emit exportRequested(id, file, kind);
+  dialogs::exportBook(this, item->title, [this, id = item->id](const QString& file) {
+    if (const auto kind = exportKindOf(file)) return emit exportRequested(id, file, *kind);
+    showProblem(tr("“%1” was not written: its name ends in none of .md, .html, .pdf and .txt.")
+                    .arg(QFileInfo(file).fileName()));
   });
 }
 
@@ -148,6 +151,7 @@ void MainWindow::stopOrGoBack() {
 
 void MainWindow::showExported(qint64, const QString& file) {
   exportedFolder_ = QFileInfo(file).absolutePath();
+  dialogs::rememberFolderOf(file);  // only now: where it could not be written is no place to offer again
   noticeBanner_->show(tr("Written to %1").arg(file), tr("Open folder"));
 }
 

@@ -198,6 +198,27 @@ TEST_F(MainWindowTest, OnlyOneAnswerAtATime) {
   EXPECT_TRUE(field()->isEnabled());
 }
 
+TEST_F(MainWindowTest, AQuestionThatWasNotAnsweredIsGivenBack) {
+  fill();
+  window->answerStarted(1, streamingTurn("Where?"));
+  ConversationItem failed = turn("Where?", {});
+  failed.error = "The question is too long for this model.";
+  window->answerFinished(1, failed);
+  EXPECT_EQ(field()->toPlainText(), "Where?");
+  window->answerFinished(1, failed);
+  field()->setPlainText("Another");
+  window->answerFinished(1, failed);
+  EXPECT_EQ(field()->toPlainText(), "Another") << "what is being written stays";
+}
+
+TEST_F(MainWindowTest, ALockedBookIsToBeUnlocked) {
+  fill();
+  window->putItem(failedBook(3, "scan.pdf needs a password.", true));
+  window->selectBook(3);
+  EXPECT_EQ(visibleChild<QPushButton>(*window, "retryButton")->text(), "Unlock…");
+  EXPECT_TRUE(action("retry")->text().contains("nlock"));
+}
+
 TEST_F(MainWindowTest, AQuoteOpensTheStoredTextAtItsPlace) {
   fill();
   ConversationItem item = turn("Who?", "Weena.");
