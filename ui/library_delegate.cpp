@@ -205,7 +205,9 @@ void LibraryDelegate::paint(QPainter* painter, const QStyleOptionViewItem& optio
     painter->drawRoundedRect(QRectF(row.card).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8);
   }
   // A file that could not be opened has no format yet; its name says what it wants to be.
-  const QString format = item.format.isEmpty() ? QFileInfo(item.title).suffix().toUpper() : item.format;
+  const QString format = item.format == QLatin1String("Markdown") ? QStringLiteral("MD")
+                         : item.format.isEmpty()                  ? QFileInfo(item.title).suffix().toUpper()
+                                                                  : item.format;
   paintCover(*painter, row.cover, index.data(Qt::DecorationRole).value<QImage>(), format, colours);
   paintText(*painter, row, item, colours);
   if (!row.button.isNull()) {
