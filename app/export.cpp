@@ -32,7 +32,8 @@ QByteArray exportPdf(const ExportData& data) {
   buffer.open(QIODevice::WriteOnly);
   QPdfWriter writer(&buffer);
   writer.setPageSize(QPageSize(QPageSize::A4));
-  writer.setPageMargins(QMarginsF(22, 22, 22, 22), QPageLayout::Millimeter);
+  // QTextDocument::print() keeps 20 mm of its own inside these.
+  writer.setPageMargins(QMarginsF(2, 2, 2, 2), QPageLayout::Millimeter);
   writer.setTitle(toQt(data.document.title));
   writer.setCreator(QStringLiteral("Palimpsest"));
   QTextDocument document;
