@@ -98,6 +98,8 @@ class WiringTest : public AppTest {
     QStringList texts;
     for (const auto* banner : window->findChildren<ui::Banner*>())
       if (banner->isVisible()) texts << banner->text();
+    const auto* page = visibleChild<QLabel>(*window, "emptySentence");
+    if (page && !page->text().contains("read once")) texts << page->text();
     return texts.join('\n');
   }
   template <typename T>
