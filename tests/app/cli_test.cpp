@@ -273,6 +273,7 @@ TEST_F(CliTest, ALockedPdfIsReadWithItsPassword) {
 
 TEST_F(CliTest, EveryVerbSpeaksJson) {
   const Result read = run({S("read"), book(), S("--json")});
+  ASSERT_EQ(json(read).array().size(), 1) << read.err.toStdString();
   EXPECT_GT(json(read).array()[0][u"seconds_spent"].toDouble(), 0.0);
   const QJsonObject card = json(run({S("summarize"), S("1"), S("--json")})).object();
   EXPECT_FALSE(card[u"answer"].toString().isEmpty());
