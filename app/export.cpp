@@ -6,6 +6,8 @@
 #include <QPageSize>
 #include <QPdfWriter>
 #include <QSaveFile>
+#include <QTextBlock>
+#include <QTextCursor>
 #include <QTextDocument>
 #include <stdexcept>
 
@@ -24,6 +26,17 @@ namespace {
                                .toStdString());
 }
 
+// The layout takes a left margin for dots of the device: the 40 of a block quote would be less than a millimetre.
+void indentQuotes(QTextDocument& document, int dotsPerInch) {
+  constexpr double kMillimetres = 8;
+  for (QTextBlock block = document.begin(); block.isValid(); block = block.next()) {
+    if (block.blockFormat().leftMargin() <= 0) continue;
+    QTextBlockFormat indented = block.blockFormat();
+    indented.setLeftMargin(kMillimetres / 25.4 * dotsPerInch);
+    QTextCursor(block).setBlockFormat(indented);
+  }
+}
+
 QByteArray exportPdf(const ExportData& data) {
   if (!qobject_cast<QGuiApplication*>(QCoreApplication::instance()))
     throw std::logic_error("a PDF is drawn with fonts, which need a QGuiApplication");
@@ -39,6 +52,7 @@ QByteArray exportPdf(const ExportData& data) {
   QTextDocument document;
   document.setDefaultFont(QFont(QStringLiteral("serif"), 11));
   document.setHtml(exportHtml(data));
+  indentQuotes(document, writer.resolution());
   document.print(&writer);
   return bytes;
 }

@@ -89,7 +89,7 @@ TEST_F(WordsTest, ModelLineSaysWhoAndWhere) {
   EXPECT_EQ(words::modelLine({}), "no model");
 }
 
-TEST(WordsTest, AWaitingBookSaysWhatItWaitsFor) {
+TEST_F(WordsTest, AWaitingBookSaysWhatItWaitsFor) {
   LibraryItem item = readyBook(1);
   item.state = BookState::Waiting;
   item.hasMemory = false;
@@ -99,7 +99,7 @@ TEST(WordsTest, AWaitingBookSaysWhatItWaitsFor) {
   EXPECT_EQ(words::hintFor(item, loadedModel()).heading, "Waiting its turn");
 }
 
-TEST(WordsTest, RemovingAFileThatGaveNoTextLosesNone) {
+TEST_F(WordsTest, RemovingAFileThatGaveNoTextLosesNone) {
   LibraryItem item = failedBook(1, "is empty");
   item.hasText = false;
   EXPECT_FALSE(words::removalLoss(item, 0).contains("stored text"));
