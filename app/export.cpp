@@ -29,8 +29,9 @@ namespace {
 // The layout takes a left margin for dots of the device: the 40 of a block quote would be less than a millimetre.
 void indentQuotes(QTextDocument& document, int dotsPerInch) {
   constexpr double kMillimetres = 8;
+  const double title = document.begin().blockFormat().leftMargin();
   for (QTextBlock block = document.begin(); block.isValid(); block = block.next()) {
-    if (block.blockFormat().leftMargin() <= 0) continue;
+    if (block.blockFormat().leftMargin() <= title) continue;
     QTextBlockFormat indented = block.blockFormat();
     indented.setLeftMargin(kMillimetres / 25.4 * dotsPerInch);
     QTextCursor(block).setBlockFormat(indented);
