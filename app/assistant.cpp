@@ -15,6 +15,17 @@ namespace {
 // in WAL mode would meet.
 constexpr int kBusyMilliseconds = 50;
 
+// A library of an older Palimpsest is brought up to date first, which takes the writer lock for a moment.
+storage::Database openForReading(const std::filesystem::path& file) {
+  try {
+    return storage::Database::open(file, storage::Access::ReadOnly);
+  } catch (const storage::DatabaseError& error) {
+    if (error.reason() != storage::DatabaseError::Reason::OlderVersion) throw;
+  }
+  storage::Database::open(file, storage::Access::ReadWrite);
+  return storage::Database::open(file, storage::Access::ReadOnly);
+}
+
 }  // namespace
 
 Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(assistant), options(std::move(given)) {
@@ -92,7 +103,7 @@ void Assistant::Parts::openReader() {
 
 Assistant::Parts::Shelf Assistant::Parts::loadShelf(const std::filesystem::path& database) {
   Shelf shelf;
-  shelf.connection.emplace(storage::Database::open(database, storage::Access::ReadOnly));
+  shelf.connection.emplace(openForReading(database));
   const storage::Library library(*shelf.connection);
   const storage::MemoryStore memories(*shelf.connection);
   for (storage::DocumentRecord& document : library.list()) {
@@ -217,6 +228,8 @@ void Assistant::Parts::setState(Entry& entry, DocumentState state, const QString
 }
 
 bool Assistant::readOnly() const { return parts_->isReadOnly; }
+
+QString Assistant::problem() const { return parts_->isOpen ? QString() : parts_->problem; }
 
 QList<ui::LibraryItem> Assistant::library() const {
   std::vector<const Parts::Entry*> shown;

@@ -48,6 +48,7 @@ class Assistant : public QObject {
   // the library opens read-only and failed() says so: looking, asking and exporting work, answers are not kept.
   void start();
   bool readOnly() const;
+  QString problem() const;  // why the library could not be opened, as failed() said; empty = it is open, or not yet
 
   QList<ui::LibraryItem> library() const;  // newest first
   std::optional<ui::LibraryItem> item(qint64 id) const;

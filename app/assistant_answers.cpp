@@ -9,7 +9,8 @@ namespace palimpsest::app {
 
 void Assistant::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling) {
   const QString asked = question.trimmed();
-  if (!asked.isEmpty()) parts_->ask(id, asked, way, sampling, false);
+  if (asked.isEmpty()) return parts_->fail(QStringLiteral("There is no question to answer."));
+  parts_->ask(id, asked, way, sampling, false);
 }
 
 void Assistant::summarize(qint64 id) { parts_->ask(id, {}, ui::AnswerWay::Memory, {}, true); }

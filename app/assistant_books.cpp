@@ -54,13 +54,13 @@ void Assistant::Parts::taken(const QString& path, const QString& password, const
     entry.password = password.toStdString();
     enqueue(entry);
     schedule();
+  } else if (entry.document.state == DocumentState::Failed) {
+    self->retry(document.id, password);
+  } else {
+    emit self->notice(
+        QStringLiteral("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
   }
-  // Last: who hears it may resume the book at once, and would have its text taken twice if it were queued after that.
-  emit self->added(path, document.id, existed);
-  if (!known) return;
-  if (entry.document.state == DocumentState::Failed) return self->retry(document.id, password);
-  emit self->notice(
-      QStringLiteral("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
+  emit self->added(path, document.id, existed);  // last: whoever hears it may ask for the book to be read
 }
 
 void Assistant::Parts::enqueue(Entry& entry) {
@@ -298,7 +298,8 @@ void Assistant::resume(qint64 id) {
     return;
   }
   const DocumentState state = entry->document.state;
-  if (state == DocumentState::Ready || state == DocumentState::Failed) return;
+  // Extracting without a job: its text is being stored, and it goes on by itself.
+  if (state == DocumentState::Ready || state == DocumentState::Failed || state == DocumentState::Extracting) return;
   parts_->enqueue(*entry);
   parts_->schedule();
 }

@@ -139,8 +139,8 @@ void Assistant::Parts::errand(Work work, Done done, std::function<void(const QSt
         self,
         [this, result, reason, done, otherwise] {
           if (*result) return done(**result);
-          fail(reason);
           if (otherwise) otherwise(reason);
+          fail(reason);
         },
         Qt::QueuedConnection);
   });

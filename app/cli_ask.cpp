@@ -63,7 +63,7 @@ QList<Exam> readExam(const QString& file) {
     const QJsonValue answer = entry[QLatin1String("answer")];
     for (const QJsonValue& truth : answer.isArray() ? answer.toArray() : QJsonArray{answer})
       one.truths << truth.toString();
-    if (one.question.isEmpty() || one.truths.join(QString()).isEmpty())
+    if (one.question.trimmed().isEmpty() || one.truths.join(QString()).isEmpty())
       throw Exit{Failed, QStringLiteral("Entry %1 of “%2” has no \"question\" or no \"answer\".")
                              .arg(QString::number(exam.size() + 1), file)};
     exam << one;
@@ -97,6 +97,8 @@ QString normalisedAnswer(const QString& answer) {
 
 int ask(const Options& given) {
   Options options = given;
+  if (options.arguments[1].trimmed().isEmpty())
+    throw Exit{WrongUsage, QStringLiteral("The question is empty. Usage: palimpsest-cli ask DOC \"QUESTION\"")};
   options.assistant.resumeReading = false;
   Session session(options);
   openForAsking(session);

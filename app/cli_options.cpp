@@ -129,7 +129,7 @@ Options parseOptions(const QStringList& commandLine) {
   parser.addPositionalArgument(QStringLiteral("arguments"), QStringLiteral("See above."), QStringLiteral("[...]"));
 
   if (!parser.parse(commandLine))
-    throw Exit{WrongUsage, parser.errorText() + QStringLiteral(". See palimpsest-cli --help.")};
+    throw Exit{WrongUsage, parser.errorText() + QStringLiteral(" See palimpsest-cli --help.")};
   if (parser.isSet(help)) throw Exit{Done, parser.helpText()};
   if (parser.isSet(version))
     throw Exit{Done, QStringLiteral("palimpsest %1\n").arg(QCoreApplication::applicationVersion())};

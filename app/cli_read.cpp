@@ -1,4 +1,5 @@
 // palimpsest-cli read: progress on a terminal as a bar, elsewhere as plain lines.
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <QElapsedTimer>
@@ -17,6 +18,12 @@ using ui::BookState;
 
 constexpr qint64 kMillisecondsBetweenLines = 5000;
 
+// Columns of the terminal on stderr; it may be made wider or narrower at any time. 0 = not known.
+int terminalColumns() {
+  winsize size = {};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 class ProgressView {
  public:
   explicit ProgressView(bool quiet) : terminal_(isatty(STDERR_FILENO) != 0), quiet_(quiet) { lastLine_.start(); }
@@ -25,7 +32,7 @@ class ProgressView {
   void show(const ui::LibraryItem& item) {
     if (quiet_ || item.state != BookState::Reading || item.tokensPerSecond <= 0) return;
     if (terminal_) {
-      complain(QStringLiteral("\r\033[K") + progressBar(item));
+      complain(QStringLiteral("\r\033[K") + cutTo(progressBar(item), terminalColumns() - 1));
       drawn_ = true;
     } else if (!said_ || lastLine_.elapsed() >= kMillisecondsBetweenLines) {
       complain(progressLine(item) + QLatin1Char('\n'));
@@ -118,6 +125,10 @@ int read(const Options& given) {
     for (const ui::LibraryItem& item : assistant.library())
       if (options.arguments.isEmpty() && item.state != BookState::Ready && item.state != BookState::Failed)
         begin(session, work, item.id);
+    if (options.arguments.isEmpty() && work.all.isEmpty())
+      view.say(assistant.library().isEmpty()
+                   ? QStringLiteral("The library is empty. Add a book with: palimpsest-cli read FILE")
+                   : QStringLiteral("No book in the library is unfinished."));
     work.notTaken = options.arguments.size();
     for (const QString& file : options.arguments)
       assistant.addDocument(QFileInfo(file).absoluteFilePath(), options.password);

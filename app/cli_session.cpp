@@ -99,7 +99,11 @@ void Session::waitForModel() {
 }
 
 qint64 Session::book(const QString& words) {
-  const QList<qint64> found = assistant_.match(words);
+  QList<qint64> found = assistant_.match(words);
+  // A book without a title is listed by its file's name, and found by the beginning of that as well.
+  if (found.isEmpty())
+    for (const ui::LibraryItem& item : assistant_.library())
+      if (item.title.startsWith(words, Qt::CaseInsensitive)) found << item.id;
   if (found.size() == 1) return found.first();
   if (found.isEmpty())
     throw Exit{NoSuchBook,

@@ -70,6 +70,10 @@ QString progressBar(const ui::LibraryItem& item) {
          QStringLiteral("] ") + progressLine(item);
 }
 
+QString cutTo(const QString& line, int columns) {
+  return columns <= 0 || line.size() <= columns ? line : line.left(std::max(0, columns - 1)) + QChar(0x2026);
+}
+
 QString endLine(const ui::LibraryItem& item) {
   QString line = item.title + QStringLiteral(": ") + stateWords(item);
   if (item.state == BookState::Ready && item.hasMemory)
@@ -77,6 +81,7 @@ QString endLine(const ui::LibraryItem& item) {
   if (item.state == BookState::Ready && item.hasMemory && item.secondsSpent > 0)
     line += QStringLiteral(", read in %1").arg(timeWords(static_cast<int>(std::ceil(item.secondsSpent))));
   if (!item.failure.isEmpty()) line += QStringLiteral(". ") + item.failure;
+  if (item.needsPassword) line += QStringLiteral(" Here: palimpsest-cli read FILE --password TEXT");
   if (!item.note.isEmpty()) line += QStringLiteral(". ") + item.note;
   return line;
 }
@@ -84,7 +89,8 @@ QString endLine(const ui::LibraryItem& item) {
 QString listLine(const ui::LibraryItem& item) {
   QString line = QStringLiteral("%1  %2  ").arg(item.id, 4).arg(stateWords(item), -14) + item.title;
   if (!item.author.isEmpty()) line += QStringLiteral(" · ") + item.author;
-  if (item.pageCount > 0) line += QStringLiteral(" · %1 pages").arg(item.pageCount);
+  if (item.pageCount > 0)
+    line += item.pageCount == 1 ? QStringLiteral(" · 1 page") : QStringLiteral(" · %1 pages").arg(item.pageCount);
   if (!item.failure.isEmpty()) line += QStringLiteral("\n      ") + item.failure;
   if (!item.note.isEmpty()) line += QStringLiteral("\n      ") + item.note;
   return line;
@@ -97,8 +103,9 @@ QString underAnswer(const ui::ConversationItem& item) {
   for (const ui::Quote& quote : item.quotes) {
     const QString place = ui::placeOf(quote);
     // A mark at the line's head: a sentence that is speech has quotation marks of its own.
-    text += QStringLiteral("  > ") + quote.text + (place.isEmpty() ? QString() : QStringLiteral("  — ") + place) +
-            QLatin1Char('\n');
+    // Verse has several lines, and each gets the mark.
+    text += QStringLiteral("  > ") + QString(quote.text).replace(QLatin1Char('\n'), QStringLiteral("\n  > ")) +
+            (place.isEmpty() ? QString() : QStringLiteral("  — ") + place) + QLatin1Char('\n');
   }
   return text;
 }

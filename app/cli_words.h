@@ -10,6 +10,7 @@ namespace palimpsest::app::cli {
 
 QString progressBar(const ui::LibraryItem& item);   // "[######......] 43 %  8.9K tokens/s  0:21 left  Title"
 QString progressLine(const ui::LibraryItem& item);  // the same without the bar
+QString cutTo(const QString& line, int columns);    // with … at its end where something is missing; 0 = as it is
 QString endLine(const ui::LibraryItem& item);       // "Title: ready, memory 0.5 MB"
 QString listLine(const ui::LibraryItem& item);
 QString stateWords(const ui::LibraryItem& item);

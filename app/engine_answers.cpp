@@ -133,7 +133,10 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   turn.finished = made.end != engine::Generation::End::Stopped;
   turn.pagesReread = countReread(passages, made.passagesUsed, document.pageCount);
   // "The book does not say" has no support in the book.
-  if (!made.unknown) turn.quotes = supportingQuotes(library, job.id, turn.question, turn.answer);
+  if (made.unknown) return;
+  const bool partly = held && !held->reading.complete && wayOfName(turn.way) == ui::AnswerWay::Memory;
+  turn.quotes = partly ? supportingQuotes(library, job.id, turn.question, turn.answer, held->reading.position)
+                       : supportingQuotes(library, job.id, turn.question, turn.answer);
 }
 
 }  // namespace palimpsest::app

@@ -6,6 +6,8 @@
 #include <QPageSize>
 #include <QPdfWriter>
 #include <QSaveFile>
+#include <QTextBlock>
+#include <QTextCursor>
 #include <QTextDocument>
 #include <stdexcept>
 
@@ -24,6 +26,18 @@ namespace {
                                .toStdString());
 }
 
+// The layout takes a left margin for dots of the device: the 40 of a block quote would be less than a millimetre.
+void indentQuotes(QTextDocument& document, int dotsPerInch) {
+  constexpr double kMillimetres = 8;
+  const double title = document.begin().blockFormat().leftMargin();
+  for (QTextBlock block = document.begin(); block.isValid(); block = block.next()) {
+    if (block.blockFormat().leftMargin() <= title) continue;
+    QTextBlockFormat indented = block.blockFormat();
+    indented.setLeftMargin(kMillimetres / 25.4 * dotsPerInch);
+    QTextCursor(block).setBlockFormat(indented);
+  }
+}
+
 QByteArray exportPdf(const ExportData& data) {
   if (!qobject_cast<QGuiApplication*>(QCoreApplication::instance()))
     throw std::logic_error("a PDF is drawn with fonts, which need a QGuiApplication");
@@ -32,12 +46,14 @@ QByteArray exportPdf(const ExportData& data) {
   buffer.open(QIODevice::WriteOnly);
   QPdfWriter writer(&buffer);
   writer.setPageSize(QPageSize(QPageSize::A4));
-  writer.setPageMargins(QMarginsF(22, 22, 22, 22), QPageLayout::Millimeter);
+  // QTextDocument::print() keeps 20 mm of its own inside these.
+  writer.setPageMargins(QMarginsF(2, 2, 2, 2), QPageLayout::Millimeter);
   writer.setTitle(toQt(data.document.title));
   writer.setCreator(QStringLiteral("Palimpsest"));
   QTextDocument document;
   document.setDefaultFont(QFont(QStringLiteral("serif"), 11));
   document.setHtml(exportHtml(data));
+  indentQuotes(document, writer.resolution());
   document.print(&writer);
   return bytes;
 }

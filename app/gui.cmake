@@ -1,6 +1,7 @@
 # The window's executable: palimpsest_ui and palimpsest_app meet here and nowhere else.
-add_executable(palimpsest gui_main.cpp gui_options.cpp gui_wiring.cpp)
-target_link_libraries(palimpsest PRIVATE palimpsest_app palimpsest_ui)
+find_package(Qt6 REQUIRED COMPONENTS Network)
+add_executable(palimpsest gui_main.cpp gui_handover.cpp gui_options.cpp gui_wiring.cpp)
+target_link_libraries(palimpsest PRIVATE palimpsest_app palimpsest_ui Qt6::Network)
 set_target_properties(palimpsest PROPERTIES AUTOMOC ON)
 
 include(GNUInstallDirs)

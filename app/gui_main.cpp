@@ -2,14 +2,33 @@
 #include <QApplication>
 #include <QIcon>
 #include <QTextStream>
+#include <algorithm>
 
+#include "app/gui_handover.h"
 #include "app/gui_options.h"
 #include "app/gui_wiring.h"
 #include "app/paths.h"
 #include "ui/main_window.h"
 
+namespace {
+
+// Words alone need no screen.
+bool onlyWords(int argc, char** argv) {
+  static const QByteArrayList kOptions = {"-h", "--help", "--help-all", "-v", "--version"};
+  return std::any_of(argv + 1, argv + argc, [](const char* word) { return kOptions.contains(word); });
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace palimpsest;
+  if (argc > 1 && onlyWords(argc, argv)) {
+    const QCoreApplication words(argc, argv);
+    app::nameApplication();
+    QString ignored;
+    app::gui::parseOptions(QCoreApplication::arguments(), &ignored);  // says them and ends the program
+    return 2;
+  }
   QApplication application(argc, argv);
   app::nameApplication();
   QGuiApplication::setApplicationDisplayName(QStringLiteral("Palimpsest"));
@@ -20,6 +39,7 @@ int main(int argc, char** argv) {
     QTextStream(stderr) << problem << Qt::endl;
     return 2;
   }
+  if (app::gui::handOver(options.assistant.database, options.files)) return 0;
   ui::MainWindow window(app::bundledBook().isEmpty() ? QString() : QStringLiteral("The Time Machine"));
   QGuiApplication::setWindowIcon(QIcon(QStringLiteral(":/icons/palimpsest.svg")));
   app::gui::Wiring wiring(window, options.assistant);

@@ -66,6 +66,9 @@ void Wiring::connectWindow() {
     assistant_->fetchText(id);
   });
   on(&MainWindow::modelFolderChosen, [this](const QString& folder) { useModel(folder); });
+  on(&MainWindow::shippedModelRequested, [this] { useShippedModel(); });
+  on(&MainWindow::closed, [this] { reception_.close(); });  // who comes now waits for the library itself
+  connect(&reception_, &Reception::arrived, this, &Wiring::receive);
 }
 
 void Wiring::connectAssistant() {
@@ -74,13 +77,13 @@ void Wiring::connectAssistant() {
   connect(assistant, &Assistant::itemAdded, &window_, &MainWindow::putItem);
   connect(assistant, &Assistant::itemChanged, &window_, &MainWindow::putItem);
   connect(assistant, &Assistant::itemRemoved, &window_, &MainWindow::removeItem);
-  connect(assistant, &Assistant::modelChanged, &window_, &MainWindow::showModel);
+  connect(assistant, &Assistant::modelChanged, this, &Wiring::showModel);
   connect(assistant, &Assistant::answerStarted, &window_, &MainWindow::answerStarted);
   connect(assistant, &Assistant::answerText, &window_, &MainWindow::answerText);
   connect(assistant, &Assistant::answerFinished, &window_, &MainWindow::answerFinished);
   connect(assistant, &Assistant::exported, &window_, &MainWindow::showExported);
   connect(assistant, &Assistant::notice, &window_, &MainWindow::showNotice);
-  connect(assistant, &Assistant::failed, &window_, &MainWindow::showProblem);
+  connect(assistant, &Assistant::failed, this, &Wiring::showFailure);
   connect(assistant, &Assistant::conversationCleared, this, &Wiring::showConversation);
   connect(assistant, &Assistant::textFetched, this,
           [this](qint64 id, const QString& text) { window_.showStoredText(id, text, wanted_); });
@@ -89,7 +92,15 @@ void Wiring::connectAssistant() {
   });
 }
 
+void Wiring::showFailure(const QString& sentence) {
+  if (isOpen_ || assistant_->problem().isEmpty()) return window_.showProblem(sentence);
+  window_.showClosedLibrary(assistant_->problem());
+  waiting_.clear();
+}
+
 void Wiring::libraryOpened() {
+  window_.setReadOnly(assistant_->readOnly());
+  if (!assistant_->readOnly()) reception_.open(options_.database);
   window_.showLibrary(assistant_->library());
   if (window_.currentBook() > 0) showConversation(window_.currentBook());
   isOpen_ = true;
@@ -97,6 +108,7 @@ void Wiring::libraryOpened() {
 }
 
 void Wiring::add(const QStringList& files) {
+  if (!assistant_->problem().isEmpty()) return window_.showProblem(assistant_->problem());
   if (!isOpen_) {
     waiting_ += files;
     return;
@@ -108,8 +120,29 @@ void Wiring::add(const QStringList& files) {
 void Wiring::showConversation(qint64 id) { window_.showConversation(id, assistant_->conversation(id)); }
 
 void Wiring::useModel(const QString& folder) {
-  ui::openSettings().setValue(QStringLiteral("model/folder"), QFileInfo(folder).absoluteFilePath());
-  assistant_->useModel(folder);
+  chosenModel_ = QFileInfo(folder).absoluteFilePath();
+  options_.modelFolder = toPath(chosenModel_);
+  assistant_->useModel(chosenModel_);
+}
+
+void Wiring::useShippedModel() {
+  ui::openSettings().remove(QStringLiteral("model/folder"));
+  useModel(shippedModel());
+  chosenModel_.clear();  // it needs no remembering
+}
+
+// A folder that cannot be loaded is not remembered: the next start would fail as well.
+void Wiring::showModel(ui::ModelStatus status) {
+  if (status.loaded && !chosenModel_.isEmpty())
+    ui::openSettings().setValue(QStringLiteral("model/folder"), std::exchange(chosenModel_, {}));
+  const QString shipped = shippedModel();
+  status.shippedOffered = !shipped.isEmpty() && QFileInfo(fromPath(options_.modelFolder)) != QFileInfo(shipped);
+  window_.showModel(status);
+}
+
+void Wiring::receive(const QStringList& files) {
+  window_.comeForward();
+  add(files);
 }
 
 }  // namespace palimpsest::app::gui

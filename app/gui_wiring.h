@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "app/assistant.h"
+#include "app/gui_handover.h"
 
 namespace palimpsest::ui {
 class MainWindow;
@@ -29,10 +30,16 @@ class Wiring : public QObject {
   void libraryOpened();
   void showConversation(qint64 id);
   void useModel(const QString& folder);
+  void useShippedModel();
+  void showModel(ui::ModelStatus status);
+  void showFailure(const QString& sentence);
+  void receive(const QStringList& files);  // from a second launch
 
   ui::MainWindow& window_;
   AssistantOptions options_;
   std::unique_ptr<Assistant> assistant_;
+  Reception reception_;
+  QString chosenModel_;  // a folder that is being tried; kept once it has been loaded
   QStringList waiting_;  // files that came before the library was open
   ui::Quote wanted_;     // the quote whose place is to be shown once the text is there
   QString single_;       // a file that was added alone: its book is brought to the front

@@ -104,6 +104,7 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
   item.state = toUi(document.state);
   item.failure = toQt(document.failure);
   item.needsPassword = document.failureKind == "locked";
+  item.hasText = document.textBytes > 0;
   item.pageCount = document.pageCount;
   const bool lacking = lacksMemory(document, memories, model);
   item.canReadAgain = lacking && model.hasMemory;

@@ -48,6 +48,8 @@ QString modelFolder(const QString& chosen) {
   return found.isEmpty() ? installed(kModel) : found;
 }
 
+QString shippedModel() { return findResource(kModel); }
+
 QString bundledBook() { return findResource(kBook); }
 
 }  // namespace palimpsest::app

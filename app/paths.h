@@ -16,6 +16,9 @@ QString defaultDatabase();
 // where an installed model would be, so that the error names it.
 QString modelFolder(const QString& chosen = {});
 
+// The model that comes with the program, whatever the environment says; empty if there is none.
+QString shippedModel();
+
 // The book that comes with the program, looked for in the same places; empty if there is none.
 QString bundledBook();
 

@@ -156,8 +156,16 @@ std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::str
 }
 
 std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& library, storage::Id book,
-                                                   const std::string& question, const std::string& answer) {
-  return findQuotes(question, answer, library.search(book, question + " " + answer, kCandidates));
+                                                   const std::string& question, const std::string& answer,
+                                                   std::int64_t readUpTo) {
+  // The unread part may hold most of what the search finds first.
+  const bool whole = readUpTo == std::numeric_limits<std::int64_t>::max();
+  auto candidates = library.search(book, question + " " + answer, whole ? kCandidates : 16 * kCandidates);
+  std::erase_if(candidates, [&](const storage::PassageRecord& passage) {
+    return passage.begin + std::ssize(passage.text) > readUpTo;
+  });
+  if (std::ssize(candidates) > kCandidates) candidates.resize(kCandidates);
+  return findQuotes(question, answer, candidates);
 }
 
 }  // namespace palimpsest::app

@@ -1,6 +1,8 @@
 // The sentences of a book that support an answer best, word for word.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,8 +29,10 @@ std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::str
                                              const std::vector<storage::PassageRecord>& candidates, int limit = 3);
 
 // The same out of a whole book. Its passages are searched for the answer's words as well as the question's: where many
-// speak of what was asked, the one that says what was answered is still among those that are looked through.
+// speak of what was asked, the one that says what was answered is still among those that are looked through. What
+// stands beyond `readUpTo` bytes of the stored text cannot support what is said from memory, and is left out.
 std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& library, storage::Id book,
-                                                   const std::string& question, const std::string& answer);
+                                                   const std::string& question, const std::string& answer,
+                                                   std::int64_t readUpTo = std::numeric_limits<std::int64_t>::max());
 
 }  // namespace palimpsest::app

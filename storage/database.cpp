@@ -108,7 +108,7 @@ void prepareForWriting(SQLite::Database& connection) {
 
 void refuseUnfinished(int version, const std::filesystem::path& file) {
   if (version == Database::schemaVersion()) return;
-  throw DatabaseError(Reason::CannotOpen,
+  throw DatabaseError(version > 0 ? Reason::OlderVersion : Reason::CannotOpen,
                       "The library " + quoted(file) +
                           " comes from an older Palimpsest and is brought up to date when it is opened for "
                           "writing: add a book or start the window once.");

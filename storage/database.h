@@ -18,7 +18,7 @@ class WriterLock;
 // what() is a sentence: what was being done, on which file, and SQLite's reason.
 class DatabaseError : public std::runtime_error {
  public:
-  enum class Reason { CannotOpen, NewerVersion, Damaged, Full, Busy, Other };
+  enum class Reason { CannotOpen, NewerVersion, OlderVersion, Damaged, Full, Busy, Other };
   DatabaseError(Reason reason, const std::string& sentence) : std::runtime_error(sentence), reason_(reason) {}
   Reason reason() const noexcept { return reason_; }
 

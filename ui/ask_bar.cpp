@@ -4,6 +4,7 @@
 #include <QFrame>
 #include <QKeyEvent>
 #include <QLabel>
+#include <QLocale>
 #include <QMimeData>
 #include <QScrollBar>
 #include <QSignalBlocker>
@@ -27,6 +28,11 @@ constexpr int kMostLines = 6, kColumn = 760;
 constexpr int kMostCharacters = 8000;  // a question, not a book
 
 constexpr AnswerWay kWays[] = {AnswerWay::Memory, AnswerWay::MemoryAndPassages, AnswerWay::Passages};
+
+QString tooLong(qsizetype characters) {
+  return AskBar::tr("A question has at most %1 characters; this text has %2. Shorten it, or add it as a book.")
+      .arg(QLocale().toString(kMostCharacters), QLocale().toString(characters));
+}
 
 }  // namespace
 
@@ -81,7 +87,10 @@ void AskField::resizeEvent(QResizeEvent* event) {
 }
 
 void AskField::insertFromMimeData(const QMimeData* source) {
-  if (source->hasText()) textCursor().insertText(source->text().left(kMostCharacters));
+  if (!source->hasText()) return;
+  const QString text = source->text();
+  if (text.size() > kMostCharacters) return emit pasteRefused(tooLong(text.size()));
+  textCursor().insertText(text);
 }
 
 AskBar::AskBar(QWidget* parent) : QWidget(parent), frame_(new QFrame(this)), field_(new AskField(frame_)) {
@@ -100,6 +109,7 @@ AskBar::AskBar(QWidget* parent) : QWidget(parent), frame_(new QFrame(this)), fie
   row->addStretch(1);
 
   connect(field_, &AskField::submitted, this, &AskBar::submit);
+  connect(field_, &AskField::pasteRefused, this, &AskBar::refused);
   connect(field_, &QPlainTextEdit::textChanged, this, &AskBar::refresh);
   connect(field_, &AskField::focused, this, [this](bool on) {
     frame_->setProperty("focused", on);
@@ -164,9 +174,16 @@ void AskBar::setBookTitle(const QString& title) {
 
 void AskBar::focusField() { field_->setFocus(Qt::ShortcutFocusReason); }
 
+void AskBar::giveBack(const QString& question) {
+  if (!field_->toPlainText().trimmed().isEmpty()) return;
+  field_->setPlainText(question);
+  field_->moveCursor(QTextCursor::End);
+}
+
 void AskBar::submit() {
-  const QString question = field_->toPlainText().trimmed().left(kMostCharacters);
+  const QString question = field_->toPlainText().trimmed();
   if (question.isEmpty() || !why_.isEmpty() || streaming_) return;
+  if (question.size() > kMostCharacters) return emit refused(tooLong(question.size()));
   field_->clear();
   emit asked(question, way());
 }
@@ -178,6 +195,7 @@ void AskBar::refresh() {
   field_->setPlaceholderText(!why_.isEmpty()    ? why_
                              : title_.isEmpty() ? tr("Ask this book…")
                                                 : tr("Ask “%1”…").arg(isolated));
+  field_->viewport()->update();  // Qt 6.4 leaves the old words standing
   field_->setEnabled(why_.isEmpty());
   auto* model = qobject_cast<QStandardItemModel*>(ways_->model());
   for (int i = 0; i < ways_->count(); ++i) model->item(i)->setEnabled(memoryUsable_ || kWays[i] == AnswerWay::Passages);

@@ -23,6 +23,7 @@ class AskField : public QPlainTextEdit {
  signals:
   void submitted();
   void focused(bool on);
+  void pasteRefused(const QString& sentence);
 
  protected:
   void keyPressEvent(QKeyEvent* event) override;
@@ -48,10 +49,12 @@ class AskBar : public QWidget {
   void setStreaming(bool streaming);
   void setBookTitle(const QString& title);
   void focusField();
+  void giveBack(const QString& question);  // one that was not answered, unless another is being written
   AskField* field() const { return field_; }
 
  signals:
   void asked(const QString& question, palimpsest::ui::AnswerWay way);
+  void refused(const QString& sentence);  // the question is too long; it stays in the field
   void stopRequested();
   void wayChosen(palimpsest::ui::AnswerWay way);
 

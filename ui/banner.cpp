@@ -23,6 +23,7 @@ Banner::Banner(Kind kind, QWidget* parent)
       icon_(new QLabel(this)),
       sentence_(new QLabel(this)),
       action_(new QPushButton(this)),
+      second_(new QPushButton(this)),
       close_(new IconButton(QStringLiteral("cancel"), QString(), IconButton::Kind::Quiet, this)) {
   setObjectName(QStringLiteral("banner"));
   setProperty("kind", kind == Kind::Notice ? QStringLiteral("notice") : QStringLiteral("problem"));
@@ -33,6 +34,7 @@ Banner::Banner(Kind kind, QWidget* parent)
   sentence_->setWordWrap(true);
   sentence_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   action_->setObjectName(QStringLiteral("bannerAction"));
+  second_->setObjectName(QStringLiteral("bannerSecond"));
   close_->setAccessibleName(tr("Dismiss"));
   close_->setToolTip(tr("Dismiss"));
   auto* row = new QHBoxLayout(this);
@@ -41,8 +43,10 @@ Banner::Banner(Kind kind, QWidget* parent)
   row->addWidget(icon_);
   row->addWidget(sentence_, 1);
   row->addWidget(action_);
+  row->addWidget(second_);
   row->addWidget(close_);
   connect(action_, &QPushButton::clicked, this, &Banner::actionTriggered);
+  connect(second_, &QPushButton::clicked, this, &Banner::secondTriggered);
   connect(close_, &QPushButton::clicked, this, &QWidget::hide);
   hideTimer_.setSingleShot(true);
   hideTimer_.setInterval(kNoticeMilliseconds);
@@ -51,11 +55,13 @@ Banner::Banner(Kind kind, QWidget* parent)
   hide();
 }
 
-void Banner::show(const QString& sentence, const QString& action) {
+void Banner::show(const QString& sentence, const QString& action, const QString& second) {
   sentence_->setText(sentence);
   setAccessibleName(sentence);
   action_->setText(action);
   action_->setVisible(!action.isEmpty());
+  second_->setText(second);
+  second_->setVisible(!second.isEmpty());
   hideTimer_.stop();
   if (kind_ == Kind::Notice) hideTimer_.start();
   QWidget::show();

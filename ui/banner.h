@@ -17,8 +17,8 @@ class Banner : public QWidget {
   enum class Kind { Problem, Notice };
   explicit Banner(Kind kind, QWidget* parent = nullptr);
 
-  // `action`: the caption of a button, empty = none. A notice hides itself after a while.
-  void show(const QString& sentence, const QString& action = {});
+  // `action`, `second`: the captions of buttons, empty = none. A notice hides itself after a while.
+  void show(const QString& sentence, const QString& action = {}, const QString& second = {});
   using QWidget::show;
   // Keeps what is still being shown: several files dropped at once may fail for several reasons.
   void append(const QString& sentence);
@@ -26,6 +26,7 @@ class Banner : public QWidget {
 
  signals:
   void actionTriggered();
+  void secondTriggered();
 
  protected:
   void changeEvent(QEvent* event) override;
@@ -36,6 +37,7 @@ class Banner : public QWidget {
   QLabel* icon_;
   QLabel* sentence_;
   QPushButton* action_;
+  QPushButton* second_;
   IconButton* close_;
   QTimer hideTimer_;
 };

@@ -73,6 +73,7 @@ QWidget* BookHeader::makeButtons() {
   pause_ = add("pauseButton", "pause", tr("Pause"), &BookHeader::pauseRequested);
   resume_ = add("resumeButton", "resume", tr("Resume"), &BookHeader::resumeRequested);
   cancel_ = add("cancelButton", "cancel", tr("Cancel"), &BookHeader::cancelRequested);
+  cancel_->setFocusPolicy(Qt::TabFocus);  // what is typed next must not press it
   cancel_->setToolTip(tr("Stop reading here. What has been read is kept."));
   retry_ = add("retryButton", "retry", tr("Retry"), &BookHeader::retryRequested);
   summarise_ = add("summariseButton", "summarise", tr("Summarise"), &BookHeader::summariseRequested);
@@ -91,15 +92,27 @@ void BookHeader::showBook(const LibraryItem& item) {
   note_->setVisible(!item.note.isEmpty());
   const bool busy =
       item.state == BookState::Reading || item.state == BookState::Extracting || item.state == BookState::Waiting;
-  pause_->setVisible(item.state == BookState::Reading);
-  resume_->setVisible(item.state == BookState::Paused);
-  cancel_->setVisible(busy);
-  retry_->setText(item.canReadAgain ? tr("Read again") : tr("Retry"));
+  // A book that goes on waits for a moment before it reads.
+  const bool pausable = item.state == BookState::Reading || (item.state == BookState::Waiting && item.hasMemory);
+  pause_->setVisible(pausable && !readOnly_);
+  resume_->setVisible(item.state == BookState::Paused && !readOnly_);
+  cancel_->setVisible(busy && !readOnly_);
+  retry_->setText(item.canReadAgain ? tr("Read again") : item.needsPassword ? tr("Unlock…") : tr("Retry"));
   retry_->setToolTip(item.canReadAgain ? tr("Make a memory of its stored text (F5)") : tr("Try once more (F5)"));
-  retry_->setVisible(item.state == BookState::Failed || item.canReadAgain);
+  retry_->setVisible((item.state == BookState::Failed || item.canReadAgain) && !readOnly_);
   export_->setVisible(!busy && (item.state != BookState::Failed || item.hasMemory));
   summarise_->setVisible(item.state == BookState::Ready || item.hasMemory);
   update();
+}
+
+void BookHeader::setReadOnly(bool readOnly) {
+  readOnly_ = readOnly;
+  showBook(LibraryItem(item_));
+}
+
+QWidget* BookHeader::heirOf(const QWidget* button) const {
+  IconButton* heir = button == pause_ ? resume_ : button == resume_ ? pause_ : nullptr;
+  return heir && heir->isVisibleTo(this) ? heir : nullptr;
 }
 
 void BookHeader::showModel(const ModelStatus& model) {

@@ -19,6 +19,8 @@ class BookHeader : public QWidget {
   void showBook(const LibraryItem& item);
   void showModel(const ModelStatus& model);
   void setCanSummarise(bool can, const QString& why);
+  void setReadOnly(bool readOnly);               // hides the verbs that write
+  QWidget* heirOf(const QWidget* button) const;  // what stands in its place: Pause and Resume; nullptr = nothing
 
  signals:
   void summariseRequested();
@@ -37,6 +39,7 @@ class BookHeader : public QWidget {
   void elideModel();
 
   LibraryItem item_;
+  bool readOnly_ = false;
   LinesLabel* title_;
   LinesLabel* author_;
   QLabel* memory_;

@@ -24,21 +24,42 @@ BookPage::BookPage(ConversationModel* conversation, QWidget* parent)
 
 void BookPage::showBook(const LibraryItem& item) {
   item_ = item;
-  header_->showBook(item);
-  ask_->setBookTitle(item.title);
-  refresh();
+  keepFocus([&] {
+    header_->showBook(item);
+    ask_->setBookTitle(item.title);
+    refresh();
+  });
 }
 
 void BookPage::showModel(const ModelStatus& model) {
   model_ = model;
   header_->showModel(model);
-  refresh();
+  keepFocus([this] { refresh(); });
 }
 
 void BookPage::showStreaming(bool here, const QString& otherTitle) {
   streamingHere_ = here;
   streamingElsewhere_ = otherTitle;
-  refresh();
+  keepFocus([this] { refresh(); });
+}
+
+void BookPage::focusQuestion() {
+  questionWaits_ = !ask_->field()->isEnabled();
+  questionWaits_ ? view_->setFocus(Qt::OtherFocusReason) : ask_->focusField();
+}
+
+// What disappears or is switched off passes the focus to whatever comes next, and the next key then presses Cancel.
+void BookPage::keepFocus(const std::function<void()>& change) {
+  const QWidget* before = window()->focusWidget();
+  change();
+  const bool ours = before && isAncestorOf(before);
+  if (ours && (!before->isVisibleTo(this) || !before->isEnabledTo(this))) {
+    QWidget* heir = header_->heirOf(before);
+    heir ? heir->setFocus(Qt::OtherFocusReason) : focusQuestion();
+  } else if (questionWaits_ && ask_->field()->isEnabled()) {
+    questionWaits_ = false;
+    if (before == view_) ask_->focusField();
+  }
 }
 
 bool BookPage::memoryUsable() const { return item_.hasMemory && model_.hasMemory; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QWidget>
+#include <functional>
 
 #include "ui/conversation_model.h"
 #include "ui/records.h"
@@ -23,6 +24,7 @@ class BookPage : public QWidget {
   void showStreaming(bool here, const QString& otherTitle);
   const LibraryItem& book() const { return item_; }
   bool canSummarise() const;
+  void focusQuestion();  // as soon as one can be asked
   AskBar* askBar() const { return ask_; }
   BookHeader* header() const { return header_; }
   ConversationView* view() const { return view_; }
@@ -31,11 +33,13 @@ class BookPage : public QWidget {
   QString whyNotAsk() const;  // empty = a question can be asked now
   bool memoryUsable() const;
   void refresh();
+  void keepFocus(const std::function<void()>& change);
 
   LibraryItem item_;
   ModelStatus model_;
   bool streamingHere_ = false;
   QString streamingElsewhere_;
+  bool questionWaits_ = false;  // the field gets the focus when it opens
   BookHeader* header_;
   ConversationView* view_;
   AskBar* ask_;

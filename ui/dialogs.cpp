@@ -30,8 +30,6 @@ QString lastFolder() {
       .toString();
 }
 
-void rememberFolderOf(const QString& file) { openSettings().setValue(kLastFolder, QFileInfo(file).absolutePath()); }
-
 void confirm(QWidget* parent, const QString& question, const QString& loss, const QString& verb,
              std::function<void()> then) {
   auto* box = new QMessageBox(QMessageBox::NoIcon, QString(), question, QMessageBox::Cancel, parent);
@@ -55,6 +53,8 @@ QString shortTitle(const LibraryItem& item) {
 
 }  // namespace
 
+void rememberFolderOf(const QString& file) { openSettings().setValue(kLastFolder, QFileInfo(file).absolutePath()); }
+
 void openBooks(QWidget* parent, const QStringList& patterns, std::function<void(const QStringList&)> then) {
   auto* dialog = new QFileDialog(parent, Dialogs::tr("Open books"), lastFolder());
   dialog->setAttribute(Qt::WA_DeleteOnClose);
@@ -70,7 +70,7 @@ void openBooks(QWidget* parent, const QStringList& patterns, std::function<void(
   dialog->open();
 }
 
-void exportBook(QWidget* parent, const QString& title, std::function<void(const QString&, ExportKind)> then) {
+void exportBook(QWidget* parent, const QString& title, std::function<void(const QString&)> then) {
   auto* dialog = new QFileDialog(parent, Dialogs::tr("Export"), lastFolder());
   dialog->setAttribute(Qt::WA_DeleteOnClose);
   dialog->setAcceptMode(QFileDialog::AcceptSave);
@@ -78,15 +78,18 @@ void exportBook(QWidget* parent, const QString& title, std::function<void(const 
                             Dialogs::tr("Plain text (*.txt)")};
   dialog->setNameFilters(filters);
   dialog->setDefaultSuffix(QStringLiteral("md"));
-  dialog->selectFile(fileNameFor(title));
-  // The suffix that is typed decides; without one, the filter that is chosen.
+  // With its suffix, for "Dr. Jekyll and Mr. Hyde" seems to have one.
+  dialog->selectFile(fileNameFor(title) + QStringLiteral(".md"));
+  // The suffix that is typed decides; the filter that is chosen writes one.
   QObject::connect(dialog, &QFileDialog::filterSelected, dialog, [dialog, filters](const QString& filter) {
-    dialog->setDefaultSuffix(suffixOf(static_cast<ExportKind>(std::max<qsizetype>(0, filters.indexOf(filter)))));
+    const QString suffix = suffixOf(static_cast<ExportKind>(std::max<qsizetype>(0, filters.indexOf(filter))));
+    dialog->setDefaultSuffix(suffix);
+    const QStringList files = dialog->selectedFiles();
+    if (files.isEmpty() || !exportKindOf(files.constFirst())) return;
+    dialog->selectFile(QFileInfo(files.constFirst()).completeBaseName() + QLatin1Char('.') + suffix);
   });
   QObject::connect(dialog, &QFileDialog::fileSelected, parent, [then = std::move(then)](const QString& file) {
-    if (file.isEmpty()) return;
-    rememberFolderOf(file);
-    then(file, exportKindOf(file));
+    if (!file.isEmpty()) then(file);
   });
   dialog->open();
 }

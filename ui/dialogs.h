@@ -13,7 +13,8 @@ namespace palimpsest::ui::dialogs {
 
 // `patterns`: file names that are offered first, "*.epub" and the like.
 void openBooks(QWidget* parent, const QStringList& patterns, std::function<void(const QStringList& files)> then);
-void exportBook(QWidget* parent, const QString& title, std::function<void(const QString& file, ExportKind kind)> then);
+void exportBook(QWidget* parent, const QString& title, std::function<void(const QString& file)> then);
+void rememberFolderOf(const QString& file);  // where the next dialog opens
 // Says what is lost and what is not. The safe button is the default one.
 void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, std::function<void()> then);
 void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()> then);

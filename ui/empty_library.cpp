@@ -40,18 +40,21 @@ class Picture : public QWidget {
 EmptyLibrary::EmptyLibrary(const QString& bundledTitle, QWidget* parent) : QWidget(parent) {
   setObjectName(QStringLiteral("emptyLibrary"));
   auto* picture = new Picture(this);
-  auto* heading = centred(tr("Drop a book here"), bookFont(2.1), this);
-  auto* sentence = centred(tr("It is read once, from the first page to the last, and remembered. "
-                              "Then ask it anything, today or in a year: no page is read again."),
-                           uiFont(1.06), this);
-  sentence->setProperty("faded", true);
-  sentence->setMaximumWidth(500);
-  auto* formats = centred(tr("EPUB · PDF · Markdown · HTML · plain text"), uiFont(0.92), this);
-  formats->setProperty("faded", true);
+  heading_ = centred({}, bookFont(2.1), this);
+  sentence_ = centred({}, uiFont(1.06), this);
+  sentence_->setObjectName(QStringLiteral("emptySentence"));
+  sentence_->setProperty("faded", true);
+  sentence_->setMaximumWidth(500);
+  sentence_->setTextInteractionFlags(Qt::TextSelectableByMouse);
+  formats_ = centred(tr("EPUB · PDF · Markdown · HTML · plain text"), uiFont(0.92), this);
+  formats_->setProperty("faded", true);
   auto* open = new IconButton(QStringLiteral("add"), tr("Open books…"), IconButton::Kind::Primary, this);
   open->setObjectName(QStringLiteral("openButton"));
   connect(open, &QPushButton::clicked, this, &EmptyLibrary::openRequested);
-  auto* buttons = new QHBoxLayout;
+  setFocusProxy(open);
+  buttons_ = new QWidget(this);
+  auto* buttons = new QHBoxLayout(buttons_);
+  buttons->setContentsMargins(0, 0, 0, 0);
   buttons->setSpacing(10);
   buttons->addStretch();
   buttons->addWidget(open);
@@ -70,18 +73,29 @@ EmptyLibrary::EmptyLibrary(const QString& bundledTitle, QWidget* parent) : QWidg
   column->addStretch(3);
   column->addWidget(picture, 0, Qt::AlignHCenter);
   column->addSpacing(22);
-  column->addWidget(heading);
+  column->addWidget(heading_);
   column->addSpacing(12);
   auto* sentenceRow = new QHBoxLayout;
   sentenceRow->addStretch(1);
-  sentenceRow->addWidget(sentence, 100);
+  sentenceRow->addWidget(sentence_, 100);
   sentenceRow->addStretch(1);
   column->addLayout(sentenceRow);
   column->addSpacing(28);
-  column->addLayout(buttons);
+  column->addWidget(buttons_);
   column->addSpacing(22);
-  column->addWidget(formats);
+  column->addWidget(formats_);
   column->addStretch(4);
+  showProblem({});
+}
+
+void EmptyLibrary::showProblem(const QString& why) {
+  const bool open = why.isEmpty();
+  heading_->setText(open ? tr("Drop a book here") : tr("The library cannot be opened"));
+  sentence_->setText(open ? tr("It is read once, from the first page to the last, and remembered. "
+                               "Then ask it anything, today or in a year: no page is read again.")
+                          : why);
+  formats_->setVisible(open);
+  buttons_->setVisible(open);
 }
 
 void EmptyLibrary::paintEvent(QPaintEvent*) {

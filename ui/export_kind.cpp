@@ -4,12 +4,13 @@
 
 namespace palimpsest::ui {
 
-ExportKind exportKindOf(const QString& file) {
+std::optional<ExportKind> exportKindOf(const QString& file) {
   const QString suffix = QFileInfo(file).suffix().toLower();
   if (suffix == QLatin1String("html") || suffix == QLatin1String("htm")) return ExportKind::Html;
   if (suffix == QLatin1String("pdf")) return ExportKind::Pdf;
   if (suffix == QLatin1String("txt")) return ExportKind::Text;
-  return ExportKind::Markdown;
+  if (suffix == QLatin1String("md") || suffix == QLatin1String("markdown")) return ExportKind::Markdown;
+  return std::nullopt;
 }
 
 QString suffixOf(ExportKind kind) {

@@ -25,8 +25,9 @@ QFont titleFont() { return uiFont(1.0, QFont::DemiBold); }
 QFont authorFont() { return uiFont(0.92); }
 QFont stateFont() { return uiFont(0.88); }
 // The actions that are drawn as words; the others are icons alone. Empty for those.
-QString captionOf(BookAction action) {
-  if (action == BookAction::Retry) return LibraryDelegate::tr("Retry");
+QString captionOf(BookAction action, const LibraryItem& item) {
+  if (action == BookAction::Retry)
+    return item.needsPassword ? LibraryDelegate::tr("Unlock…") : LibraryDelegate::tr("Retry");
   return action == BookAction::ReadAgain ? LibraryDelegate::tr("Read again") : QString();
 }
 
@@ -40,12 +41,11 @@ struct Row {
   int height = 0;
 };
 
-Row layOut(const QRect& rect, const LibraryItem& item) {
+Row layOut(const QRect& rect, const LibraryItem& item, BookAction action) {
   Row row;
   row.card = rect.adjusted(kInset, 1, -kInset, -1);
   row.cover = QRect(row.card.topLeft() + QPoint(kPadding, kPadding), kCover);
   const int left = row.cover.right() + 1 + kGap;
-  const BookAction action = mainActionFor(item);
   const bool iconAction = action == BookAction::Pause || action == BookAction::Resume;
   const int right = row.card.right() - kPadding;
   const int stateWidth = right - left - (iconAction ? kIconButton + 2 : 0);
@@ -57,7 +57,7 @@ Row layOut(const QRect& rect, const LibraryItem& item) {
   const int stateTop = height;
   height += static_cast<int>(row.stateLines.size()) * heightOf(stateFont());
   if (item.state == BookState::Reading) height += kProgress;
-  if (const QString caption = captionOf(action); !caption.isEmpty()) {
+  if (const QString caption = captionOf(action, item); !caption.isEmpty()) {
     const int width = QFontMetrics(stateFont()).horizontalAdvance(caption) + 38;
     row.button = QRect(left, row.card.top() + kPadding + height + 5, width, heightOf(stateFont()) + 7);
     height += row.button.height() + 5;
@@ -120,8 +120,9 @@ void paintProgress(QPainter& painter, const QRectF& line, double share, const Co
                           1.5, 1.5);
 }
 
-void paintButton(QPainter& painter, const Row& row, BookAction action, bool hovered, const Colours& colours) {
-  const QString caption = captionOf(action);
+void paintButton(QPainter& painter, const Row& row, const LibraryItem& item, BookAction action, bool hovered,
+                 const Colours& colours) {
+  const QString caption = captionOf(action, item);
   const QColor& ink = action == BookAction::Retry ? colours.rubric : colours.ink;  // nothing has gone wrong otherwise
   if (hovered || !caption.isEmpty()) {
     const QColor& line = action == BookAction::Retry ? colours.rubric : colours.rule;
@@ -189,7 +190,7 @@ BookAction mainActionFor(const LibraryItem& item) {
 void LibraryDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const {
   const auto item = index.data(LibraryModel::ItemRole).value<LibraryItem>();
   const Colours& colours = currentColours();
-  const Row row = layOut(option.rect, item);
+  const Row row = layOut(option.rect, item, actionFor(item));
   painter->save();
   painter->setRenderHint(QPainter::Antialiasing);
   const bool selected = option.state & QStyle::State_Selected;
@@ -204,13 +205,15 @@ void LibraryDelegate::paint(QPainter* painter, const QStyleOptionViewItem& optio
     painter->drawRoundedRect(QRectF(row.card).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8);
   }
   // A file that could not be opened has no format yet; its name says what it wants to be.
-  const QString format = item.format.isEmpty() ? QFileInfo(item.title).suffix().toUpper() : item.format;
+  const QString format = item.format == QLatin1String("Markdown") ? QStringLiteral("MD")
+                         : item.format.isEmpty()                  ? QFileInfo(item.title).suffix().toUpper()
+                                                                  : item.format;
   paintCover(*painter, row.cover, index.data(Qt::DecorationRole).value<QImage>(), format, colours);
   paintText(*painter, row, item, colours);
   if (!row.button.isNull()) {
     const QPoint mouse = option.widget ? option.widget->mapFromGlobal(QCursor::pos()) : QPoint(-1, -1);
     const bool hovered = (option.state & QStyle::State_MouseOver) && row.button.contains(mouse);
-    paintButton(*painter, row, mainActionFor(item), hovered, colours);
+    paintButton(*painter, row, item, actionFor(item), hovered, colours);
   }
   painter->restore();
 }
@@ -219,7 +222,7 @@ QSize LibraryDelegate::sizeHint(const QStyleOptionViewItem& option, const QModel
   const auto* view = qobject_cast<const QAbstractItemView*>(option.widget);
   const int width = view ? view->viewport()->width() : option.rect.width();
   const auto item = index.data(LibraryModel::ItemRole).value<LibraryItem>();
-  return {width, layOut(QRect(0, 0, width, 0), item).height};
+  return {width, layOut(QRect(0, 0, width, 0), item, actionFor(item)).height};
 }
 
 bool LibraryDelegate::editorEvent(QEvent* event, QAbstractItemModel*, const QStyleOptionViewItem& option,
@@ -228,10 +231,16 @@ bool LibraryDelegate::editorEvent(QEvent* event, QAbstractItemModel*, const QSty
   const auto* mouse = static_cast<QMouseEvent*>(event);
   const auto item = index.data(LibraryModel::ItemRole).value<LibraryItem>();
   if (mouse->button() != Qt::LeftButton || !buttonRect(option.rect, item).contains(mouse->pos())) return false;
-  if (event->type() == QEvent::MouseButtonRelease) emit actionRequested(item.id, mainActionFor(item));
+  if (event->type() == QEvent::MouseButtonRelease) emit actionRequested(item.id, actionFor(item));
   return true;
 }
 
-QRect LibraryDelegate::buttonRect(const QRect& row, const LibraryItem& item) const { return layOut(row, item).button; }
+QRect LibraryDelegate::buttonRect(const QRect& row, const LibraryItem& item) const {
+  return layOut(row, item, actionFor(item)).button;
+}
+
+BookAction LibraryDelegate::actionFor(const LibraryItem& item) const {
+  return readOnly_ ? BookAction::None : mainActionFor(item);
+}
 
 }  // namespace palimpsest::ui

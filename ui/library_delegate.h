@@ -23,11 +23,17 @@ class LibraryDelegate : public QStyledItemDelegate {
   bool editorEvent(QEvent* event, QAbstractItemModel* model, const QStyleOptionViewItem& option,
                    const QModelIndex& index) override;
 
+  void setReadOnly(bool readOnly) { readOnly_ = readOnly; }  // no buttons
+
   // Where the button is drawn in a row's rectangle; empty when the state has none.
   QRect buttonRect(const QRect& row, const LibraryItem& item) const;
 
  signals:
   void actionRequested(qint64 id, palimpsest::ui::BookAction action);
+
+ private:
+  BookAction actionFor(const LibraryItem& item) const;
+  bool readOnly_ = false;
 };
 
 }  // namespace palimpsest::ui

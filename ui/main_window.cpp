@@ -11,6 +11,7 @@
 
 #include "ui/ask_bar.h"
 #include "ui/banner.h"
+#include "ui/book_header.h"
 #include "ui/book_page.h"
 #include "ui/drop_overlay.h"
 #include "ui/empty_library.h"
@@ -59,7 +60,7 @@ MainWindow::MainWindow(const QString& bundledTitle, QWidget* parent)
   connectActions();
   recall();
   showLibrary({});
-  sidebar_->list()->setFocus();
+  empty_->setFocus();
 }
 
 MainWindow::~MainWindow() = default;
@@ -120,6 +121,7 @@ void MainWindow::selectBook(qint64 id) { sidebar_->select(id); }
 void MainWindow::showLibrary(const QList<LibraryItem>& items) {
   const qint64 before = currentBook() > 0 ? currentBook() : lastBook_;
   library_->reset(items);
+  empty_->showProblem({});
   if (!items.isEmpty()) selectBook(library_->rowOf(before) >= 0 ? before : items.constFirst().id);
   refresh();
 }
@@ -140,11 +142,34 @@ void MainWindow::removeItem(qint64 id) {
 void MainWindow::showModel(const ModelStatus& status) {
   page_->showModel(status);
   if (!status.loaded && !status.loading && !status.problem.isEmpty()) {
-    modelBanner_->show(tr("%1 Choose the folder of another model.").arg(status.problem), tr("Choose model folder…"));
+    modelBanner_->show(tr("%1 Choose the folder of another model.").arg(status.problem), tr("Choose model folder…"),
+                       status.shippedOffered ? tr("Use the shipped model") : QString());
   } else {
     modelBanner_->hide();
   }
   refresh();
+}
+
+void MainWindow::showClosedLibrary(const QString& why) {
+  library_->reset({});
+  empty_->showProblem(why);
+  refresh();
+}
+
+void MainWindow::setReadOnly(bool readOnly) {
+  readOnly_ = readOnly;
+  sidebar_->setReadOnly(readOnly);
+  page_->header()->setReadOnly(readOnly);
+  empty_->setEnabled(!readOnly);
+  actions_->open->setEnabled(!readOnly);
+  refresh();
+}
+
+void MainWindow::comeForward() {
+  setWindowState(windowState() & ~Qt::WindowMinimized);
+  show();
+  raise();
+  activateWindow();
 }
 
 void MainWindow::showConversation(qint64 id, const QList<ConversationItem>& items) {
@@ -162,6 +187,8 @@ void MainWindow::answerText(qint64 id, const QString& piece) { conversation_->an
 
 void MainWindow::answerFinished(qint64 id, const ConversationItem& item) {
   conversation_->answerFinished(id, item);
+  // What could not be answered is not stored either: it is there to be asked again.
+  if (!item.error.isEmpty() && !item.isSummary && id == currentBook()) page_->askBar()->giveBack(item.question);
   refresh();
 }
 
@@ -176,16 +203,27 @@ void MainWindow::showStoredText(qint64 id, const QString& text, const Quote& quo
 
 void MainWindow::refresh() {
   const bool any = library_->rowCount() > 0;
-  sidebar_->setVisible(any);
   const auto item = library_->item(currentBook());
-  stack_->setCurrentWidget(any ? static_cast<QWidget*>(page_) : empty_);
+  showPage(any);
   const auto streaming = conversation_->streamingBook();
   const bool here = streaming && *streaming == currentBook();
   const auto other = streaming && !here ? library_->item(*streaming) : std::nullopt;
   page_->showStreaming(here, other ? other->title.left(60) : QString());
   if (item) page_->showBook(*item);
   actions_->update(item, item && page_->canSummarise(), conversation_->rowCount() > 0);
+  actions_->chooseModel->setEnabled(!streaming);
+  if (readOnly_) actions_->disableWriting();
   setWindowTitle(item ? tr("%1 — Palimpsest").arg(item->title.left(120)) : tr("Palimpsest"));
+}
+
+// The focus is moved first: left alone it would go to the first button of the page, or from a list that is hidden.
+void MainWindow::showPage(bool any) {
+  QWidget* shown = any ? static_cast<QWidget*>(page_) : empty_;
+  if (stack_->currentWidget() != shown) {
+    stack_->setCurrentWidget(shown);
+    any ? page_->focusQuestion() : empty_->setFocus();
+  }
+  sidebar_->setVisible(any);
 }
 
 // Beside the conversation where there is room, else in its place.

@@ -50,6 +50,9 @@ class MainWindow : public QMainWindow {
   void showStoredText(qint64 id, const QString& text, const palimpsest::ui::Quote& quote);
   void showExported(qint64 id, const QString& file);
   void showProblem(const QString& sentence);
+  void showClosedLibrary(const QString& why);  // instead of an empty library: it could not be opened
+  void setReadOnly(bool readOnly);             // another program writes: verbs that write are switched off
+  void comeForward();
   void showNotice(const QString& sentence);
 
  signals:
@@ -68,6 +71,7 @@ class MainWindow : public QMainWindow {
   void clearConversationRequested(qint64 id);
   void storedTextRequested(qint64 id, const palimpsest::ui::Quote& quote);  // showStoredText() should follow
   void modelFolderChosen(const QString& folder);
+  void shippedModelRequested();
   void closed();
 
  protected:
@@ -84,10 +88,12 @@ class MainWindow : public QMainWindow {
   void connectActions();
   void recall();  // geometry, theme, way, last book
   void remember();
-  void refresh();  // what depends on the selected book, the model and the answer that streams
+  void refresh();           // what depends on the selected book, the model and the answer that streams
+  void showPage(bool any);  // the page of a book, or the empty library
   void placeReader();
   void closeReader();
   void stopOrGoBack();
+  void chooseModel();
   void openFiles();
   void exportCurrent();
   void retry(qint64 id);
@@ -114,6 +120,7 @@ class MainWindow : public QMainWindow {
   SystemScheme* scheme_;
   QStringList bookPatterns_;
   QString exportedFolder_;
+  bool readOnly_ = false;
   qint64 lastBook_ = 0;  // selected when the window was closed
   ThemeChoice theme_ = ThemeChoice::System;
 };

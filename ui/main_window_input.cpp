@@ -45,14 +45,14 @@ void MainWindow::connectPieces() {
   connect(empty_, &EmptyLibrary::bundledBookRequested, this, &MainWindow::bundledBookRequested);
   connect(page_->askBar(), &AskBar::asked, this,
           [this](const QString& question, AnswerWay way) { emit askRequested(currentBook(), question, way); });
+  connect(page_->askBar(), &AskBar::refused, this, &MainWindow::showProblem);
   connect(page_->askBar(), &AskBar::stopRequested, this, &MainWindow::stopRequested);
   connect(page_->view(), &ConversationView::stopRequested, this, &MainWindow::stopRequested);
   connect(page_->view(), &ConversationView::quoteOpened, this,
           [this](const Quote& quote) { emit storedTextRequested(currentBook(), quote); });
   connect(reader_, &ReaderPane::closed, this, &MainWindow::closeReader);
-  connect(modelBanner_, &Banner::actionTriggered, this, [this] {
-    dialogs::chooseModelFolder(this, [this](const QString& folder) { emit modelFolderChosen(folder); });
-  });
+  connect(modelBanner_, &Banner::actionTriggered, this, &MainWindow::chooseModel);
+  connect(modelBanner_, &Banner::secondTriggered, this, &MainWindow::shippedModelRequested);
   connect(noticeBanner_, &Banner::actionTriggered, this,
           [this] { QDesktopServices::openUrl(QUrl::fromLocalFile(exportedFolder_)); });
 
@@ -69,6 +69,7 @@ void MainWindow::connectActions() {
   const auto on = [this](QAction* action, auto slot) { connect(action, &QAction::triggered, this, slot); };
   on(actions_->open, [this] { openFiles(); });
   on(actions_->exportBook, [this] { exportCurrent(); });
+  on(actions_->chooseModel, [this] { chooseModel(); });
   on(actions_->quit, [this] { close(); });
   on(actions_->summarise, [this] { emit summarizeRequested(currentBook()); });
   on(actions_->pause, [this] { emit pauseRequested(currentBook()); });
@@ -85,6 +86,10 @@ void MainWindow::connectActions() {
   connect(scheme_, &SystemScheme::changed, this, &MainWindow::dress);
 }
 
+void MainWindow::chooseModel() {
+  dialogs::chooseModelFolder(this, [this](const QString& folder) { emit modelFolderChosen(folder); });
+}
+
 void MainWindow::openFiles() {
   dialogs::openBooks(this, bookPatterns_, [this](const QStringList& files) { emit addFilesRequested(files); });
 }
@@ -92,8 +97,10 @@ void MainWindow::openFiles() {
 void MainWindow::exportCurrent() {
   const auto item = library_->item(currentBook());
   if (!item) return;
-  dialogs::exportBook(this, item->title, [this, id = item->id](const QString& file, ExportKind kind) {
-    emit exportRequested(id, file, kind);
+  dialogs::exportBook(this, item->title, [this, id = item->id](const QString& file) {
+    if (const auto kind = exportKindOf(file)) return emit exportRequested(id, file, *kind);
+    showProblem(tr("“%1” was not written: its name ends in none of .md, .html, .pdf and .txt.")
+                    .arg(QFileInfo(file).fileName()));
   });
 }
 
@@ -144,6 +151,7 @@ void MainWindow::stopOrGoBack() {
 
 void MainWindow::showExported(qint64, const QString& file) {
   exportedFolder_ = QFileInfo(file).absolutePath();
+  dialogs::rememberFolderOf(file);  // only now: where it could not be written is no place to offer again
   noticeBanner_->show(tr("Written to %1").arg(file), tr("Open folder"));
 }
 
@@ -166,7 +174,7 @@ void MainWindow::showAbout() {
 }
 
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
-  if (!mayBeDropped(event->mimeData())) return;
+  if (readOnly_ || !mayBeDropped(event->mimeData())) return;
   event->acceptProposedAction();
   overlay_->showFor(static_cast<int>(event->mimeData()->urls().size()));
 }

@@ -18,6 +18,7 @@ struct LibraryItem {
   BookState state = BookState::Waiting;
   QString failure;             // the sentence, when Failed
   bool needsPassword = false;  // Failed because the file is locked: Retry asks for the password
+  bool hasText = true;         // false: nothing has been taken from the file
   QString note;                // e.g. "3 of 12 pages have no text", "read by another model"
   double progress = 0;         // 0..1 while Reading or Paused
   double tokensPerSecond = 0;
@@ -59,6 +60,7 @@ struct ModelStatus {
   QString name;     // "palimpsest-mini"
   QString device;   // "CPU, 2 threads, bf16"
   QString problem;  // when not loaded: what is wrong, in whole sentences; what to do is each front end's own to say
+  bool shippedOffered = false;  // this is another folder than the shipped model's, which could be used instead
 };
 
 }  // namespace palimpsest::ui

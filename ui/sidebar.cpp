@@ -33,10 +33,10 @@ Sidebar::Sidebar(LibraryModel* model, QWidget* parent)
   nothingFound_->setWordWrap(true);
   nothingFound_->setContentsMargins(18, 4, 18, 0);
   nothingFound_->hide();
-  auto* hint = new QLabel(tr("drop books anywhere"), this);
-  hint->setObjectName(QStringLiteral("dropHint"));
-  hint->setFont(uiFont(0.88));
-  hint->setAlignment(Qt::AlignCenter);
+  hint_ = new QLabel(this);
+  hint_->setObjectName(QStringLiteral("dropHint"));
+  hint_->setFont(uiFont(0.88));
+  hint_->setAlignment(Qt::AlignCenter);
 
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 14, 0, 12);
@@ -48,7 +48,8 @@ Sidebar::Sidebar(LibraryModel* model, QWidget* parent)
   column->addLayout(searchRow);
   column->addWidget(nothingFound_);
   column->addWidget(list_, 1);
-  column->addWidget(hint);
+  column->addWidget(hint_);
+  setReadOnly(false);
 }
 
 QLayout* Sidebar::makeHead() {
@@ -59,6 +60,7 @@ QLayout* Sidebar::makeHead() {
   add->setAccessibleName(tr("Add books"));
   add->setToolTip(tr("Open books from this computer (Ctrl+O)"));
   connect(add, &QPushButton::clicked, this, &Sidebar::addRequested);
+  add_ = add;
   auto* row = new QHBoxLayout;
   row->setContentsMargins(18, 0, 16, 0);
   row->addWidget(heading);
@@ -131,6 +133,13 @@ void Sidebar::select(qint64 id) {
     selected_ = id;
     emit selected(id);
   }
+}
+
+void Sidebar::setReadOnly(bool readOnly) {
+  add_->setEnabled(!readOnly);
+  hint_->setText(readOnly ? tr("in use by another Palimpsest: look, ask, export") : tr("drop books anywhere"));
+  delegate_->setReadOnly(readOnly);
+  list_->doItemsLayout();
 }
 
 void Sidebar::focusSearch() {

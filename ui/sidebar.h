@@ -20,6 +20,7 @@ class Sidebar : public QWidget {
   qint64 selectedId() const;  // 0 = nothing selected
   void select(qint64 id);
   void focusSearch();
+  void setReadOnly(bool readOnly);
   QListView* list() const { return list_; }
 
  signals:
@@ -44,6 +45,8 @@ class Sidebar : public QWidget {
   QLineEdit* search_;
   QAction* searchIcon_ = nullptr;
   QListView* list_;
+  QWidget* add_ = nullptr;
+  QLabel* hint_;
   QLabel* nothingFound_;
   qint64 selected_ = 0;
   bool filtering_ = false;

@@ -10,6 +10,7 @@ namespace palimpsest::ui {
 WindowActions::WindowActions(QWidget* window, QWidget* list) : QObject(window), window_(window) {
   open = make("open", tr("&Open books…"), QKeySequence::Open);
   exportBook = make("export", tr("&Export…"), QKeySequence(Qt::CTRL | Qt::Key_E));
+  chooseModel = make("chooseModel", tr("Choose the &model…"));
   quit = make("quit", tr("&Quit"), QKeySequence::Quit);
   summarise = make("summarise", tr("&Summarise"), QKeySequence(Qt::CTRL | Qt::Key_M));
   pause = make("pause", tr("&Pause reading"));
@@ -65,6 +66,8 @@ void WindowActions::fill(QMenuBar* bar) {
   QMenu* file = bar->addMenu(tr("&File"));
   file->addActions({open, exportBook});
   file->addSeparator();
+  file->addAction(chooseModel);
+  file->addSeparator();
   file->addAction(quit);
   bar->addMenu(bookMenu_);
   QMenu* view = bar->addMenu(tr("&View"));
@@ -79,14 +82,19 @@ void WindowActions::update(const std::optional<LibraryItem>& item, bool canSumma
   const auto is = [&](BookState state) { return item && item->state == state; };
   exportBook->setEnabled(item && (item->hasMemory || hasConversation || is(BookState::Ready)));
   summarise->setEnabled(item && canSummarise);
-  pause->setEnabled(is(BookState::Reading));
+  pause->setEnabled(is(BookState::Reading) || (is(BookState::Waiting) && item->hasMemory));
   resume->setEnabled(is(BookState::Paused));
   cancel->setEnabled(is(BookState::Reading) || is(BookState::Waiting) || is(BookState::Extracting));
   const bool readAgain = item && item->canReadAgain;
-  retry->setText(readAgain ? tr("Read &again") : tr("Re&try"));
+  const bool locked = item && item->needsPassword;
+  retry->setText(readAgain ? tr("Read &again") : locked ? tr("&Unlock…") : tr("Re&try"));
   retry->setEnabled(is(BookState::Failed) || readAgain);
   clear->setEnabled(item && hasConversation);
   remove->setEnabled(item.has_value());
+}
+
+void WindowActions::disableWriting() {
+  for (QAction* action : {open, pause, resume, cancel, retry, clear, remove}) action->setEnabled(false);
 }
 
 void WindowActions::setTheme(ThemeChoice choice) {

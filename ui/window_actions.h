@@ -24,9 +24,10 @@ class WindowActions : public QObject {
   void fill(QMenuBar* bar);
   QMenu* bookMenu() const { return bookMenu_; }  // also the context menu of a book
   void update(const std::optional<LibraryItem>& item, bool canSummarise, bool hasConversation);
+  void disableWriting();  // after update(): all that would change the library
   void setTheme(ThemeChoice choice);
 
-  QAction *open, *exportBook, *quit;
+  QAction *open, *exportBook, *chooseModel, *quit;
   QAction *summarise, *pause, *resume, *cancel, *retry, *clear, *remove;
   QAction *stop, *goToQuestion, *goToSearch, *about;
 

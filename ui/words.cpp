@@ -121,6 +121,9 @@ QString modelLine(const ModelStatus& model) {
 Hint hintFor(const LibraryItem& item, const ModelStatus& model) {
   switch (item.state) {
     case BookState::Waiting:
+      if (item.hasText && !model.loaded && !model.loading)
+        return {Words::tr("Waiting for a model"),
+                Words::tr("Its text is kept; it is read as soon as a model is there.")};
       return {Words::tr("Waiting its turn"),
               Words::tr("Books are read one after the other. This one starts by itself.")};
     case BookState::Extracting:
@@ -150,7 +153,8 @@ Hint hintFor(const LibraryItem& item, const ModelStatus& model) {
 }
 
 QString removalLoss(const LibraryItem& item, int turns) {
-  QStringList lost{Words::tr("its stored text")};
+  QStringList lost;
+  if (item.hasText) lost << Words::tr("its stored text");
   if (item.hasMemory) {
     lost << (item.memoryBytes > 0 ? Words::tr("the memory of it (%1)").arg(bytes(item.memoryBytes))
                                   : Words::tr("the memory of it"));
@@ -158,6 +162,7 @@ QString removalLoss(const LibraryItem& item, int turns) {
   if (turns == 1) lost << Words::tr("one question with its answer");
   if (turns > 1) lost << Words::tr("%n questions with their answers", nullptr, turns);
   if (turns < 0) lost << Words::tr("the conversation about it");
+  if (lost.isEmpty()) return Words::tr("Nothing of it has been stored. The file that you added stays where it is.");
   const QString last = lost.takeLast();
   const QString list = lost.isEmpty() ? last : Words::tr("%1 and %2").arg(lost.join(Words::tr(", ")), last);
   return Words::tr("This deletes %1. The file that you added stays where it is. This cannot be undone.").arg(list);

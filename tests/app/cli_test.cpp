@@ -1,6 +1,7 @@
 // The command line as a program: what it prints, and its exit codes.
 #include "app/cli.h"
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -11,9 +12,11 @@
 #include <QJsonObject>
 #include <QProcess>
 
+#include "app/cli_words.h"
 #include "engine/errors.h"
 #include "engine/model.h"
 #include "fixture.h"
+#include "storage/migrations.h"
 
 namespace palimpsest::app {
 namespace {
@@ -72,6 +75,17 @@ TEST_F(CliTest, TheListIsForPeopleAndForPrograms) {
   EXPECT_GT(books[0][u"memory_bytes"].toInt(), 0);
 }
 
+TEST_F(CliTest, AnOlderLibraryIsBroughtUpToDateByTheList) {
+  {
+    SQLite::Database older(database().toStdString(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+    older.exec("PRAGMA application_id = 1346456649");
+    storage::migrate(older, storage::migrations().first(storage::migrations().size() - 1));
+  }
+  const Result listed = run({S("list")});
+  EXPECT_EQ(listed.code, cli::Done) << listed.err.toStdString();
+  EXPECT_THAT(listed.out, HasText("The library is empty"));
+}
+
 TEST_F(CliTest, ReadingAgainIsDoneAtOnceAndSaysThatItIsThere) {
   run({S("read"), book()});
   const Result again = run({S("read"), book()});
@@ -86,6 +100,33 @@ TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
   EXPECT_THAT(read.err, HasText("empty.txt” is empty"));
   EXPECT_THAT(read.err, HasText("ready"));
   EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
+}
+
+TEST_F(CliTest, AnEmptyQuestionIsRefused) {
+  for (const char* question : {"", "  "}) {
+    const Result asked = run({S("ask"), S("1"), QString::fromLatin1(question)});
+    EXPECT_EQ(asked.code, cli::WrongUsage);
+    EXPECT_THAT(asked.err, HasText("question is empty"));
+  }
+}
+
+TEST_F(CliTest, ReadWithNothingToReadSaysSo) {
+  EXPECT_THAT(run({S("read")}).err, HasText("The library is empty"));
+  run({S("read"), book()});
+  EXPECT_THAT(run({S("read")}).err, HasText("No book in the library is unfinished"));
+}
+
+TEST(CliWords, EveryLineOfAVerseIsMarkedAndLinesFitTheTerminal) {
+  ui::ConversationItem item;
+  item.quotes << ui::Quote{S("Tyger Tyger, burning bright,\nIn the forests of the night"), 3, {}, 0};
+  EXPECT_THAT(cli::underAnswer(item),
+              HasText("  > Tyger Tyger, burning bright,\n  > In the forests of the night  — p. 3"));
+  EXPECT_EQ(cli::cutTo(S("abcdef"), 4), S("abc…"));
+  EXPECT_EQ(cli::cutTo(S("abcd"), 4), S("abcd"));
+  EXPECT_EQ(cli::cutTo(S("abcd"), 0), S("abcd"));
+  ui::LibraryItem book;
+  book.pageCount = 1;
+  EXPECT_THAT(cli::listLine(book), testing::Not(HasText("1 pages")));
 }
 
 TEST_F(CliTest, SummarizeAndExportWriteFiles) {
@@ -143,6 +184,7 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("dance")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("--no-such-option")}).code, cli::WrongUsage);
+  EXPECT_THAT(runBare({S("--no-such-option")}).err, testing::Not(HasText("..")));
   EXPECT_EQ(runBare({S("ask"), S("1")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--way"), S("sideways")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("list"), S("--threads"), S("many")}).code, cli::WrongUsage);
@@ -151,6 +193,12 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--db"), database(), S("--model"), path(S("no-model"))}).code,
             cli::NoModel);
   EXPECT_EQ(runBare({S("read"), book(), S("--db"), folder_.path(), S("--model"), tinyModel()}).code, cli::NoLibrary);
+}
+
+TEST_F(CliTest, ABookWithoutATitleIsFoundByTheBeginningOfItsFilesName) {
+  run({S("read"), write(S("lorem-ipsum.mobi"), QByteArray(300, '\1'))});
+  ASSERT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
+  EXPECT_EQ(run({S("remove"), S("lorem"), S("--yes")}).code, cli::Done);
 }
 
 TEST_F(CliTest, WordsThatFitSeveralBooksAreSaidToDoSo) {
@@ -213,7 +261,10 @@ TEST_F(CliTest, WhatCannotBePrintedIsAFailure) {
 
 TEST_F(CliTest, ALockedPdfIsReadWithItsPassword) {
   const QString locked = S(PALIMPSEST_TEST_DATA "/documents/locked.pdf");
-  EXPECT_EQ(run({S("read"), locked}).code, cli::Failed);
+  const Result without = run({S("read"), locked});
+  EXPECT_EQ(without.code, cli::Failed);
+  EXPECT_THAT(without.err, HasText("--password"));
+  EXPECT_EQ(json(run({S("list"), S("--json")})).array()[0][u"state"].toString(), S("failed"));
   EXPECT_EQ(run({S("read"), locked, S("--password"), S("openpassword")}).code, cli::Done);
   EXPECT_EQ(run({S("remove"), S("1"), S("--yes")}).code, cli::Done);
   const Result read = run({S("read"), locked, S("--password"), S("openpassword")});

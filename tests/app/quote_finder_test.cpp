@@ -110,5 +110,25 @@ TEST(QuoteFinder, SearchesTheBookForTheAnswersWordsToo) {
   EXPECT_TRUE(quotes[0].text.starts_with("Professor Zanzibar"));
 }
 
+TEST(QuoteFinder, WhatHasNotBeenReadSupportsNothing) {
+  const QTemporaryDir folder;
+  storage::Database database = storage::Database::open(folder.filePath(QStringLiteral("library.db")).toStdString());
+  storage::Library library(database);
+  storage::DocumentRecord record;
+  record.contentHash = "h";
+  const storage::Id book = library.add(record);
+  std::vector<PassageRecord> passages;
+  passages.push_back(passage("Early on, and with no great haste, Professor Zanzibar himself lit the old lamp."));
+  for (int i = 0; i < 40; ++i) passages.push_back(passage("Professor Zanzibar lit the lamp."));
+  library.storeText(book, record, {}, passages, {});
+  const auto all = supportingQuotes(library, book, "Who lit the lamp?", "Professor Zanzibar");
+  ASSERT_FALSE(all.empty());
+  EXPECT_GT(all[0].begin, 0);
+  const auto read = supportingQuotes(library, book, "Who lit the lamp?", "Professor Zanzibar", 90);
+  ASSERT_EQ(read.size(), 1U);
+  EXPECT_EQ(read[0].begin, 0);
+  EXPECT_TRUE(supportingQuotes(library, book, "Who lit the lamp?", "Professor Zanzibar", 10).empty());
+}
+
 }  // namespace
 }  // namespace palimpsest::app

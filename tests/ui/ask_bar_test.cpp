@@ -1,5 +1,7 @@
 #include "ui/ask_bar.h"
 
+#include <QApplication>
+#include <QClipboard>
 #include <QComboBox>
 #include <QPushButton>
 #include <QStandardItemModel>
@@ -86,6 +88,40 @@ TEST_F(AskBarTest, WhatCannotBeAskedSaysWhy) {
   EXPECT_EQ(bar.field()->placeholderText(), "The model is being loaded…");
   EXPECT_FALSE(bar.field()->isEnabled());
   EXPECT_FALSE(button()->isEnabled());
+}
+
+TEST_F(AskBarTest, ATooLongQuestionIsNeitherCutNorLost) {
+  QSignalSpy asked(&bar, &AskBar::asked), refused(&bar, &AskBar::refused);
+  bar.field()->setPlainText(QString(8001, 'x'));
+  QTest::keyClick(bar.field(), Qt::Key_Return);
+  EXPECT_EQ(asked.size(), 0);
+  ASSERT_EQ(refused.size(), 1);
+  EXPECT_TRUE(refused[0][0].toString().contains(QLocale().toString(8001)));
+  EXPECT_EQ(bar.field()->toPlainText().size(), 8001);
+  bar.field()->clear();
+  QApplication::clipboard()->setText(QString(9000, 'x'));
+  bar.field()->paste();
+  EXPECT_EQ(refused.size(), 2);
+  EXPECT_TRUE(bar.field()->toPlainText().isEmpty());
+}
+
+class PaintCounter : public QObject {
+ public:
+  int paints = 0;
+  bool eventFilter(QObject*, QEvent* event) override {
+    paints += event->type() == QEvent::Paint ? 1 : 0;
+    return false;
+  }
+};
+
+TEST_F(AskBarTest, AnotherBooksNameIsPainted) {
+  bar.setBookTitle("Moby-Dick");
+  QCoreApplication::processEvents();
+  PaintCounter counter;
+  bar.field()->viewport()->installEventFilter(&counter);
+  bar.setBookTitle("The Time Machine");
+  QCoreApplication::processEvents();
+  EXPECT_GT(counter.paints, 0);
 }
 
 TEST_F(AskBarTest, WhileAnAnswerStreamsTheButtonStopsIt) {

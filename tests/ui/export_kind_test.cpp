@@ -10,7 +10,8 @@ TEST(ExportKindTest, TheSuffixDecides) {
   EXPECT_EQ(exportKindOf("/a/b.HTML"), ExportKind::Html);
   EXPECT_EQ(exportKindOf("/a/b.pdf"), ExportKind::Pdf);
   EXPECT_EQ(exportKindOf("/a/b.txt"), ExportKind::Text);
-  EXPECT_EQ(exportKindOf("/a/b"), ExportKind::Markdown);
+  EXPECT_EQ(exportKindOf("/a/b.docx"), std::nullopt);
+  EXPECT_EQ(exportKindOf("/a/b"), std::nullopt);
 }
 
 TEST(ExportKindTest, AnyTitleGivesAFileNameThatFileSystemsTake) {

@@ -112,6 +112,25 @@ TEST_F(MainWindowInputTest, CtrlEExportsInTheFormatOfTheSuffix) {
   }
 }
 
+TEST_F(MainWindowInputTest, AnExportInAFormThatIsNotKnownIsRefused) {
+  const QTemporaryDir folder;
+  QSignalSpy exported(window.get(), &MainWindow::exportRequested);
+  const QString before = openSettings().value("dialogs/lastFolder").toString();
+  QTest::keyClick(window.get(), Qt::Key_E, Qt::ControlModifier);
+  auto* save = dialog<QFileDialog>();
+  ASSERT_NE(save, nullptr);
+  EXPECT_TRUE(save->selectedFiles().constFirst().endsWith(".md"));
+  save->setDirectory(folder.path());
+  save->findChild<QLineEdit*>()->setText(folder.filePath("book.docx"));
+  QMetaObject::invokeMethod(save, "accept");
+  EXPECT_EQ(exported.size(), 0);
+  ASSERT_NE(banner(), nullptr);
+  EXPECT_TRUE(banner()->text().contains("book.docx"));
+  EXPECT_EQ(openSettings().value("dialogs/lastFolder").toString(), before);
+  window->showExported(1, folder.filePath("book.md"));
+  EXPECT_EQ(openSettings().value("dialogs/lastFolder").toString(), folder.path());
+}
+
 TEST_F(MainWindowInputTest, EnterAsksTheSelectedBook) {
   QSignalSpy asked(window.get(), &MainWindow::askRequested);
   QTest::keyClick(window.get(), Qt::Key_L, Qt::ControlModifier);

@@ -117,6 +117,47 @@ TEST_F(MainWindowTest, ButtonsFollowTheState) {
   EXPECT_FALSE(action("pause")->isEnabled());
 }
 
+TEST_F(MainWindowTest, TheFocusNeverFallsOnCancel) {
+  window->showModel(loadedModel());
+  LibraryItem book = readingBook(2);
+  book.state = BookState::Waiting;
+  book.hasMemory = false;
+  window->putItem(book);  // the first book of an empty library
+  book.state = BookState::Extracting;
+  window->putItem(book);
+  book.state = BookState::Reading;
+  window->putItem(book);
+  EXPECT_EQ(qobject_cast<QPushButton*>(window->focusWidget()), nullptr);
+  book.hasMemory = true;
+  window->putItem(book);
+  EXPECT_EQ(window->focusWidget(), field()) << "as soon as a question can be typed";
+}
+
+TEST_F(MainWindowTest, PauseAndResumeHandTheFocusToEachOther) {
+  fill();
+  window->selectBook(2);
+  LibraryItem book = readingBook(2);
+  visibleChild<QPushButton>(*window, "pauseButton")->setFocus();
+  book.state = BookState::Paused;
+  window->putItem(book);
+  EXPECT_EQ(window->focusWidget(), visibleChild<QPushButton>(*window, "resumeButton"));
+  for (const BookState state : {BookState::Waiting, BookState::Reading}) {
+    book.state = state;
+    window->putItem(book);
+    EXPECT_EQ(window->focusWidget(), visibleChild<QPushButton>(*window, "pauseButton"));
+  }
+  book.state = BookState::Ready;
+  window->putItem(book);
+  EXPECT_EQ(window->focusWidget(), field());
+}
+
+TEST_F(MainWindowTest, AtTheStartTheQuestionHasTheFocus) {
+  window->showLibrary({readingBook(1), readyBook(2)});
+  EXPECT_EQ(qobject_cast<QPushButton*>(window->focusWidget()), nullptr) << "while the model is being loaded";
+  window->showModel(loadedModel());
+  EXPECT_EQ(window->focusWidget(), field());
+}
+
 TEST_F(MainWindowTest, ABookCanBeAskedWhileItIsRead) {
   fill();
   window->selectBook(2);
@@ -155,6 +196,27 @@ TEST_F(MainWindowTest, OnlyOneAnswerAtATime) {
   EXPECT_TRUE(field()->placeholderText().contains("The Time Machine"));
   window->answerFinished(1, turn("Where?", "There."));
   EXPECT_TRUE(field()->isEnabled());
+}
+
+TEST_F(MainWindowTest, AQuestionThatWasNotAnsweredIsGivenBack) {
+  fill();
+  window->answerStarted(1, streamingTurn("Where?"));
+  ConversationItem failed = turn("Where?", {});
+  failed.error = "The question is too long for this model.";
+  window->answerFinished(1, failed);
+  EXPECT_EQ(field()->toPlainText(), "Where?");
+  window->answerFinished(1, failed);
+  field()->setPlainText("Another");
+  window->answerFinished(1, failed);
+  EXPECT_EQ(field()->toPlainText(), "Another") << "what is being written stays";
+}
+
+TEST_F(MainWindowTest, ALockedBookIsToBeUnlocked) {
+  fill();
+  window->putItem(failedBook(3, "scan.pdf needs a password.", true));
+  window->selectBook(3);
+  EXPECT_EQ(visibleChild<QPushButton>(*window, "retryButton")->text(), "Unlock…");
+  EXPECT_TRUE(action("retry")->text().contains("nlock"));
 }
 
 TEST_F(MainWindowTest, AQuoteOpensTheStoredTextAtItsPlace) {

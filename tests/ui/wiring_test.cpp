@@ -3,6 +3,7 @@
 
 #include <QAction>
 #include <QFileDialog>
+#include <QLabel>
 #include <QPushButton>
 #include <QTest>
 #include <QTextEdit>
@@ -10,6 +11,7 @@
 #include <atomic>
 #include <thread>
 
+#include "app/gui_handover.h"
 #include "app/gui_options.h"
 #include "app/gui_wiring.h"
 #include "app/paths.h"
@@ -96,7 +98,15 @@ class WiringTest : public AppTest {
     QStringList texts;
     for (const auto* banner : window->findChildren<ui::Banner*>())
       if (banner->isVisible()) texts << banner->text();
+    const auto* page = visibleChild<QLabel>(*window, "emptySentence");
+    if (page && !page->text().contains("read once")) texts << page->text();
     return texts.join('\n');
+  }
+  template <typename T>
+  static T* visibleChild(const QWidget& parent, const char* name) {
+    for (T* child : parent.findChildren<T*>(QString::fromLatin1(name)))
+      if (child->isVisible()) return child;
+    return nullptr;
   }
   void ask(const QString& question) {
     auto* field = window->findChild<ui::AskField*>();
@@ -207,6 +217,21 @@ TEST_F(WiringTest, AMissingModelIsSaidAndAnotherOneCanBeChosen) {
   EXPECT_EQ(ui::openSettings().value("model/folder").toString(), QFileInfo(tinyModel()).absoluteFilePath());
 }
 
+TEST_F(WiringTest, AModelThatCannotBeLoadedIsNotRememberedAndTheShippedOneIsOffered) {
+  ui::openSettings().setValue("model/folder", tinyModel());
+  open();
+  ASSERT_TRUE(QDir().mkpath(path("empty")));
+  emit window->modelFolderChosen(path("empty"));
+  ASSERT_TRUE(waitFor([&] { return problem().contains("empty"); }));
+  EXPECT_EQ(ui::openSettings().value("model/folder").toString(), tinyModel());
+  ASSERT_TRUE(waitFor([&] { return visibleChild<QPushButton>(*window, "bannerSecond") != nullptr; }));
+  auto* shipped = visibleChild<QPushButton>(*window, "bannerSecond");
+  EXPECT_EQ(shipped->text(), "Use the shipped model");
+  QTest::mouseClick(shipped, Qt::LeftButton);
+  EXPECT_FALSE(ui::openSettings().contains("model/folder"));
+  EXPECT_TRUE(waitFor([&] { return !problem().contains("empty"); }));
+}
+
 TEST_F(WiringTest, ABookThatAnotherModelHasReadIsReadAgainByItsButton) {
   open({write("novel.txt", novel())});
   ASSERT_TRUE(waitForReady());
@@ -290,10 +315,46 @@ TEST_F(WiringTest, OpenOffersWhatCanBeRead) {
     EXPECT_THAT(dialog->nameFilters().constFirst(), HasText(pattern.c_str()));
 }
 
-TEST_F(WiringTest, ALibraryThatCannotBeOpenedIsSaid) {
+TEST_F(WiringTest, ALibraryThatCannotBeOpenedIsSaidAndRefusesBooks) {
   ASSERT_TRUE(QDir().mkpath(database()));  // a folder where the file should be
   open();
-  EXPECT_TRUE(waitFor([&] { return problem().contains("library.db"); }, 20000)) << problem().toStdString();
+  const auto onPage = [&] {
+    auto* sentence = visibleChild<QLabel>(*window, "emptySentence");
+    return sentence ? sentence->text() : QString();
+  };
+  EXPECT_TRUE(waitFor([&] { return onPage().contains("library.db"); }, 20000)) << onPage().toStdString();
+  emit window->addFilesRequested({write("novel.txt", novel())});
+  EXPECT_THAT(problem(), HasText("library.db"));
+}
+
+TEST_F(WiringTest, ASecondLaunchGivesItsFilesToTheFirstWindow) {
+  EXPECT_FALSE(handOver(toPath(database()), {"/nobody/listens.txt"}));
+  open();
+  ASSERT_TRUE(waitFor([&] { return problem().isEmpty() && QFile::exists(database()); }));
+  const QString book = write("novel.txt", novel());
+  std::atomic<int> taken = -1;
+  std::jthread second([&] {
+    for (int i = 0; i < 200 && taken != 1; ++i) {  // until the library is open
+      taken = handOver(toPath(database()), {book}) ? 1 : 0;
+      if (taken != 1) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  });
+  EXPECT_TRUE(waitFor([&] { return taken == 1; }, 20000));
+  EXPECT_TRUE(waitForReady());
+  EXPECT_FALSE(handOver(toPath(path("other.db")), {book})) << "another library is another window's";
+}
+
+TEST_F(WiringTest, BesideAnotherWriterNothingThatWritesIsOffered) {
+  start();  // without a window: nobody listens
+  add(write("novel.txt", novel()));
+  assistant_->pause(added_.last());
+  open();
+  ASSERT_TRUE(waitFor([&] { return problem().contains("Another Palimpsest"); }));
+  EXPECT_FALSE(visibleChild<QPushButton>(*window, "addButton")->isEnabled());
+  for (const char* name : {"pauseButton", "resumeButton", "cancelButton", "retryButton"})
+    EXPECT_EQ(visibleChild<QPushButton>(*window, name), nullptr) << name;
+  for (const char* name : {"open", "pause", "resume", "cancel", "retry", "clear", "remove"})
+    EXPECT_FALSE(window->findChild<QAction*>(name)->isEnabled()) << name;
 }
 
 TEST_F(WiringTest, RemovedAndClearedIsGone) {

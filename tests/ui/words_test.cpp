@@ -89,5 +89,22 @@ TEST_F(WordsTest, ModelLineSaysWhoAndWhere) {
   EXPECT_EQ(words::modelLine({}), "no model");
 }
 
+TEST_F(WordsTest, AWaitingBookSaysWhatItWaitsFor) {
+  LibraryItem item = readyBook(1);
+  item.state = BookState::Waiting;
+  item.hasMemory = false;
+  ModelStatus missing;
+  missing.problem = "There is no model.";
+  EXPECT_EQ(words::hintFor(item, missing).heading, "Waiting for a model");
+  EXPECT_EQ(words::hintFor(item, loadedModel()).heading, "Waiting its turn");
+}
+
+TEST_F(WordsTest, RemovingAFileThatGaveNoTextLosesNone) {
+  LibraryItem item = failedBook(1, "is empty");
+  item.hasText = false;
+  EXPECT_FALSE(words::removalLoss(item, 0).contains("stored text"));
+  EXPECT_TRUE(words::removalLoss(item, 0).contains("stays where it is"));
+}
+
 }  // namespace
 }  // namespace palimpsest::ui
