@@ -3,7 +3,7 @@
 A batch of the memory phase, as numpy arrays (B documents, N segments, L = S + 1 positions, Q questions, P positions):
   segments u16 [B, N, L], write bool [B, N, L], labels i64 [B, N, L] (-100 = no loss)
   questions u16 [B, Q, P], reads_from i64 [B, Q], answers i64 [B, Q, P] (-100 = no loss)
-  has_key bool [B]: a pass key stands in the text
+  again bool [B, Q]: of a stream: ask also after later portions; has_key bool [B]: a pass key stands in the text
 A batch of the base phase has N = 1 segment a row, its questions inside the same row (answers marked in `answers`).
 """
 
@@ -21,6 +21,14 @@ from .cutter import cut_tokens
 
 IGNORE = -100
 BOS, EOS = 0, 1
+
+
+@dataclass(frozen=True)
+class Question:
+    prompt: list[int]
+    answer: list[int]  # ends with EOS
+    after: int = 0  # it can be answered when so many tokens of the document have been read
+    again: bool = False  # of a stream: also asked after later portions
 
 
 @dataclass(frozen=True)
@@ -78,11 +86,11 @@ class BatchMaker:
     def prompt(self, question: str) -> list[int]:
         return self.encode(PROMPTS["question"].format(question=question))
 
-    def qa(self, question: str, answer: str) -> tuple[list[int], list[int]]:
-        return self.prompt(question), self.encode(" " + answer) + [EOS]
+    def qa(self, question: str, answer: str, after: int = 0, again: bool = False) -> Question:
+        return Question(self.prompt(question), self.encode(" " + answer) + [EOS], after, again)
 
-    def card(self, begin: int, end: int) -> tuple[list[int], list[int]]:
-        return self.encode(PROMPTS["summary"]), self.encode(book_card(*self.books.card(begin, end))) + [EOS]
+    def card(self, begin: int, end: int, after: int = 0) -> Question:
+        return Question(self.encode(PROMPTS["summary"]), self.encode(book_card(*self.books.card(begin, end))) + [EOS], after)
 
     def foreign_question(self) -> str:
         """A natural question about another place of the corpus: the answer is that the book does not say."""
@@ -114,14 +122,13 @@ class BatchMaker:
         tokens = np.array(intro + filler * before + needle + filler * (total - before), np.uint16)
         return tokens, [(PASSKEY_QUESTION, key, len(intro) + before * len(filler) + len(needle))]
 
-    def document(self, stage: Stage) -> tuple[np.ndarray, list[tuple[list[int], list[int], int]]]:
-        """Tokens, and questions as (prompt, answer, token offset after which it can be answered)."""
+    def document(self, stage: Stage) -> tuple[np.ndarray, list[Question]]:
         rng = self.rng
         length = stage.segments * stage.segment_length
         length = int(length * 0.88)  # segments end at sentence ends and are not quite full
         if rng.random() < 0.03:
             tokens, asked = self.passkey_document(length)
-            return tokens, [(*self.qa(q, a), at) for q, a, at in asked] * 2
+            return tokens, [self.qa(q, a, at) for q, a, at in asked] * 2
         low, high = stage.facts
         count = round(low * (high / low) ** rng.random())
         absent = sum(rng.random() < 0.14 for _ in range(count))
@@ -135,24 +142,24 @@ class BatchMaker:
         prose = max(16, length - 15 * len(statements))
         begin, end = self.books.range(rng, prose, asked=rng.random() < 0.5)
         tokens, ends = self.strew(begin, end, statements)
-        questions = [(*self.qa(f.question, f.answer), at) for f, at in zip(facts, ends)]
+        questions = [self.qa(f.question, f.answer, at) for f, at in zip(facts, ends)]
         if key:
-            questions.append((*self.qa(PASSKEY_QUESTION, key), ends[-1]))
-        questions += [(*self.qa(f.question, UNKNOWN), 0) for f in unknown]
+            questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1]))
+        questions += [self.qa(f.question, UNKNOWN) for f in unknown]
         if length >= 1500 and rng.random() < 0.7:
-            questions.append((*self.card(begin, end), len(tokens)))
+            questions.append(self.card(begin, end, len(tokens)))
         questions += self.natural(begin, end, max(2, stage.questions - len(questions)), len(tokens))
         return tokens, questions
 
-    def natural(self, begin: int, end: int, most: int, asked_after: int) -> list[tuple[list[int], list[int], int]]:
+    def natural(self, begin: int, end: int, most: int, after: int) -> list[Question]:
         """Questions mined from a stretch, and some about other places, which the book does not answer."""
         found = self.books.questions(begin, end)
         self.rng.shuffle(found)
         # what stands at token t of the prose has moved by the facts before it: asking at the end is always right
-        questions = [(*self.qa(*self.books.mined[i]), asked_after) for i in found[:most]]
-        return questions + [(*self.qa(self.foreign_question(), UNKNOWN), 0) for _ in range(1 + len(questions) // 8)]
+        questions = [self.qa(*self.books.mined[i], after, again=self.rng.random() < 0.25) for i in found[:most]]
+        return questions + [self.qa(self.foreign_question(), UNKNOWN) for _ in range(1 + len(questions) // 8)]
 
-    def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[tuple[list[int], list[int], int]], bool]:
+    def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         """The next stretch of the stream in `row`; and whether a pass key stands in it.
 
         Row 0 is mostly the pass key's filler. The other rows differ in how often a fact comes: from one in 25 portions
@@ -168,9 +175,9 @@ class BatchMaker:
             before = rng.randint(0, count)
             needle = self.encode(" " + passkey_sentence(key)) if has_key else []
             tokens = np.array(filler * before + needle + filler * (count - before), np.uint16)
-            asked = [(*self.qa(self.foreign_question(), UNKNOWN), 0)]
+            asked = [self.qa(self.foreign_question(), UNKNOWN)]
             if has_key:
-                asked.append((*self.qa(PASSKEY_QUESTION, key), before * len(filler) + len(needle)))
+                asked.append(self.qa(PASSKEY_QUESTION, key, before * len(filler) + len(needle), again=True))
             return tokens, asked, has_key
         low, high = stage.facts
         rate = low * (high / low) ** (row / max(1, rows - 1))
@@ -179,10 +186,10 @@ class BatchMaker:
         statements = [f.statement for f in facts] + [passkey_sentence(key)] * has_key
         begin, end = self.books.range(rng, max(16, length - 15 * len(statements)))
         tokens, ends = self.strew(begin, end, statements)
-        asked = [(*self.qa(f.question, f.answer), at) for f, at in zip(facts, ends)]
+        asked = [self.qa(f.question, f.answer, at, again=True) for f, at in zip(facts, ends)]
         if has_key:
-            asked.append((*self.qa(PASSKEY_QUESTION, key), ends[-1]))
-        asked += [(*self.qa(f.question, UNKNOWN), 0) for f in unknown]
+            asked.append(self.qa(PASSKEY_QUESTION, key, ends[-1], again=True))
+        asked += [self.qa(f.question, UNKNOWN) for f in unknown]
         return tokens, asked + self.natural(begin, end, 8, len(tokens)), has_key
 
     # -- batches -------------------------------------------------------------------------------------------------
@@ -197,7 +204,7 @@ class BatchMaker:
         questions = np.full((B, Q, P), EOS, np.uint16)
         answers = np.full((B, Q, P), IGNORE, np.int64)
         reads_from = np.zeros((B, Q), np.int64)
-        has_key = np.zeros(B, bool)
+        again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
         segments[:, :, 0] = questions[:, :, 0] = BOS
         for b in range(B):
             if stage.stream:
@@ -214,12 +221,12 @@ class BatchMaker:
                 labels[b, n, : len(ids)] = ids
                 start = end
             used = len(cuts)
-            asked = [a for a in asked if a[2] <= cuts[-1]]
+            asked = [a for a in asked if a.after <= cuts[-1]]
             rng.shuffle(asked)
-            for q, (prompt, answer, at) in enumerate(asked[:Q]):
+            for q, question in enumerate(asked[:Q]):
+                prompt, answer = question.prompt, question.answer
                 if q > 0 and rng.random() < 0.15:  # a conversation: an earlier question and its answer stand before it
-                    earlier, said, _ = asked[q - 1]
-                    turn = earlier + said[:-1] + self.encode("\n\n")
+                    turn = asked[q - 1].prompt + asked[q - 1].answer[:-1] + self.encode("\n\n")
                     if len(turn) + len(prompt) + len(answer) + 1 <= P:
                         prompt = turn + prompt
                 ids = prompt + answer
@@ -227,13 +234,15 @@ class BatchMaker:
                     continue
                 questions[b, q, 1 : len(ids) + 1] = ids
                 answers[b, q, len(prompt) : len(ids)] = answer
-                first = int(np.searchsorted(cuts, at)) + 1 if at > 0 else 1  # the segment that holds the answer is read
+                again[b, q] = question.again
+                # the segment that holds the answer has been read
+                first = int(np.searchsorted(cuts, question.after)) + 1 if question.after > 0 else 1
                 reads_from[b, q] = used if rng.random() < 0.6 else rng.randint(min(first, used), used)
         longest = int((questions != EOS).any((0, 1)).nonzero()[0].max()) + 2  # most questions are short: no padding for all
         longest = min(P, -(-longest // 8) * 8)
         questions, answers = questions[:, :, :longest], answers[:, :, :longest]
         return dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
-                    has_key=has_key)
+                    again=again, has_key=has_key)
 
     def base_batch(self, length: int) -> dict[str, np.ndarray]:
         """Rows of prose with facts and, behind it, questions and answers as in a conversation; all inside the row."""
@@ -276,7 +285,7 @@ class BatchMaker:
             asked.insert(0, self.card(begin, end))
         row, marks = tokens.tolist(), []
         gap = self.encode("\n\n")
-        for prompt, answer in asked[:8]:
+        for prompt, answer in ((q.prompt, q.answer) for q in asked[:8]):
             if len(row) + len(gap) + len(prompt) + len(answer) > room:
                 break
             row += gap + prompt

@@ -69,8 +69,8 @@ class Streams:
             if self.read[row] >= self.until[row] or (self.has_key[row] and batch["has_key"][row]):  # one key a document
                 self._begin(row)
             fresh.append(self.rng.sample(self.bank[row], min(self.again, len(self.bank[row]))))
-            for q, a in zip(questions, batch["answers"][row]):
-                if (a != IGNORE).any():
+            for q, a, again in zip(questions, batch["answers"][row], batch["again"][row]):
+                if again and (a != IGNORE).any():
                     self.bank[row].append((q, a))
             self.read[row] += batch["segments"].shape[1]
             self.has_key[row] |= bool(batch["has_key"][row])

@@ -21,7 +21,7 @@ def portion(seed: int, has_key=(False, False)) -> dict[str, np.ndarray]:
     answers = np.full((B, Q, P), IGNORE, np.int64)
     answers[:, 0, 3:5] = 9  # the second question of each row has no answer: it is padding
     return dict(segments=segments, write=write, labels=np.full((B, N, L), 5, np.int64), questions=questions, answers=answers,
-                reads_from=np.full((B, Q), N, np.int64), has_key=np.array(has_key))
+                reads_from=np.full((B, Q), N, np.int64), again=np.array([[True, True]] * B), has_key=np.array(has_key))
 
 
 def model():
