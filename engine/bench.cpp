@@ -32,10 +32,7 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
   ReadingPosition reading;
   double readingSeconds = 0, productSeconds = 0, tokens = 0, operations = 0;
   for (int pass = 0; readingSeconds < seconds; ++pass) {
-    if (reading.complete) {
-      reading = {};
-      memory.clear();
-    }
+    if (reading.complete) reading = {};  // the same text once more, behind the one before
     const ReadingPosition before = reading;
     const Stopwatch whole;
     reading = generator.read(memory, text, reading, stop);
@@ -66,11 +63,14 @@ void benchAnswer(const std::shared_ptr<const Model>& model, const CompressiveMem
   const std::vector<TokenId> prompt = questionPrompt(config, model->tokenizer(), {std::string(kQuestion), {}, {}},
                                                      config.maxPositionEmbeddings - answerTokens)
                                           .tokens;
-  const std::vector<std::byte> blob = model->hasMemory() ? saveSnapshot(*model, memory, {}) : std::vector<std::byte>();
+  std::vector<std::byte> blob = model->hasMemory() ? saveSnapshot(*model, memory, {}) : std::vector<std::byte>();
   report.snapshotBytes = blob.size();
+  const bool kept = options.keep && options.fetch && !blob.empty();
+  if (kept) options.keep(std::move(blob));
 
   for (int round = 0; round < 2; ++round) {  // the first one warms up
     const Stopwatch opening;
+    if (kept) blob = options.fetch();
     const CompressiveMemory opened =
         blob.empty() ? CompressiveMemory(transformer.memoryShapes()) : loadSnapshot(*model, blob).memory;
     SegmentState segment = transformer.beginSegment(*workspace, &opened);
@@ -96,8 +96,9 @@ BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, 
   report.segmentsPerPass = model->transformer().passSegments();
   report.weightBytes = model->transformer().weightBytes();
   CompressiveMemory memory = model->emptyMemory();
-  report.memoryBytes = memory.bytes();
   if (model->hasMemory()) benchReading(model, text, options.seconds, stop, memory, report);
+  report.tokensRead = static_cast<std::size_t>(memory.tokens());
+  report.memoryBytes = memory.bytes();
   benchAnswer(model, memory, options, stop, report);
   return report;
 }

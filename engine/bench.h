@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/model.h"
 
@@ -14,6 +16,10 @@ namespace palimpsest::engine {
 struct BenchOptions {
   double seconds = 5.0;  // of reading; the products alone take about as long again
   int answerTokens = 64;
+  // Where a saved memory is kept, as the program keeps it: `keep` gets it once, `fetch` gives it back before each
+  // answer, within the time that is measured. Without them it stays at hand.
+  std::function<void(std::vector<std::byte>)> keep;
+  std::function<std::vector<std::byte>()> fetch;
 };
 
 struct BenchReport {
@@ -28,15 +34,16 @@ struct BenchReport {
   double ceilingGflops = 0;           // floating-point operations per second of those products, in 10^9
   double shareOfCeiling = 0;          // reading / ceiling, 0..1
 
-  double millisecondsToFirstToken = 0;  // from the bytes of a saved memory to the first token of an answer
+  double millisecondsToFirstToken = 0;  // from fetching a saved memory to the first token of an answer
   double answerTokensPerSecond = 0;     // after the first
 
-  std::size_t memoryBytes = 0;    // M and z, whatever the length of the book
+  std::size_t tokensRead = 0;     // into one memory
+  std::size_t memoryBytes = 0;    // M and z after them: the same after any number
   std::size_t snapshotBytes = 0;  // the same as saved
   std::size_t weightBytes = 0;    // as the products read them
 };
 
-// Reads `text` again and again from its start until the time is up. Blocks; throws ModelError, and Stopped.
+// Reads `text` into one memory, again and again until the time is up. Blocks; throws ModelError, and Stopped.
 BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, const BenchOptions& options = {},
                      std::stop_token stop = {});
 

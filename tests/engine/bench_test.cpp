@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "engine/errors.h"
 #include "tests/engine/transformer_fixture.h"
 
@@ -12,7 +15,7 @@ TEST(Bench, MeasuresReadingBesideTheProductsAlone) {
   const auto model = Model::load(tinyFolder(), {.threads = 2, .precision = Precision::Float32, .progress = {}});
   std::string text;
   for (int i = 0; i < 900; ++i) text += "The clock had stopped at noon. ";
-  const BenchReport report = runBench(model, text, {.seconds = 0.05, .answerTokens = 8});
+  const BenchReport report = runBench(model, text, {.seconds = 0.05, .answerTokens = 8, .keep = {}, .fetch = {}});
   EXPECT_EQ(report.model, "tiny-model");
   EXPECT_EQ(report.segmentLength, 32);
   EXPECT_GT(report.readingTokensPerSecond, 0);
@@ -21,14 +24,32 @@ TEST(Bench, MeasuresReadingBesideTheProductsAlone) {
   EXPECT_GT(report.ceilingGflops, 0);
   EXPECT_GT(report.millisecondsToFirstToken, 0);
   EXPECT_GT(report.answerTokensPerSecond, 0);
+  EXPECT_GT(report.tokensRead, 0U);
   EXPECT_EQ(report.memoryBytes, model->emptyMemory().bytes());
   EXPECT_GT(report.snapshotBytes, report.memoryBytes);
   EXPECT_GT(report.weightBytes, 0U);
 }
 
+TEST(Bench, FetchesTheMemoryFromWhereItIsKept) {
+  const auto model = Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = {}});
+  std::vector<std::byte> kept;
+  int fetched = 0;
+  BenchOptions options{.seconds = 0.01, .answerTokens = 2, .keep = {}, .fetch = {}};
+  options.keep = [&](std::vector<std::byte> blob) { kept = std::move(blob); };
+  options.fetch = [&] {
+    ++fetched;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return kept;
+  };
+  const BenchReport report = runBench(model, "The clock had stopped at noon, and nobody knew why.", options);
+  EXPECT_EQ(report.snapshotBytes, kept.size());
+  EXPECT_GE(fetched, 2);
+  EXPECT_GE(report.millisecondsToFirstToken, 20);  // fetching counts
+}
+
 TEST(Bench, NeedsAText) {
   const auto model = Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = {}});
-  EXPECT_THROW(runBench(model, " \n ", {.seconds = 0.05, .answerTokens = 1}), ModelError);
+  EXPECT_THROW(runBench(model, " \n ", {.seconds = 0.05, .answerTokens = 1, .keep = {}, .fetch = {}}), ModelError);
 }
 
 TEST(Bench, StopsWhenAsked) {
