@@ -99,7 +99,9 @@ QString listLine(const ui::LibraryItem& item) {
 QString underAnswer(const ui::ConversationItem& item) {
   QString text =
       QStringLiteral("[%1%2]\n").arg(item.provenance, item.stopped ? QStringLiteral(" · stopped") : QString());
-  if (!item.quotes.isEmpty()) text += QStringLiteral("In the book:\n");
+  if (!item.quotes.isEmpty())
+    text += item.quotesSupport ? QStringLiteral("In the book:\n")
+                               : QStringLiteral("Nearest to the question in the book:\n");
   for (const ui::Quote& quote : item.quotes) {
     const QString place = ui::placeOf(quote);
     // A mark at the line's head: a sentence that is speech has quotation marks of its own.
@@ -133,9 +135,13 @@ QJsonObject toJson(const ui::ConversationItem& item) {
                               {QStringLiteral("page"), quote.page},
                               {QStringLiteral("chapter"), quote.chapter},
                               {QStringLiteral("begin"), quote.begin}});
-  return {{QStringLiteral("question"), item.question},        {QStringLiteral("answer"), item.answer},
-          {QStringLiteral("way"), toQt(nameOfWay(item.way))}, {QStringLiteral("provenance"), item.provenance},
-          {QStringLiteral("stopped"), item.stopped},          {QStringLiteral("quotes"), quotes}};
+  return {{QStringLiteral("question"), item.question},
+          {QStringLiteral("answer"), item.answer},
+          {QStringLiteral("way"), toQt(nameOfWay(item.way))},
+          {QStringLiteral("provenance"), item.provenance},
+          {QStringLiteral("stopped"), item.stopped},
+          {QStringLiteral("quotes"), quotes},
+          {QStringLiteral("quotes_support_the_answer"), item.quotesSupport && !item.quotes.isEmpty()}};
 }
 
 }  // namespace palimpsest::app::cli

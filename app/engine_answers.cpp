@@ -1,5 +1,6 @@
 // The part of EngineWorker that answers and sums up.
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "app/engine_worker.h"
@@ -132,11 +133,12 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   turn.answer = made.text;
   turn.finished = made.end != engine::Generation::End::Stopped;
   turn.pagesReread = countReread(passages, made.passagesUsed, document.pageCount);
-  // "The book does not say" has no support in the book.
-  if (made.unknown) return;
   const bool partly = held && !held->reading.complete && wayOfName(turn.way) == ui::AnswerWay::Memory;
-  turn.quotes = partly ? supportingQuotes(library, job.id, turn.question, turn.answer, held->reading.position)
-                       : supportingQuotes(library, job.id, turn.question, turn.answer);
+  const std::int64_t readUpTo = partly ? held->reading.position : std::numeric_limits<std::int64_t>::max();
+  // "The book does not say" has no support in the book.
+  if (!made.unknown) turn.quotes = supportingQuotes(library, job.id, turn.question, turn.answer, readUpTo);
+  turn.quotesSupport = !turn.quotes.empty();
+  if (!turn.quotesSupport) turn.quotes = nearestQuotes(library, job.id, turn.question, readUpTo);
 }
 
 }  // namespace palimpsest::app

@@ -49,6 +49,12 @@ QString markdown(const QString& text) {
   return escaped;
 }
 
+// Said before quotes that are no evidence for the answer above them.
+QString onlyNear(const ConversationItem& turn) {
+  return turn.quotesSupport || turn.quotes.isEmpty() ? QString()
+                                                     : QStringLiteral("Nearest to the question in the book:");
+}
+
 QString markdownQuote(const QString& text) {
   return QStringLiteral("> ") + markdown(text).replace(QLatin1Char('\n'), QStringLiteral("\n> ")) + QLatin1Char('\n');
 }
@@ -73,6 +79,7 @@ QString exportMarkdown(const ExportData& data) {
     out += QStringLiteral("\n### %1\n\n%2\n\n*%3 · %4*\n")
                .arg(markdown(oneLine(turn.question)), markdown(answerOf(turn)), markdown(provenanceOf(turn)),
                     dateOf(turn.at));
+    if (!onlyNear(turn).isEmpty()) out += QLatin1Char('\n') + onlyNear(turn) + QLatin1Char('\n');
     for (const Quote& quote : turn.quotes) {
       out += QLatin1Char('\n') + markdownQuote(quote.text);
       if (!ui::placeOf(quote).isEmpty())
@@ -101,6 +108,7 @@ QString exportHtml(const ExportData& data) {
   for (const ConversationItem& turn : data.turns) {
     out += QStringLiteral("<h3>%1</h3>\n<p>%2</p>\n<p class=\"where\">%3 · %4</p>\n")
                .arg(html(turn.question), html(answerOf(turn)), html(provenanceOf(turn)), dateOf(turn.at));
+    if (!onlyNear(turn).isEmpty()) out += QStringLiteral("<p class=\"where\">%1</p>\n").arg(onlyNear(turn));
     for (const Quote& quote : turn.quotes)
       out += QStringLiteral("<blockquote>%1<br><span class=\"where\">%2</span></blockquote>\n")
                  .arg(html(quote.text), html(ui::placeOf(quote)));
@@ -117,6 +125,7 @@ QString exportText(const ExportData& data) {
   for (const ConversationItem& turn : data.turns) {
     out += QStringLiteral("\nQ: %1\nA: %2\n   (%3 · %4)\n")
                .arg(turn.question, answerOf(turn), provenanceOf(turn), dateOf(turn.at));
+    if (!onlyNear(turn).isEmpty()) out += QStringLiteral("   %1\n").arg(onlyNear(turn));
     for (const Quote& quote : turn.quotes) {
       out += QStringLiteral("   “%1”").arg(quote.text);
       out += ui::placeOf(quote).isEmpty() ? QStringLiteral("\n") : QStringLiteral(" (%1)\n").arg(ui::placeOf(quote));

@@ -134,6 +134,7 @@ ui::ConversationItem makeConversationItem(const storage::Library& library, const
   item.provenance = provenanceWords(item.way, turn.pagesReread, coverageOf(library, document, turn.coverage));
   for (const storage::QuoteRecord& quote : turn.quotes)
     item.quotes.append({toQt(quote.text), quote.page, toQt(quote.chapterTitle), quote.begin});
+  item.quotesSupport = turn.quotesSupport;
   item.stopped = !turn.finished;
   item.at = QDateTime::fromSecsSinceEpoch(turn.askedAt);
   return item;

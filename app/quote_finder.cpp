@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cmath>
+#include <map>
 #include <set>
 #include <string>
 
@@ -155,17 +157,77 @@ std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::str
   return quotes;
 }
 
-std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& library, storage::Id book,
-                                                   const std::string& question, const std::string& answer,
-                                                   std::int64_t readUpTo) {
+namespace {
+
+// Passages that a search brings, as far as the book has been read.
+std::vector<storage::PassageRecord> searched(const storage::Library& library, storage::Id book,
+                                             const std::string& words, std::int64_t readUpTo, int limit) {
   // The unread part may hold most of what the search finds first.
   const bool whole = readUpTo == std::numeric_limits<std::int64_t>::max();
-  auto candidates = library.search(book, question + " " + answer, whole ? kCandidates : 16 * kCandidates);
+  auto candidates = library.search(book, words, whole ? limit : 16 * limit);
   std::erase_if(candidates, [&](const storage::PassageRecord& passage) {
     return passage.begin + std::ssize(passage.text) > readUpTo;
   });
-  if (std::ssize(candidates) > kCandidates) candidates.resize(kCandidates);
-  return findQuotes(question, answer, candidates);
+  if (std::ssize(candidates) > limit) candidates.resize(static_cast<std::size_t>(limit));
+  return candidates;
+}
+
+// The words of a question that are written as names: capitalised, and not because the sentence begins there.
+std::set<std::string> namesIn(std::string_view question) {
+  std::string names;
+  for (std::size_t i = 1; i < question.size(); ++i) {
+    if (!isUpper(question[i]) || !isSpace(question[i - 1])) continue;
+    const std::size_t end = std::min(question.size(), question.find(' ', i));
+    names += std::string(question.substr(i, end - i)) + ' ';
+  }
+  return names.empty() ? std::set<std::string>() : stems(names);
+}
+
+// A word's weight by its rarity in the book, a name's twice that; 0 where the book does not have it.
+std::map<std::string, double> weights(const storage::Library& library, storage::Id book, const std::string& question) {
+  std::map<std::string, double> result;
+  const double all = library.countPassages(book);
+  const std::set<std::string> named = namesIn(question);
+  for (const std::string& word : storage::searchWords(question)) {
+    const int holding = library.countPassages(book, word);
+    const double share = named.contains(stem(word)) ? 2.0 : 1.0;
+    if (holding > 0) result[stem(word)] = share * std::log(1.0 + all / holding);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<storage::QuoteRecord> nearestQuotes(const storage::Library& library, storage::Id book,
+                                                const std::string& question, std::int64_t readUpTo) {
+  constexpr int kLookedThrough = 256;  // a name may stand in as many passages before its first one comes up
+  constexpr int kMost = 3;
+  const std::map<std::string, double> weight = weights(library, book, question);
+  double whole = 0;
+  for (const auto& [word, w] : weight) whole += w;
+  std::vector<Scored> found;
+  for (const auto& passage : searched(library, book, question, readUpTo, kLookedThrough))
+    for (const SentenceSpan& span : sentences(passage.text)) {
+      double held = 0;
+      for (const std::string& word : stems(std::string_view(passage.text).substr(span.begin, span.end - span.begin)))
+        if (const auto wanted = weight.find(word); wanted != weight.end()) held += wanted->second;
+      if (held > 0 && held >= whole / 2) found.push_back(scored(held, passage, span));
+    }
+  std::sort(found.begin(), found.end(), [](const Scored& a, const Scored& b) {
+    return a.score != b.score ? a.score > b.score : a.quote.begin < b.quote.begin;
+  });
+  std::vector<storage::QuoteRecord> quotes;
+  for (Scored& candidate : found) {
+    if (std::ssize(quotes) == kMost || candidate.score < found.front().score * 0.75) break;
+    quotes.push_back(std::move(candidate.quote));
+  }
+  return quotes;
+}
+
+std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& library, storage::Id book,
+                                                   const std::string& question, const std::string& answer,
+                                                   std::int64_t readUpTo) {
+  return findQuotes(question, answer, searched(library, book, question + " " + answer, readUpTo, kCandidates));
 }
 
 }  // namespace palimpsest::app

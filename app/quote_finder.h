@@ -35,4 +35,10 @@ std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& libra
                                                    const std::string& question, const std::string& answer,
                                                    std::int64_t readUpTo = std::numeric_limits<std::int64_t>::max());
 
+// What stands nearest to a question, for a reader whom no supported answer helps: the sentences that hold most of its
+// words, rare ones counting more; of those that hold as much, the earliest of the book, where people are introduced.
+std::vector<storage::QuoteRecord> nearestQuotes(const storage::Library& library, storage::Id book,
+                                                const std::string& question,
+                                                std::int64_t readUpTo = std::numeric_limits<std::int64_t>::max());
+
 }  // namespace palimpsest::app

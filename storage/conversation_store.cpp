@@ -11,7 +11,7 @@ namespace {
 Id insertTurn(SQLite::Database& connection, const TurnRecord& turn) {
   SQLite::Statement insert(connection,
                            "INSERT INTO turns(document_id, question, answer, way, pages_reread, coverage, finished, "
-                           "model_name, asked_at) VALUES (?,?,?,?,?,?,?,?,?)");
+                           "model_name, asked_at, quotes_support) VALUES (?,?,?,?,?,?,?,?,?,?)");
   insert.bind(1, turn.documentId);
   insert.bind(2, turn.question);
   insert.bind(3, turn.answer);
@@ -21,6 +21,7 @@ Id insertTurn(SQLite::Database& connection, const TurnRecord& turn) {
   insert.bind(7, turn.finished ? 1 : 0);
   insert.bind(8, turn.modelName);
   insert.bind(9, turn.askedAt != 0 ? turn.askedAt : now());
+  insert.bind(10, turn.quotesSupport ? 1 : 0);
   insert.exec();
   return connection.getLastInsertRowid();
 }
@@ -55,6 +56,7 @@ TurnRecord turnOf(SQLite::Statement& row) {
   turn.finished = row.getColumn(7).getInt() != 0;
   turn.modelName = row.getColumn(8).getString();
   turn.askedAt = row.getColumn(9).getInt64();
+  turn.quotesSupport = row.getColumn(10).getInt() != 0;
   return turn;
 }
 
@@ -89,7 +91,7 @@ std::vector<TurnRecord> ConversationStore::turns(Id documentId) const {
     SQLite::Statement query(
         connection,
         "SELECT id, document_id, question, answer, way, pages_reread, coverage, finished, model_name, "
-        "asked_at FROM turns WHERE document_id=? ORDER BY id");
+        "asked_at, quotes_support FROM turns WHERE document_id=? ORDER BY id");
     query.bind(1, documentId);
     std::vector<TurnRecord> turns;
     while (query.executeStep()) turns.push_back(turnOf(query));

@@ -39,6 +39,8 @@ class Library {
 
   // FTS5 (bm25) over one document's passages. `words` is free text: no FTS syntax reaches SQLite.
   std::vector<PassageRecord> search(Id id, std::string_view words, int limit) const;
+  // How many of a document's passages hold any of `words`; all of them where `words` is empty.
+  int countPassages(Id id, std::string_view words = {}) const;
 
  private:
   Database* database_;

@@ -116,7 +116,10 @@ CREATE INDEX summaries_by_document ON summaries(document_id);
 // What extraction found missing in a file: one sentence a line.
 constexpr const char* kWarnings = "ALTER TABLE documents ADD COLUMN warnings TEXT NOT NULL DEFAULT ''";
 
-constexpr std::array<const char*, 2> kSteps = {kFirst, kWarnings};
+// Whether a turn's quotes support its answer or only stand near its question.
+constexpr const char* kQuotesSupport = "ALTER TABLE turns ADD COLUMN quotes_support INTEGER NOT NULL DEFAULT 1";
+
+constexpr std::array<const char*, 3> kSteps = {kFirst, kWarnings, kQuotesSupport};
 
 }  // namespace
 

@@ -61,6 +61,22 @@ std::optional<PassageRecord> Library::passageAt(Id id, std::int64_t position) co
   });
 }
 
+int Library::countPassages(Id id, std::string_view words) const {
+  const std::string wanted = ftsQuery(words);
+  return withErrors(*database_, "counting passages", [&](SQLite::Database& connection) {
+    SQLite::Statement query(connection, wanted.empty()
+                                            ? "SELECT count(*) FROM passages WHERE document_id = ?1"
+                                            : "SELECT count(*) FROM passages_fts f JOIN passages p ON p.id = f.rowid "
+                                              "WHERE p.document_id = ?1 AND passages_fts MATCH ?2 "
+                                              "AND f.rowid >= (SELECT min(id) FROM passages WHERE document_id = ?1) "
+                                              "AND f.rowid <= (SELECT max(id) FROM passages WHERE document_id = ?1)");
+    query.bind(1, id);
+    if (!wanted.empty()) query.bind(2, wanted);
+    query.executeStep();
+    return query.getColumn(0).getInt();
+  });
+}
+
 std::vector<PassageRecord> Library::search(Id id, std::string_view words, int limit) const {
   const std::string wanted = ftsQuery(words);
   if (wanted.empty() || limit <= 0) return {};

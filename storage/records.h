@@ -78,6 +78,7 @@ struct TurnRecord {
   bool finished = true;   // false: stopped by the reader
   std::string modelName;
   std::vector<QuoteRecord> quotes;
+  bool quotesSupport = true;  // false: nothing supports the answer, these stand nearest to the question
   std::int64_t askedAt = 0;
 };
 

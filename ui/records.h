@@ -48,6 +48,7 @@ struct ConversationItem {
   AnswerWay way = AnswerWay::Memory;
   QString provenance;  // "From memory · 0 pages re-read · whole book"
   QList<Quote> quotes;
+  bool quotesSupport = true;  // false: nothing supports the answer, the quotes only stand nearest to the question
   bool streaming = false, stopped = false;
   bool isSummary = false;
   QString error;  // a sentence, instead of an answer

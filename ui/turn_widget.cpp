@@ -84,16 +84,16 @@ QWidget* TurnWidget::makeOrigin() {
 }
 
 QWidget* TurnWidget::makeBook() {
-  auto* heading = new QLabel(tr("In the book"), book_);
+  bookHeading_ = new QLabel(book_);
   QFont italic = bookFont(0.98);
   italic.setItalic(true);
-  heading->setFont(italic);
-  heading->setProperty("faded", true);
+  bookHeading_->setFont(italic);
+  bookHeading_->setProperty("faded", true);
   quotes_->setSpacing(8);
   auto* column = new QVBoxLayout(book_);
   column->setContentsMargins(0, 14, 0, 0);
   column->setSpacing(7);
-  column->addWidget(heading);
+  column->addWidget(bookHeading_);
   column->addLayout(quotes_);
   return book_;
 }
@@ -119,6 +119,7 @@ void TurnWidget::show(const ConversationItem& item) {
     remark_->setProperty("faded", item.error.isEmpty());
     remark_->style()->polish(remark_);
   }
+  bookHeading_->setText(item.quotesSupport ? tr("In the book") : tr("Nearest to the question in the book"));
   if (quotesChanged || wayChanged) showQuotes(item.quotes);
   if (wayChanged) refreshIcon();
 }

@@ -41,6 +41,7 @@ class TurnWidget : public QWidget {
   PlainTextBlock* answer_;
   QLabel* remark_;  // stopped, or why there is no answer
   QWidget* book_;   // the quotes under their heading
+  QLabel* bookHeading_ = nullptr;  // says whether they support the answer
   QVBoxLayout* quotes_;
 };
 

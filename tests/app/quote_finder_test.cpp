@@ -110,6 +110,35 @@ TEST(QuoteFinder, SearchesTheBookForTheAnswersWordsToo) {
   EXPECT_TRUE(quotes[0].text.starts_with("Professor Zanzibar"));
 }
 
+TEST(QuoteFinder, NearestAreTheEarliestSentencesThatHoldTheRareWords) {
+  const QTemporaryDir folder;
+  storage::Database database = storage::Database::open(folder.filePath(QStringLiteral("library.db")).toStdString());
+  storage::Library library(database);
+  storage::DocumentRecord record;
+  record.contentHash = "h";
+  const storage::Id book = library.add(record);
+  std::vector<PassageRecord> passages;
+  for (int i = 0; i < 30; ++i) passages.push_back(passage("The traveller walked on."));
+  passages.push_back(passage("It was late. Her name was Weena, as I learned from the others around us. I slept."));
+  for (int i = 0; i < 20; ++i) passages.push_back(passage("Weena " + std::to_string(i) + "."));
+  library.storeText(book, record, {}, passages, {});
+
+  auto quotes = nearestQuotes(library, book, "Who is Weena?");
+  ASSERT_EQ(quotes.size(), 3U);
+  EXPECT_EQ(quotes[0].text, "Her name was Weena, as I learned from the others around us.");
+  EXPECT_LT(quotes[0].begin, quotes[1].begin);
+  // "traveller" stands everywhere and weighs little, "unicorn" nowhere and counts for nothing
+  quotes = nearestQuotes(library, book, "Did the traveller know Weena the unicorn?");
+  ASSERT_FALSE(quotes.empty());
+  EXPECT_EQ(quotes[0].text, "Her name was Weena, as I learned from the others around us.");
+  EXPECT_TRUE(nearestQuotes(library, book, "Where is the unicorn?").empty());
+  // a name counts for more than a word that is as rare
+  quotes = nearestQuotes(library, book, "Who learned from Weena?");
+  ASSERT_FALSE(quotes.empty());
+  EXPECT_NE(quotes[0].text.find("Weena"), std::string::npos);
+  EXPECT_TRUE(nearestQuotes(library, book, "Who is Weena?", 100).empty()) << "not read yet";
+}
+
 TEST(QuoteFinder, WhatHasNotBeenReadSupportsNothing) {
   const QTemporaryDir folder;
   storage::Database database = storage::Database::open(folder.filePath(QStringLiteral("library.db")).toStdString());

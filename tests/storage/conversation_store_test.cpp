@@ -22,6 +22,7 @@ class ConversationStoreTest : public StorageTest {
     record.coverage = 0.43;
     record.finished = false;
     record.modelName = "mini";
+    record.quotesSupport = false;
     record.quotes = {{"first \"quote\"", 12, "Chapter V", 7, 345}, {"second", 0, "", 8, 400}};
     return record;
   }
@@ -43,6 +44,7 @@ TEST_F(ConversationStoreTest, TurnsComeBackInOrderWithTheirQuotes) {
   EXPECT_EQ(turns[0].modelName, "mini");
   EXPECT_GT(turns[0].askedAt, 1600000000);
   ASSERT_EQ(turns[0].quotes.size(), 2U);
+  EXPECT_FALSE(turns[0].quotesSupport);
   EXPECT_EQ(turns[0].quotes[0].text, "first \"quote\"");
   EXPECT_EQ(turns[0].quotes[0].page, 12);
   EXPECT_EQ(turns[0].quotes[0].chapterTitle, "Chapter V");

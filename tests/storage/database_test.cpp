@@ -52,7 +52,9 @@ TEST_F(DatabaseTest, ALibraryOfTheFirstVersionKeepsItsBooks) {
   {
     Database database = Database::open(file());
     SQLite::Database& old = database.connection();
-    old.exec("ALTER TABLE documents DROP COLUMN warnings; PRAGMA user_version = 1");
+    old.exec(
+        "ALTER TABLE documents DROP COLUMN warnings; ALTER TABLE turns DROP COLUMN quotes_support; PRAGMA user_version "
+        "= 1");
     old.exec(
         "INSERT INTO documents(content_hash, path, title, state, added_at) VALUES ('ab', 'a', 'A book', 'ready', 1)");
   }
