@@ -92,71 +92,68 @@ TEST(QuoteFinder, CutsASentenceOfAPageAfterAWord) {
   EXPECT_TRUE(quotes[0].text.ends_with("größer"));
 }
 
-TEST(QuoteFinder, SearchesTheBookForTheAnswersWordsToo) {
-  const QTemporaryDir folder;
-  storage::Database database = storage::Database::open(folder.filePath(QStringLiteral("library.db")).toStdString());
-  storage::Library library(database);
-  storage::DocumentRecord record;
-  record.contentHash = "h";
-  const storage::Id book = library.add(record);
+class QuotesOfABook : public testing::Test {
+ protected:
+  void store(const std::vector<PassageRecord>& passages) { library_.storeText(book_, record_, {}, passages, {}); }
+
+  const QTemporaryDir folder_;
+  storage::Database database_ = storage::Database::open(folder_.filePath(QStringLiteral("library.db")).toStdString());
+  storage::Library library_{database_};
+  const storage::DocumentRecord record_ = [] {
+    storage::DocumentRecord record;
+    record.contentHash = "h";
+    return record;
+  }();
+  const storage::Id book_ = library_.add(record_);
+};
+
+TEST_F(QuotesOfABook, SearchesTheBookForTheAnswersWordsToo) {
   // More speak of the lamp than are looked through, and all of them say it shorter than the one that is meant.
   std::vector<PassageRecord> passages;
   for (int i = 0; i < 40; ++i) passages.push_back(passage("The lamp burned."));
   passages.push_back(
       passage("Professor Zanzibar lit the lamp, late, on the last evening of that long and cold winter."));
-  library.storeText(book, record, {}, passages, {});
-  const auto quotes = supportingQuotes(library, book, "Who had the lamp?", "Professor Zanzibar");
+  store(passages);
+  const auto quotes = supportingQuotes(library_, book_, "Who had the lamp?", "Professor Zanzibar");
   ASSERT_FALSE(quotes.empty());
   EXPECT_TRUE(quotes[0].text.starts_with("Professor Zanzibar"));
 }
 
-TEST(QuoteFinder, NearestAreTheEarliestSentencesThatHoldTheRareWords) {
-  const QTemporaryDir folder;
-  storage::Database database = storage::Database::open(folder.filePath(QStringLiteral("library.db")).toStdString());
-  storage::Library library(database);
-  storage::DocumentRecord record;
-  record.contentHash = "h";
-  const storage::Id book = library.add(record);
+TEST_F(QuotesOfABook, NearestAreTheEarliestSentencesThatHoldTheRareWords) {
   std::vector<PassageRecord> passages;
   for (int i = 0; i < 30; ++i) passages.push_back(passage("The traveller walked on."));
   passages.push_back(passage("It was late. Her name was Weena, as I learned from the others around us. I slept."));
   for (int i = 0; i < 20; ++i) passages.push_back(passage("Weena " + std::to_string(i) + "."));
-  library.storeText(book, record, {}, passages, {});
+  store(passages);
 
-  auto quotes = nearestQuotes(library, book, "Who is Weena?");
+  auto quotes = nearestQuotes(library_, book_, "Who is Weena?");
   ASSERT_EQ(quotes.size(), 3U);
   EXPECT_EQ(quotes[0].text, "Her name was Weena, as I learned from the others around us.");
   EXPECT_LT(quotes[0].begin, quotes[1].begin);
   // "traveller" stands everywhere and weighs little, "unicorn" nowhere and counts for nothing
-  quotes = nearestQuotes(library, book, "Did the traveller know Weena the unicorn?");
+  quotes = nearestQuotes(library_, book_, "Did the traveller know Weena the unicorn?");
   ASSERT_FALSE(quotes.empty());
   EXPECT_EQ(quotes[0].text, "Her name was Weena, as I learned from the others around us.");
-  EXPECT_TRUE(nearestQuotes(library, book, "Where is the unicorn?").empty());
+  EXPECT_TRUE(nearestQuotes(library_, book_, "Where is the unicorn?").empty());
   // a name counts for more than a word that is as rare
-  quotes = nearestQuotes(library, book, "Who learned from Weena?");
+  quotes = nearestQuotes(library_, book_, "Who learned from Weena?");
   ASSERT_FALSE(quotes.empty());
   EXPECT_NE(quotes[0].text.find("Weena"), std::string::npos);
-  EXPECT_TRUE(nearestQuotes(library, book, "Who is Weena?", 100).empty()) << "not read yet";
+  EXPECT_TRUE(nearestQuotes(library_, book_, "Who is Weena?", 100).empty()) << "not read yet";
 }
 
-TEST(QuoteFinder, WhatHasNotBeenReadSupportsNothing) {
-  const QTemporaryDir folder;
-  storage::Database database = storage::Database::open(folder.filePath(QStringLiteral("library.db")).toStdString());
-  storage::Library library(database);
-  storage::DocumentRecord record;
-  record.contentHash = "h";
-  const storage::Id book = library.add(record);
+TEST_F(QuotesOfABook, WhatHasNotBeenReadSupportsNothing) {
   std::vector<PassageRecord> passages;
   passages.push_back(passage("Early on, and with no great haste, Professor Zanzibar himself lit the old lamp."));
   for (int i = 0; i < 40; ++i) passages.push_back(passage("Professor Zanzibar lit the lamp."));
-  library.storeText(book, record, {}, passages, {});
-  const auto all = supportingQuotes(library, book, "Who lit the lamp?", "Professor Zanzibar");
+  store(passages);
+  const auto all = supportingQuotes(library_, book_, "Who lit the lamp?", "Professor Zanzibar");
   ASSERT_FALSE(all.empty());
   EXPECT_GT(all[0].begin, 0);
-  const auto read = supportingQuotes(library, book, "Who lit the lamp?", "Professor Zanzibar", 90);
+  const auto read = supportingQuotes(library_, book_, "Who lit the lamp?", "Professor Zanzibar", 90);
   ASSERT_EQ(read.size(), 1U);
   EXPECT_EQ(read[0].begin, 0);
-  EXPECT_TRUE(supportingQuotes(library, book, "Who lit the lamp?", "Professor Zanzibar", 10).empty());
+  EXPECT_TRUE(supportingQuotes(library_, book_, "Who lit the lamp?", "Professor Zanzibar", 10).empty());
 }
 
 }  // namespace
