@@ -111,10 +111,11 @@ AskBar::AskBar(QWidget* parent) : QWidget(parent), frame_(new QFrame(this)), fie
   connect(field_, &AskField::submitted, this, &AskBar::submit);
   connect(field_, &AskField::pasteRefused, this, &AskBar::refused);
   connect(field_, &QPlainTextEdit::textChanged, this, &AskBar::refresh);
-  connect(field_, &AskField::focused, this, [this](bool on) {
-    frame_->setProperty("focused", on);
-    frame_->style()->unpolish(frame_);
-    frame_->style()->polish(frame_);
+  // The frame's own: the field loses its focus when a bar is destroyed, and then the bar is no AskBar any more.
+  connect(field_, &AskField::focused, frame_, [frame = frame_](bool on) {
+    frame->setProperty("focused", on);
+    frame->style()->unpolish(frame);
+    frame->style()->polish(frame);
   });
   refresh();
 }
