@@ -44,8 +44,8 @@ class Database {
   const std::filesystem::path& file() const { return file_; }
   static int schemaVersion();  // the version this program writes
 
-  void setBusyTimeout(
-      int milliseconds);  // how long to wait for a lock of some other program; 5 s at first, 1 s for reading
+  // How long to wait for a lock of some other program; 5 s at first, 1 s for reading.
+  void setBusyTimeout(int milliseconds);
   // The file grows no larger than this; more is answered as a full disk is (Reason::Full).
   void limitSize(std::int64_t bytes);
 

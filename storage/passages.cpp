@@ -12,6 +12,12 @@ constexpr const char* kSelect =
 constexpr const char* kFrom =
     "FROM passages p LEFT JOIN chapters c ON c.document_id = p.document_id AND c.ordinal = p.chapter ";
 
+// ?1 the query, ?2 the book. The rowid range keeps FTS5 within the one book; document_id is the truth.
+constexpr const char* kMatches =
+    "passages_fts MATCH ?1 AND p.document_id = ?2 "
+    "AND f.rowid >= (SELECT min(id) FROM passages WHERE document_id = ?2) "
+    "AND f.rowid <= (SELECT max(id) FROM passages WHERE document_id = ?2) ";
+
 PassageRecord passageOf(SQLite::Statement& row) {
   PassageRecord passage;
   passage.id = row.getColumn(0).getInt64();
@@ -64,14 +70,13 @@ std::optional<PassageRecord> Library::passageAt(Id id, std::int64_t position) co
 int Library::countPassages(Id id, std::string_view words) const {
   const std::string wanted = ftsQuery(words);
   return withErrors(*database_, "counting passages", [&](SQLite::Database& connection) {
-    SQLite::Statement query(connection, wanted.empty()
-                                            ? "SELECT count(*) FROM passages WHERE document_id = ?1"
-                                            : "SELECT count(*) FROM passages_fts f JOIN passages p ON p.id = f.rowid "
-                                              "WHERE p.document_id = ?1 AND passages_fts MATCH ?2 "
-                                              "AND f.rowid >= (SELECT min(id) FROM passages WHERE document_id = ?1) "
-                                              "AND f.rowid <= (SELECT max(id) FROM passages WHERE document_id = ?1)");
-    query.bind(1, id);
-    if (!wanted.empty()) query.bind(2, wanted);
+    const std::string sql =
+        wanted.empty()
+            ? "SELECT count(*) FROM passages WHERE document_id = ?2"
+            : std::string("SELECT count(*) FROM passages_fts f JOIN passages p ON p.id = f.rowid WHERE ") + kMatches;
+    SQLite::Statement query(connection, sql);
+    if (!wanted.empty()) query.bind(1, wanted);
+    query.bind(2, id);
     query.executeStep();
     return query.getColumn(0).getInt();
   });
@@ -81,15 +86,12 @@ std::vector<PassageRecord> Library::search(Id id, std::string_view words, int li
   const std::string wanted = ftsQuery(words);
   if (wanted.empty() || limit <= 0) return {};
   return withErrors(*database_, "searching a book", [&](SQLite::Database& connection) {
-    // The rowid range keeps FTS5 within the one book; document_id is the truth.
     SQLite::Statement query(connection,
                             std::string(kSelect) + ", -bm25(passages_fts) " +
                                 "FROM passages_fts f JOIN passages p ON p.id = f.rowid "
                                 "LEFT JOIN chapters c ON c.document_id = p.document_id AND c.ordinal = p.chapter "
-                                "WHERE passages_fts MATCH ?1 AND p.document_id = ?2 "
-                                "AND f.rowid >= (SELECT min(id) FROM passages WHERE document_id = ?2) "
-                                "AND f.rowid <= (SELECT max(id) FROM passages WHERE document_id = ?2) "
-                                "ORDER BY bm25(passages_fts), p.begin LIMIT ?3");
+                                "WHERE " +
+                                kMatches + "ORDER BY bm25(passages_fts), p.begin LIMIT ?3");
     query.bind(1, wanted);
     query.bind(2, id);
     query.bind(3, limit);
