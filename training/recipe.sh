@@ -7,7 +7,8 @@
 # One NVIDIA H100 (80 GB) and 16 cores: about 25 minutes. Every step is skipped when its result is there already.
 # TINY=1 runs the same steps in two minutes on any CPU (a test of the recipe, not a model).
 set -euo pipefail
-books=$1 out=$2 asked=("${@:3}")
+books=$(realpath "$1") out=$(realpath -m "$2") asked=()
+for file in "${@:3}"; do asked+=("$(realpath "$file")"); done
 cd "$(dirname "$0")"
 mkdir -p "$out"
 py=${PYTHON:-python3}

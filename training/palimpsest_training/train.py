@@ -1,4 +1,4 @@
-"""One training run: the plain model, its memory heads, or everything together. The recipe (recipe.py) calls it in turn.
+"""One training run: the plain model, its memory heads, or everything together. The recipe (recipe.sh) calls them in turn.
 
     python -m palimpsest_training.train --phase base   --data train.npz --tokenizer DIR --minutes 9 --out base.pt
     python -m palimpsest_training.train --phase memory --data train.npz --tokenizer DIR --minutes 12 --init base.pt --out memory.pt
@@ -51,7 +51,7 @@ class Streams:
         self.segments, self.longest, self.again = segments, longest, again
         self.states: list[list[MemoryState]] | None = None
         self.read, self.until, self.has_key = [0] * rows, [0] * rows, [False] * rows  # lengths in segments
-        self.bank: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(rows)]
+        self.bank: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(rows)]
         for row in range(rows):
             self._begin(row)
 
@@ -64,21 +64,21 @@ class Streams:
     def go_on(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Begins anew the rows that are long enough; adds questions of earlier portions, to be asked after this one."""
         P = batch["questions"].shape[2]
-        fresh: list[list[tuple[np.ndarray, np.ndarray]]] = []
+        earlier: list[list[tuple[np.ndarray, np.ndarray]]] = []
         for row, questions in enumerate(batch["questions"]):
             if self.read[row] >= self.until[row] or (self.has_key[row] and batch["has_key"][row]):  # one key a document
                 self._begin(row)
-            fresh.append(self.rng.sample(self.bank[row], min(self.again, len(self.bank[row]))))
+            earlier.append(self.rng.sample(self.bank[row], min(self.again, len(self.bank[row]))))
             for q, a, again in zip(questions, batch["answers"][row], batch["again"][row]):
                 if again and (a != IGNORE).any():
                     self.bank[row].append((q, a))
             self.read[row] += batch["segments"].shape[1]
             self.has_key[row] |= bool(batch["has_key"][row])
-        width = max([P] + [len(q) for row in fresh for q, _ in row])
+        width = max([P] + [len(q) for row in earlier for q, _ in row])
         pad = lambda a, fill: np.pad(a, ((0, 0), (0, self.again), (0, width - P)), constant_values=fill)
         questions, answers = pad(batch["questions"], EOS), pad(batch["answers"], IGNORE)
         reads_from = np.pad(batch["reads_from"], ((0, 0), (0, self.again)))
-        for row, chosen in enumerate(fresh):
+        for row, chosen in enumerate(earlier):
             used = int(batch["write"][row].any(1).sum())
             for i, (q, a) in enumerate(chosen, batch["questions"].shape[1]):
                 questions[row, i, : len(q)], answers[row, i, : len(a)], reads_from[row, i] = q, a, used
@@ -182,7 +182,7 @@ def train(args) -> None:
     losses = Losses(model, args.compile, args.lm_share, args.lm_weight)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {sum(p.numel() for p in trainable):,} trained", flush=True)
 
-    started, warmed, tokens, step, last = time.time(), 0.0, 0, 0, time.time()
+    started, tokens, step, last = time.time(), 0, 0, time.time()
     seconds = args.minutes * 60
     averages: dict[str, list[float]] = {}
     streams: Streams | None = None
