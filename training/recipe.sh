@@ -14,6 +14,12 @@ mkdir -p "$out"
 py=${PYTHON:-python3}
 export TOKENIZERS_PARALLELISM=false PYTHONUNBUFFERED=1
 module() { local name=$1; shift; echo "== $name $*"; "$py" -m "palimpsest_training.$name" "$@"; }
+gpus=$(nvidia-smi -L 2>/dev/null | wc -l || true)
+train() {
+  echo "== train $*"
+  if ((gpus > 1)); then "$py" -m torch.distributed.run --standalone --nproc-per-node "$gpus" -m palimpsest_training.train "$@"
+  else "$py" -m palimpsest_training.train "$@"; fi
+}
 
 vocab=8192 prepare_flags=(--cap 480000) train_flags=(--compile) sizes=(8K 32K 128K 1M) documents=50
 base=(--minutes "${BASE_MINUTES:-7}") memory=(--minutes "${MEMORY_MINUTES:-8}") all=(--minutes "${ALL_MINUTES:-6}")
@@ -32,11 +38,11 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 [[ -f $out/heldout.npz ]] || module prepare --books "$books" --tokenizer "$out/tokenizer" --out "$out/heldout.npz" --held-out
 
 # 2. A plain Llama: prose, and questions inside the segment.
-[[ -f $out/base.pt ]] || module train --phase base "${data[@]}" "${base[@]}" "${train_flags[@]}" --config "$config" --out "$out/base.pt"
+[[ -f $out/base.pt ]] || train --phase base "${data[@]}" "${base[@]}" "${train_flags[@]}" --config "$config" --out "$out/base.pt"
 # 3. Memory heads on the frozen base: from 512 tokens to 64K tokens a document, at the end to a million.
-[[ -f $out/memory.pt ]] || module train --phase memory "${data[@]}" "${memory[@]}" "${train_flags[@]}" "${heads[@]}" --init "$out/base.pt" --out "$out/memory.pt"
+[[ -f $out/memory.pt ]] || train --phase memory "${data[@]}" "${memory[@]}" "${train_flags[@]}" "${heads[@]}" --init "$out/base.pt" --out "$out/memory.pt"
 # 4. Everything together, at lower rates, on the longer part of the curriculum; three steps in ten inside the segment.
-[[ -f $out/all.pt ]] || module train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" --curriculum-from 0.6 --base-share 0.3 --muon-lr 0.01 --adam-lr 1e-3 --init "$out/memory.pt" --out "$out/all.pt"
+[[ -f $out/all.pt ]] || train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" --curriculum-from 0.6 --base-share 0.3 --muon-lr 0.01 --adam-lr 1e-3 --init "$out/memory.pt" --out "$out/all.pt"
 
 # 5. int8 folder, and its tables.
 module export --weights "$out/all.pt" --tokenizer "$out/tokenizer" --out "$out/palimpsest-mini"

@@ -50,10 +50,10 @@ class Stage:
 STAGES = {
     "dense": Stage(64, 8, (4, 10), 10),
     "2k": Stage(128, 16, (6, 20), 16),
-    "4k": Stage(256, 16, (8, 32), 24),
-    "8k": Stage(256, 32, (8, 48), 40),
-    "16k": Stage(256, 64, (8, 64), 64),
-    "64k": Stage(256, 255, (8, 96), 128),
+    "4k": Stage(256, 16, (8, 48), 32),
+    "8k": Stage(256, 32, (8, 80), 56),
+    "16k": Stage(256, 64, (8, 96), 80),
+    "64k": Stage(256, 255, (8, 128), 128),
     "stream": Stage(256, 32, (0.04, 3), 24, stream=True),
 }
 # Share of the run at which a stage begins to be drawn, and the weights with which the stages are drawn then.
@@ -126,7 +126,7 @@ class BatchMaker:
         rng = self.rng
         length = stage.segments * stage.segment_length
         length = int(length * 0.88)  # segments end at sentence ends and are not quite full
-        if rng.random() < 0.03:
+        if rng.random() < 0.05:
             tokens, asked = self.passkey_document(length)
             return tokens, [self.qa(q, a, at) for q, a, at in asked] * 2
         low, high = stage.facts
@@ -157,7 +157,7 @@ class BatchMaker:
         self.rng.shuffle(found)
         # what stands at token t of the prose has moved by the facts before it: asking at the end is always right
         questions = [self.qa(*self.books.mined[i], after, again=self.rng.random() < 0.25) for i in found[:most]]
-        return questions + [self.qa(self.foreign_question(), UNKNOWN) for _ in range(1 + len(questions) // 8)]
+        return questions + [self.qa(self.foreign_question(), UNKNOWN) for _ in range(1 + len(questions) // 4)]
 
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         """The next stretch of the stream in `row`; and whether a pass key stands in it.

@@ -17,22 +17,36 @@ def book_card(people: list[str], places: list[str], keywords: list[str]) -> str:
 
 
 class Books:
-    def __init__(self, packed: Path, tokenizer: Tokenizer):
-        data = np.load(packed)
+    """Packed files one after another, as if prepared in one."""
+
+    def __init__(self, tokenizer: Tokenizer, *packed: Path):
+        parts = [dict(np.load(file)) for file in packed]
         self.tokenizer = tokenizer
         self.table = TokenTable(tokenizer)
-        self.tokens, self.start = data["tokens"], data["book_start"]
-        self.names = [str(n) for n in data["book_name"]]
-        texts = [str(t) for t in data["name_text"]]
-        by_text = {t: i for i, t in enumerate(texts)}
-        plain = np.array([by_text.get(t[:-2], i) if t.endswith("'s") else i for i, t in enumerate(texts)], np.int32)
+        sizes = [len(p["tokens"]) for p in parts]
+        offsets = np.cumsum([0] + sizes[:-1])
+        joined = lambda key: np.concatenate([p[key] for p in parts])
+        moved = lambda key: np.concatenate([p[key].astype(np.int64) + o for p, o in zip(parts, offsets)])
+
+        def table(kind: str) -> tuple[list[str], np.ndarray]:
+            """The texts of all parts, and the occurrences' ids into them."""
+            texts = [str(t) for p in parts for t in p[kind + "_text"]]
+            first = np.cumsum([0] + [len(p[kind + "_text"]) for p in parts[:-1]])
+            return texts, np.concatenate([p[kind + "_id"] + f for p, f in zip(parts, first)])
+
+        self.tokens = joined("tokens")
+        self.start = np.concatenate([p["book_start"][:-1] + o for p, o in zip(parts, offsets)] + [[len(self.tokens)]])
+        self.names = [str(n) for n in joined("book_name")]
+        texts, ids = table("name")
         self.name_text = [t[:-2] if t.endswith("'s") else t for t in texts]
-        self.name_pos, self.name_id, self.name_place = data["name_pos"], plain[data["name_id"]], data["name_place"]
-        self.word_pos, self.word_id = data["word_pos"], data["word_id"]
-        self.word_text, self.word_idf = [str(t) for t in data["word_text"]], data["word_idf"]
-        self.mined_pos = data["mined_pos"]
-        self.mined_kind = [str(t) for t in data["mined_kind"]]
-        self.mined = list(zip((str(q) for q in data["mined_question"]), (str(a) for a in data["mined_answer"])))
+        by_text = {t: i for i, t in enumerate(self.name_text)}
+        one = np.array([by_text[t] for t in self.name_text], np.int32)  # "Pip" and "Pip's", in whatever part, are one name
+        self.name_pos, self.name_id, self.name_place = moved("name_pos"), one[ids], joined("name_place")
+        self.word_text, self.word_id = table("word")
+        self.word_pos, self.word_idf = moved("word_pos"), joined("word_idf")
+        self.mined_pos = moved("mined_pos")
+        self.mined_kind = [str(t) for t in joined("mined_kind")]
+        self.mined = list(zip((str(q) for q in joined("mined_question")), (str(a) for a in joined("mined_answer"))))
         ends = self.table.word_ends(self.tokens)
         self.sentence_ends = np.flatnonzero(self.table.sentence_ends(self.tokens, ends)) + 1
 

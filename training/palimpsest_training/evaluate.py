@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
 import time
 from collections import Counter, defaultdict
@@ -21,7 +22,7 @@ import torch
 from tokenizers import Tokenizer
 
 from .batches import BOS, EOS, BatchMaker
-from .books import Books
+from .books import Books, book_card
 from .config import PROMPTS
 from .cutter import cut_tokens
 from .export import load_model
@@ -202,35 +203,70 @@ def cards(reader: Reader, books: Books, size: int, count: int, seed: int) -> dic
             recall.append(sum(p in people for p in books.card(a, b)[0]) / 5)
         out[name] = round(float(np.mean(recall)), 4)
         if name == "memory":
-            from .books import book_card
             out["examples"] = [[book_card(*books.card(a, b)), text] for (a, b), text in list(zip(spans, given))[:3]]
     return out
 
 
-def evaluate(model, books: Books, device, sizes: list[str], documents: int, seed: int = 7) -> dict:
-    reader = Reader(model, books, device)
-    table: dict = {}
+ROWS = ("facts-8", "passkey", "facts-64", "natural", "book-card people")
 
-    def cell(row: str, size: str, make, count=documents, **kw):
-        started = time.time()
-        cases = Cases(books, seed)
-        table.setdefault(row, {})[size] = r = run_cell(reader, [make(cases, i) for i in range(count)], **kw)
-        m = r["memory"]
-        print(f"{row:12} {size:>5} exact {m['names_and_numbers'].get('exact')} {m['names_and_numbers'].get('interval')} all {m['all'].get('exact')} "
-              f"zeroed {r.get('zeroed', {}).get('names_and_numbers', {}).get('exact')} swapped {r.get('swapped', {}).get('names_and_numbers', {}).get('exact')} "
-              f"anyway {r['answered_anyway']} false-unknown {r['false_unknown']} ({r['tokens_per_second'] / 1e3:.0f}K tokens/s, {time.time() - started:.0f} s)", flush=True)
 
-    for size in sizes:
-        T = SIZES[size]
-        cell("facts-8", size, lambda c, i: c.facts(T, 8))
-        cell("passkey", size, lambda c, i: c.passkey(T, (0.0, 0.5, 1.0)[i % 3]), count=max(30, documents // 2) // 3 * 3, knock_out=False)
-        if T <= 131072:
-            cell("facts-64", size, lambda c, i: c.facts(T, 64))
-            cell("natural", size, lambda c, i: c.natural(T))
-    for size in [s for s in sizes if s in ("32K", "128K")]:
-        table.setdefault("book-card people", {})[size] = r = cards(reader, books, SIZES[size], min(documents, 40), seed)
-        print("book card", size, {k: v for k, v in r.items() if k != "examples"}, r["examples"][0], flush=True)
-    return table
+def belongs(row: str, size: str) -> bool:
+    """Which cells there are: a million tokens hold more natural questions of one wording than can be told apart."""
+    return {"facts-64": SIZES[size] <= 131072, "natural": SIZES[size] <= 131072, "book-card people": size in ("32K", "128K")}.get(row, True)
+
+
+def cell(reader: Reader, row: str, size: str, documents: int, seed: int) -> dict:
+    started = time.time()
+    if row == "book-card people":
+        r = cards(reader, reader.books, SIZES[size], min(documents, 40), seed)
+        print(row, size, {k: v for k, v in r.items() if k != "examples"}, r["examples"][0], flush=True)
+        return r
+    cases, T, depths = Cases(reader.books, seed), SIZES[size], (0.0, 0.5, 1.0)
+    make = {"facts-8": lambda i: cases.facts(T, 8), "facts-64": lambda i: cases.facts(T, 64), "natural": lambda i: cases.natural(T),
+            "passkey": lambda i: cases.passkey(T, depths[i % 3])}[row]
+    count = max(30, documents // 2) // 3 * 3 if row == "passkey" else documents
+    r = run_cell(reader, [make(i) for i in range(count)], knock_out=row != "passkey")
+    m = r["memory"]
+    print(f"{row:12} {size:>5} exact {m['names_and_numbers'].get('exact')} {m['names_and_numbers'].get('interval')} all {m['all'].get('exact')} "
+          f"zeroed {r.get('zeroed', {}).get('names_and_numbers', {}).get('exact')} swapped {r.get('swapped', {}).get('names_and_numbers', {}).get('exact')} "
+          f"anyway {r['answered_anyway']} false-unknown {r['false_unknown']} ({r['tokens_per_second'] / 1e3:.0f}K tokens/s, {time.time() - started:.0f} s)", flush=True)
+    return r
+
+
+_reader: Reader | None = None
+
+
+def _start(model: str, data: Path, tokenizer: str, devices) -> None:
+    """A process of its own for each GPU, which it takes from the queue."""
+    global _reader
+    torch.backends.cuda.matmul.allow_tf32 = False
+    books = Books(Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), data)
+    _reader = Reader(load_model(model), books, torch.device(devices.get()))
+
+
+def _cell(task: tuple) -> dict | list:
+    if task[0] == "layers":
+        return memory_norms(_reader.model, _reader.books, _reader.device)
+    return cell(_reader, *task)
+
+
+def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: list[str], rows: list[str], documents: int, seed: int = 7) -> dict:
+    """The table of all cells, spread over the devices, the longest first."""
+    tasks = [(row, size, documents, seed) for size in sorted(sizes, key=SIZES.get, reverse=True) for row in rows if belongs(row, size)]
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    for d in devices:
+        queue.put(d)
+    if len(devices) == 1:
+        _start(model, data, tokenizer, queue)
+        results = [_cell(t) for t in tasks + [("layers",)]]
+    else:
+        with context.Pool(len(devices), _start, (model, data, tokenizer, queue)) as pool:
+            results = pool.map(_cell, tasks + [("layers",)], chunksize=1)
+    table: dict = {row: {} for row in rows}
+    for (row, size, *_), result in sorted(zip(tasks, results), key=lambda x: SIZES[x[0][1]]):
+        table[row][size] = result
+    return {"model": model, "seed": seed, "table": table, "layers": results[-1]}
 
 
 def memory_norms(model: InfiniLlama, books: Books, device) -> list[dict]:
@@ -255,16 +291,15 @@ def main() -> None:
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--tokenizer", required=True)
     p.add_argument("--out", type=Path)
-    p.add_argument("--sizes", nargs="*", default=["8K", "128K"])
+    p.add_argument("--sizes", nargs="*", default=["8K", "128K"], choices=list(SIZES))
+    p.add_argument("--rows", nargs="*", default=list(ROWS), choices=ROWS)
     p.add_argument("--documents", type=int, default=50)
-    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--device", help="cpu, cuda:1, ...; all GPUs if not given")
     a = p.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = False
-    books = Books(a.data, Tokenizer.from_file(str(Path(a.tokenizer) / "tokenizer.json")))
-    model, device = load_model(a.model), torch.device(a.device)
-    table = {"model": a.model, "seed": 7, "table": evaluate(model, books, device, a.sizes, a.documents), "layers": memory_norms(model, books, device)}
-    for row in table["layers"]:
-        print(row)
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    table = evaluate(a.model, a.data, a.tokenizer, [a.device] if a.device else gpus or ["cpu"], a.sizes, a.rows, a.documents)
+    for layer in table["layers"]:
+        print(layer)
     if a.out:
         a.out.write_text(json.dumps(table, indent=1) + "\n")
 

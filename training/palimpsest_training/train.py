@@ -8,12 +8,14 @@ Phases:
   base    local attention only; questions inside the segment
   memory  memory heads are added; only they are trained, the base stays as it is bit for bit
   all     base and memory heads together; with --split-gates from scratch: base heads split into memory and local ones
-A run is measured in minutes, not in steps: the curriculum and the learning rate follow the clock.
+A run is measured in minutes, not in steps: the curriculum and the learning rate follow the clock. Under torchrun every
+rank takes --tokens a step, of documents of its own (ranks.py).
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import random
@@ -25,7 +27,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from .batches import EOS, IGNORE, STAGES, BatchMaker, stage_at
 from .books import Books
@@ -33,6 +35,7 @@ from .config import ModelConfig
 from .export import load_model
 from .model import InfiniLlama, MemoryState, detached
 from .optim import build_optimizers, set_rate
+from .ranks import Ranks
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -85,17 +88,21 @@ class Streams:
         return batch | dict(questions=questions, answers=answers, reads_from=reads_from)
 
 
-class Losses:
-    """Language modelling on prose and the answers' tokens: each averaged over its own tokens, then added."""
+class Losses(nn.Module):
+    """Language modelling on prose and the answers' tokens: each averaged over its own tokens."""
 
-    def __init__(self, model: InfiniLlama, compile: bool, lm_share: float, lm_weight: float):
-        self.model, self.lm_share, self.lm_weight = model, lm_share, lm_weight
+    def __init__(self, model: InfiniLlama, compile: bool, lm_share: float):
+        super().__init__()
+        self.model, self.lm_share = model, lm_share
         head = lambda hidden, weight, labels: cross_entropy(F.linear(hidden, weight), labels)
         self.loss = torch.compile(head, dynamic=True) if compile else head
 
     def of(self, hidden: Tensor, labels: Tensor) -> Tensor:
         weight = self.model.model.embed_tokens.weight if self.model.c.tie_word_embeddings else self.model.lm_head.weight
         return self.loss(hidden.flatten(0, -2), weight.to(hidden.dtype), labels.flatten())
+
+    def forward(self, batch: dict[str, Tensor], streams: Streams | None = None) -> tuple[Tensor, Tensor]:
+        return self.memory(batch, streams) if "questions" in batch else self.base(batch)
 
     def base(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         hidden, _, _ = self.model.read_and_ask(batch["segments"], None)
@@ -145,7 +152,7 @@ def build_model(args, device) -> InfiniLlama:
         config.memory_heads = config.memory_kv_heads = 0
     if args.split_gates:
         config.memory_gate = True
-    if args.phase == "memory" and not config.memory_heads:
+    if args.phase != "base" and not args.split_gates and not config.memory_heads:
         config.memory_heads, config.memory_kv_heads, config.memory_head_dim = args.memory_heads, args.memory_heads, args.memory_head_dim
     torch.manual_seed(args.seed)
     model = InfiniLlama(config)
@@ -163,24 +170,27 @@ def save(model: InfiniLlama, out: Path) -> None:
 
 
 def train(args) -> None:
-    device = torch.device(args.device)
+    ranks = Ranks()
+    device = ranks.device(args.device)
     torch.backends.cuda.matmul.allow_tf32 = False  # M, z and what reads them are fp32
     tokenizer = Tokenizer.from_file(str(Path(args.tokenizer) / "tokenizer.json"))
-    books = Books(args.data, tokenizer)  # before the fork: the workers share its pages
+    books = Books(tokenizer, *args.data)  # before the fork: the workers share its pages
     context = multiprocessing.get_context("fork")
     progress, stop, queue = context.Value("d", 0.0), context.Event(), context.Queue(maxsize=2 * args.workers)
     pool = [context.Process(target=worker, daemon=True,
-                            args=(books, args.phase, args.seed * 1000 + i, args.tokens, progress, stop, queue, args.stages, args.curriculum_from, args.base_share))
+                            args=(books, args.phase, (args.seed * 100 + ranks.rank) * 1000 + i, args.tokens, progress, stop, queue, args.stages, args.curriculum_from, args.base_share))
             for i in range(args.workers)]
     for p in pool:
         p.start()
+    ranks.begin(device)
     model = build_model(args, device)
     if args.compile:
         model.compile_blocks()
     optimizers = build_optimizers(model, args.muon_lr, args.adam_lr)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    losses = Losses(model, args.compile, args.lm_share, args.lm_weight)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {sum(p.numel() for p in trainable):,} trained", flush=True)
+    losses = ranks.together(Losses(model, args.compile, args.lm_share))
+    say = functools.partial(print, flush=True) if ranks.first else lambda text: None
+    say(f"{ranks.count} ranks, {sum(p.numel() for p in model.parameters()):,} parameters, {sum(p.numel() for p in trainable):,} trained")
 
     started, tokens, step, last = time.time(), 0, 0, time.time()
     seconds = args.minutes * 60
@@ -194,18 +204,18 @@ def train(args) -> None:
         elif profiler and step == args.profile_at + 8:
             profiler.stop()
             order = "device_time_total" if device.type == "cuda" else "cpu_time_total"
-            print(profiler.key_averages().table(sort_by="self_" + order, row_limit=30, max_name_column_width=60), flush=True)
+            say(profiler.key_averages().table(sort_by="self_" + order, row_limit=30, max_name_column_width=60))
             profiler = None
         name, batch = queue.get()
         stage = STAGES.get(name)
         streaming = stage is not None and stage.stream
         if streaming:
-            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, args.seed)
+            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, args.seed * 100 + ranks.rank)
             batch = streams.go_on(batch)
         batch = to_device(batch, device)
         set_rate(optimizers, progress.value, decay=args.decay)
         with torch.autocast(device.type, torch.bfloat16):
-            lm, answer = losses.base(batch) if stage is None else losses.memory(batch, streams if streaming else None)
+            lm, answer = losses(batch, streams if streaming else None)
             loss = args.lm_weight * lm + answer
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trainable, 1.0)
@@ -215,33 +225,35 @@ def train(args) -> None:
         for o in optimizers:
             o.zero_grad(set_to_none=True)
         step += 1
-        tokens += batch["segments"].numel()
+        tokens += batch["segments"].numel() * ranks.count
         if step % 10 == 0:
             averages.setdefault(str(name), []).append(float(answer.detach()))
             averages.setdefault("lm", []).append(float(lm.detach()))
-        progress.value = min(1.0, (time.time() - started) / seconds) if not args.steps else step / args.steps
+        progress.value = ranks.agree(min(1.0, (time.time() - started) / seconds), device) if not args.steps else step / args.steps
         if time.time() - last > args.log_seconds:
             last = time.time()
             recent = {k: round(sum(v[-5:]) / len(v[-5:]), 3) for k, v in averages.items()}
-            print(f"{progress.value:6.1%} step {step} {tokens / (last - started) / 1e3:.0f}K tokens/s grad {float(norm):.2f} {recent}", flush=True)
+            say(f"{progress.value:6.1%} step {step} {tokens / (last - started) / 1e3:.0f}K tokens/s grad {float(norm):.2f} {recent}")
     stop.set()
-    save(model, Path(args.out))
-    print(f"{step} steps, {tokens:,} tokens, {time.time() - started:.0f} s -> {args.out}", flush=True)
+    if ranks.first:
+        save(model, Path(args.out))
+    say(f"{step} steps, {tokens:,} tokens, {time.time() - started:.0f} s -> {args.out}")
     for p in pool:
         p.kill()
+    ranks.end()
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--phase", choices=["base", "memory", "all"], required=True)
-    p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--data", type=Path, nargs="+", required=True, help="packed books (prepare.py), in one part or several")
     p.add_argument("--tokenizer", required=True)
     p.add_argument("--init", help="a checkpoint (.pt) or an exported folder to go on from")
     p.add_argument("--out", required=True)
     p.add_argument("--config", help="JSON of ModelConfig fields")
     p.add_argument("--minutes", type=float, default=1)
     p.add_argument("--steps", type=int, default=0, help="instead of minutes")
-    p.add_argument("--tokens", type=int, default=65536, help="per step")
+    p.add_argument("--tokens", type=int, default=65536, help="per step and rank")
     p.add_argument("--split-gates", action="store_true")
     p.add_argument("--memory-heads", type=int, default=4)
     p.add_argument("--memory-head-dim", type=int, default=64)

@@ -32,7 +32,7 @@ def model():
 
 def test_what_is_carried_over_is_the_memory_of_the_whole():
     net = model()
-    losses, streams = Losses(net, False, 1.0, 1.0), Streams(B, N, longest=1000, seed=1)
+    losses, streams = Losses(net, False, 1.0), Streams(B, N, longest=1000, seed=1)
     streams.until = [1000.0, 1000.0]
     parts = [portion(s) for s in range(3)]
     for p in parts:
@@ -62,7 +62,7 @@ def test_earlier_questions_are_asked_again_of_the_longer_memory():
 
 def test_a_document_that_is_long_enough_or_would_get_a_second_key_begins_anew():
     net = model()
-    losses, streams = Losses(net, False, 1.0, 1.0), Streams(B, N, longest=1000, seed=1)
+    losses, streams = Losses(net, False, 1.0), Streams(B, N, longest=1000, seed=1)
     streams.until = [float(N), 1000.0]
     losses.memory(to_device(streams.go_on(portion(0, (False, True))), "cpu"), streams)
     streams.until[1] = 1000.0

@@ -89,7 +89,7 @@ def books(tmp_path_factory):
     tokenizer = train_tokenizer([p.read_text() for p in folder.glob("*.txt")], 400)
     save_tokenizer(tokenizer, folder / "tokenizer", 2048)
     prepare(sorted(folder.glob("*.txt")), folder / "tokenizer" / "tokenizer.json", folder / "books.npz", None, 1)
-    return Books(folder / "books.npz", Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json")))
+    return Books(Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json")), folder / "books.npz")
 
 
 def test_questions_of_people_are_split_and_placed_as_the_mined_ones(tmp_path):
