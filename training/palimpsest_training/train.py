@@ -123,7 +123,7 @@ class Losses(nn.Module):
         return self.of(flat, labels), self.of(asked[chosen], batch["answers"][chosen])
 
 
-def worker(books: Books, phase: str, seed: int, tokens: int, progress, stop, queue, stages, start_at: float, base_share: float) -> None:
+def worker(books: Books, phase: str, seed: int, tokens: int, progress, stop, queue, stages, start_at: float, pace: float, base_share: float) -> None:
     torch.set_num_threads(1)
     rng = random.Random(seed)
     maker = BatchMaker(books, seed, tokens)
@@ -132,7 +132,7 @@ def worker(books: Books, phase: str, seed: int, tokens: int, progress, stop, que
             name = rng.choices([512, 256, 1024, 2048], [0.45, 0.2, 0.2, 0.15])[0]
             batch = maker.base_batch(name)
         else:
-            name = stage_at(start_at + (1 - start_at) * progress.value, rng) if not stages else rng.choice(stages)
+            name = stage_at(min(1.0, start_at + (1 - start_at) * pace * progress.value), rng) if not stages else rng.choice(stages)
             batch = maker.memory_batch(name)
         queue.put((name, batch))
 
@@ -166,7 +166,9 @@ def build_model(args, device) -> InfiniLlama:
 
 def save(model: InfiniLlama, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"config": asdict(model.c), "weights": {k: v.detach().cpu() for k, v in model.state_dict().items()}}, out)
+    half_written = out.with_name(out.name + ".part")
+    torch.save({"config": asdict(model.c), "weights": {k: v.detach().cpu() for k, v in model.state_dict().items()}}, half_written)
+    half_written.replace(out)
 
 
 def train(args) -> None:
@@ -178,7 +180,7 @@ def train(args) -> None:
     context = multiprocessing.get_context("fork")
     progress, stop, queue = context.Value("d", 0.0), context.Event(), context.Queue(maxsize=2 * args.workers)
     pool = [context.Process(target=worker, daemon=True,
-                            args=(books, args.phase, (args.seed * 100 + ranks.rank) * 1000 + i, args.tokens, progress, stop, queue, args.stages, args.curriculum_from, args.base_share))
+                            args=(books, args.phase, (args.seed * 100 + ranks.rank) * 1000 + i, args.tokens, progress, stop, queue, args.stages, args.curriculum_from, args.curriculum_pace, args.base_share))
             for i in range(args.workers)]
     for p in pool:
         p.start()
@@ -193,6 +195,7 @@ def train(args) -> None:
     say(f"{ranks.count} ranks, {sum(p.numel() for p in model.parameters()):,} parameters, {sum(p.numel() for p in trainable):,} trained")
 
     started, tokens, step, last = time.time(), 0, 0, time.time()
+    saved = started
     seconds = args.minutes * 60
     averages: dict[str, list[float]] = {}
     streams: Streams | None = None
@@ -234,6 +237,9 @@ def train(args) -> None:
             last = time.time()
             recent = {k: round(sum(v[-5:]) / len(v[-5:]), 3) for k, v in averages.items()}
             say(f"{progress.value:6.1%} step {step} {tokens / (last - started) / 1e3:.0f}K tokens/s grad {float(norm):.2f} {recent}")
+        if args.save_minutes and ranks.first and time.time() - saved > 60 * args.save_minutes:
+            saved = time.time()
+            save(model, Path(args.out))
     stop.set()
     if ranks.first:
         save(model, Path(args.out))
@@ -259,6 +265,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--memory-head-dim", type=int, default=64)
     p.add_argument("--stages", nargs="*", help="draw these stages only")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")
+    p.add_argument("--curriculum-pace", type=float, default=1.0, help="above 1: through the curriculum sooner, then its last mixture")
     p.add_argument("--longest", type=int, default=1_300_000, help="tokens that the longest stream grows to")
     p.add_argument("--base-share", type=float, default=0.0, help="share of steps of phase all that ask inside the segment")
     p.add_argument("--lm-share", type=float, default=0.25)
@@ -271,6 +278,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--compile", action="store_true")
     p.add_argument("--profile-at", type=int, default=0, help="print where the time of eight steps goes, from this step on")
+    p.add_argument("--save-minutes", type=float, default=0, help="save the weights so often while the run goes on")
     p.add_argument("--log-seconds", type=float, default=15)
     return p
 
