@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .books import Books, book_card
+from .books import Books, Stretch
 from .config import PROMPTS
-from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, draw_facts, passkey_sentence
+from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Names, draw_facts, passkey_sentence
 from .cutter import cut_tokens
 
 IGNORE = -100
@@ -63,7 +63,7 @@ CURRICULUM = (
     (0.30, {"dense": 0.10, "2k": 0.30, "4k": 0.60}),
     (0.42, {"dense": 0.05, "2k": 0.15, "4k": 0.25, "8k": 0.55}),
     (0.58, {"dense": 0.03, "2k": 0.10, "4k": 0.17, "8k": 0.30, "16k": 0.40}),
-    (0.75, {"2k": 0.08, "4k": 0.12, "8k": 0.25, "16k": 0.20, "64k": 0.10, "stream": 0.25}),
+    (0.75, {"2k": 0.08, "4k": 0.12, "8k": 0.20, "16k": 0.17, "64k": 0.08, "stream": 0.35}),
 )
 
 
@@ -75,6 +75,7 @@ def stage_at(progress: float, rng: random.Random) -> str:
 class BatchMaker:
     def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80):
         self.books, self.rng = books, random.Random(seed)
+        self.names = Names(self.rng, evaluation=False)
         self.tokens_per_batch, self.P = tokens_per_batch, question_length
         self._cache: dict[str, list[int]] = {}
 
@@ -89,8 +90,8 @@ class BatchMaker:
     def qa(self, question: str, answer: str, after: int = 0, again: bool = False) -> Question:
         return Question(self.prompt(question), self.encode(" " + answer) + [EOS], after, again)
 
-    def card(self, begin: int, end: int, after: int = 0) -> Question:
-        return Question(self.encode(PROMPTS["summary"]), self.encode(book_card(*self.books.card(begin, end))) + [EOS], after)
+    def card(self, prose: Stretch, after: int = 0) -> Question:
+        return Question(self.encode(PROMPTS["summary"]), self.encode(prose.card) + [EOS], after)
 
     def foreign_question(self) -> str:
         """A natural question about another place of the corpus: the answer is that the book does not say."""
@@ -98,18 +99,24 @@ class BatchMaker:
 
     # -- documents -----------------------------------------------------------------------------------------------
 
-    def strew(self, begin: int, end: int, statements: list[str]) -> tuple[np.ndarray, list[int]]:
+    def prose(self, length: int, asked: bool = False) -> Stretch:
+        """Some `length` tokens; in three documents of four its people are renamed."""
+        rng = self.rng
+        if rng.random() < 0.25:
+            return self.books.stretch(*self.books.range(rng, length, asked))
+        # new names may take more tokens than the old ones
+        return self.books.stretch(*self.books.range(rng, int(length * 0.96), asked), rng, self.names.surname)
+
+    def strew(self, prose: Stretch, statements: list[str]) -> tuple[np.ndarray, list[int]]:
         """Tokens of prose with the statements put in at sentence ends; and the token offset where each one ends."""
-        points = self.books.insertion_points(self.rng, begin, end, len(statements))
-        order = list(range(len(statements)))
-        pieces, ends, at, length = [], [0] * len(statements), begin, 0
-        for point, i in zip(points, order):
-            fact = np.array(self.encode(" " + statements[i]), np.uint16)
-            pieces += [self.books.tokens[at:point], fact]
+        pieces, ends, at, length = [], [], 0, 0
+        for point, statement in zip(prose.insertion_points(self.rng, len(statements)), statements):
+            fact = np.array(self.encode(" " + statement), np.uint16)
+            pieces += [prose.tokens[at:point], fact]
             length += point - at + len(fact)
-            ends[i] = length
+            ends.append(length)
             at = point
-        pieces.append(self.books.tokens[at:end])
+        pieces.append(prose.tokens[at:])
         return np.concatenate(pieces), ends
 
     def passkey_document(self, length: int) -> tuple[np.ndarray, list[tuple[str, str, int]]]:
@@ -139,24 +146,22 @@ class BatchMaker:
             statements.append(passkey_sentence(key))
         else:
             key = None
-        prose = max(16, length - 15 * len(statements))
-        begin, end = self.books.range(rng, prose, asked=rng.random() < 0.5)
-        tokens, ends = self.strew(begin, end, statements)
+        prose = self.prose(max(16, length - 15 * len(statements)), asked=rng.random() < 0.5)
+        tokens, ends = self.strew(prose, statements)
         questions = [self.qa(f.question, f.answer, at) for f, at in zip(facts, ends)]
         if key:
             questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1]))
         questions += [self.qa(f.question, UNKNOWN) for f in unknown]
         if length >= 1500 and rng.random() < 0.7:
-            questions.append(self.card(begin, end, len(tokens)))
-        questions += self.natural(begin, end, max(2, stage.questions - len(questions)), len(tokens))
+            questions.append(self.card(prose, len(tokens)))
+        questions += self.natural(prose, max(2, stage.questions - len(questions)), len(tokens))
         return tokens, questions
 
-    def natural(self, begin: int, end: int, most: int, after: int) -> list[Question]:
+    def natural(self, prose: Stretch, most: int, after: int) -> list[Question]:
         """Questions mined from a stretch, and some about other places, which the book does not answer."""
-        found = self.books.questions(begin, end)
-        self.rng.shuffle(found)
+        found = self.rng.sample(prose.questions, min(most, len(prose.questions)))
         # what stands at token t of the prose has moved by the facts before it: asking at the end is always right
-        questions = [self.qa(*self.books.mined[i], after, again=self.rng.random() < 0.25) for i in found[:most]]
+        questions = [self.qa(q, a, after, again=self.rng.random() < 0.25) for q, a in found]
         return questions + [self.qa(self.foreign_question(), UNKNOWN) for _ in range(1 + len(questions) // 4)]
 
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
@@ -167,7 +172,8 @@ class BatchMaker:
         """
         rng = self.rng
         length = int(stage.segments * stage.segment_length * 0.88)
-        has_key = rng.random() < (0.2 if row == 0 else 0.04)
+        # a second key begins a document anew (Streams.go_on): rare, lest none grow to a million tokens
+        has_key = rng.random() < (0.015 if row == 0 else 0.005)
         key = str(rng.randint(1000, 99999))
         if row == 0 and rng.random() < 0.8:
             filler = self.encode(" " + PASSKEY_FILLER)
@@ -184,13 +190,13 @@ class BatchMaker:
         count = int(rate) + (rng.random() < rate % 1)
         facts, unknown = draw_facts(rng, count, False, 1 + (rng.random() < 0.5), bare_objects=False)
         statements = [f.statement for f in facts] + [passkey_sentence(key)] * has_key
-        begin, end = self.books.range(rng, max(16, length - 15 * len(statements)))
-        tokens, ends = self.strew(begin, end, statements)
+        prose = self.prose(max(16, length - 15 * len(statements)))
+        tokens, ends = self.strew(prose, statements)
         asked = [self.qa(f.question, f.answer, at, again=True) for f, at in zip(facts, ends)]
         if has_key:
             asked.append(self.qa(PASSKEY_QUESTION, key, ends[-1], again=True))
         asked += [self.qa(f.question, UNKNOWN) for f in unknown]
-        return tokens, asked + self.natural(begin, end, 8, len(tokens)), has_key
+        return tokens, asked + self.natural(prose, 8, len(tokens)), has_key
 
     # -- batches -------------------------------------------------------------------------------------------------
 
@@ -273,16 +279,15 @@ class BatchMaker:
         facts, unknown = draw_facts(rng, count, False, 1 + count // 6)
         card = room > 700 and rng.random() < 0.4
         spare = room - 16 * count - 24 * min(count + 2, 8) - 80 * card
-        begin, end = self.books.range(rng, max(24, spare), asked=rng.random() < 0.6)
-        tokens, _ = self.strew(begin, end, [f.statement for f in facts])
+        prose = self.prose(max(24, spare), asked=rng.random() < 0.6)
+        tokens, _ = self.strew(prose, [f.statement for f in facts])
         asked = [self.qa(f.question, f.answer) for f in facts] + [self.qa(f.question, UNKNOWN) for f in unknown]
-        natural = self.books.questions(begin, end)
-        asked += [self.qa(*self.books.mined[i]) for i in natural]
-        if natural and rng.random() < 0.3:
+        asked += [self.qa(q, a) for q, a in prose.questions]
+        if prose.questions and rng.random() < 0.3:
             asked.append(self.qa(self.foreign_question(), UNKNOWN))
         rng.shuffle(asked)
         if card:  # first, lest there be no room left for it
-            asked.insert(0, self.card(begin, end))
+            asked.insert(0, self.card(prose))
         row, marks = tokens.tolist(), []
         gap = self.encode("\n\n")
         for prompt, answer in ((q.prompt, q.answer) for q in asked[:8]):

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import random
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from .cutter import TokenTable
+from .mining import TITLES
 
+_CAPITALISED = re.compile(r"\b[A-Z][a-z]+\b")
+_TITLES = set(TITLES.split("|"))
 
 def book_card(people: list[str], places: list[str], keywords: list[str]) -> str:
     line = lambda items: ", ".join(items) + "." if items else "none."
     return f"People: {line(people)}\nPlaces: {line(places)}\nKeywords: {line(keywords)}"
+
+
+@dataclass
+class Stretch:
+    """Some prose, and what can be asked about it. Renamed: its people bear other names than in the book."""
+
+    tokens: np.ndarray
+    sentence_ends: np.ndarray  # offsets into tokens
+    questions: list[tuple[str, str]]
+    card: str
+
+    def insertion_points(self, rng: random.Random, count: int) -> list[int]:
+        """`count` sentence ends, sorted; may repeat when there are few."""
+        if not len(self.sentence_ends):
+            return [0] * count
+        return sorted(int(self.sentence_ends[rng.randrange(len(self.sentence_ends))]) for _ in range(count))
 
 
 class Books:
@@ -42,6 +63,10 @@ class Books:
         by_text = {t: i for i, t in enumerate(self.name_text)}
         one = np.array([by_text[t] for t in self.name_text], np.int32)  # "Pip" and "Pip's", in whatever part, are one name
         self.name_pos, self.name_id, self.name_place = moved("name_pos"), one[ids], joined("name_place")
+        counts = np.maximum(1, np.bincount(self.name_id, minlength=len(texts)))
+        self.is_place = np.bincount(self.name_id, self.name_place, len(texts)) > 0.4 * counts
+        self.person_words = sorted({w for i in np.flatnonzero((counts >= 5) & ~self.is_place) for w in self.name_text[i].split()
+                                    if _CAPITALISED.fullmatch(w) and w not in _TITLES})
         self.word_text, self.word_id = table("word")
         self.word_pos, self.word_idf = moved("word_pos"), joined("word_idf")
         self.mined_pos = moved("mined_pos")
@@ -66,18 +91,31 @@ class Books:
             at = int(self.sentence_ends[rng.randrange(starts)]) if starts > 0 else 0
         return at, min(at + length, len(self.tokens))
 
-    def insertion_points(self, rng: random.Random, begin: int, end: int, count: int) -> list[int]:
-        """`count` sentence ends (token offsets, sorted; may repeat when the stretch has few)."""
-        a, b = np.searchsorted(self.sentence_ends, (begin, end))
-        if a >= b:
-            return [begin] * count
-        points = self.sentence_ends[a:b]
-        return sorted(int(points[rng.randrange(len(points))]) for _ in range(count))
-
     def questions(self, begin: int, end: int) -> list[int]:
         """Indices into `mined` whose sentence lies in the range."""
         a, b = np.searchsorted(self.mined_pos, (begin, end))
         return list(range(int(a), int(b)))
+
+    def stretch(self, begin: int, end: int, rng: random.Random | None = None, invented=None) -> Stretch:
+        """The prose of a range. With `rng` its people are renamed, in the questions too.
+
+        A model that sees a book a dozen times learns the answers to its questions by heart, and then takes every book
+        that it does not know for one that does not say. New names each time leave it only the memory to answer from.
+        Each word of a name gets a word of other books' names, or one that `invented` draws.
+        """
+        questions = [self.mined[i] for i in self.questions(begin, end)]
+        card = book_card(*self.card(begin, end))
+        a, b = np.searchsorted(self.sentence_ends, (begin, end))
+        if rng is None or not self.person_words:
+            return Stretch(self.tokens[begin:end], self.sentence_ends[a:b] - begin, questions, card)
+        ids, counts = np.unique(self.name_id[slice(*np.searchsorted(self.name_pos, (begin, end)))], return_counts=True)
+        known = sorted({w for i in ids[(counts >= 2) & ~self.is_place[ids]] for w in self.name_text[i].split() if w not in _TITLES})
+        new = {w: invented() if invented and rng.random() < 0.4 else rng.choice(self.person_words) for w in known}
+        other = lambda text: _CAPITALISED.sub(lambda m: new.get(m.group(), m.group()), text)
+        text = other(self.tokenizer.decode(self.tokens[begin:end].tolist()))
+        tokens = np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.uint16)
+        ends = np.flatnonzero(self.table.sentence_ends(tokens, self.table.word_ends(tokens))) + 1
+        return Stretch(tokens, ends, [(other(q), other(a)) for q, a in questions], other(card))
 
     def card(self, begin: int, end: int) -> tuple[list[str], list[str], list[str]]:
         """People (at most 5), places (3) and keywords (5) of a range, the most frequent first."""

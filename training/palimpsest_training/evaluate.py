@@ -114,7 +114,7 @@ class Cases:
     def facts(self, size: int, count: int):
         facts, unknown = draw_facts(self.rng, count, True, max(2, count // 4))
         begin, end = self.books.range(self.rng, size - 14 * count)
-        tokens, _ = self.maker.strew(begin, end, [f.statement for f in facts])
+        tokens, _ = self.maker.strew(self.books.stretch(begin, end), [f.statement for f in facts])
         questions = [("closed:" + f.family if f.closed else f.family, f.question, f.answer) for f in facts]
         return tokens, questions + [("unknown", f.question, UNKNOWN) for f in unknown]
 

@@ -89,7 +89,9 @@ def books(tmp_path_factory):
     tokenizer = train_tokenizer([p.read_text() for p in folder.glob("*.txt")], 400)
     save_tokenizer(tokenizer, folder / "tokenizer", 2048)
     prepare(sorted(folder.glob("*.txt")), folder / "tokenizer" / "tokenizer.json", folder / "books.npz", None, 1)
-    return Books(Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json")), folder / "books.npz")
+    books = Books(Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json")), folder / "books.npz")
+    books.folder = folder
+    return books
 
 
 def test_questions_of_people_are_split_and_placed_as_the_mined_ones(tmp_path):
@@ -112,6 +114,40 @@ def test_a_stretch_can_be_chosen_around_a_question(books):
     for _ in range(50):
         begin, end = books.range(rng, 60, asked=True)
         assert books.questions(begin, end) and end - begin == 60
+
+
+def test_renamed_people_are_asked_for_by_their_new_names(books):
+    begin, end = books.range(random.Random(4), 900, asked=True)
+    plain = books.stretch(begin, end)
+    assert books.tokenizer.encode(books.tokenizer.decode(plain.tokens.tolist()), add_special_tokens=False).ids == plain.tokens.tolist()
+    renamed = books.stretch(begin, end, random.Random(1), invented=iter(f"Bra{c}ford" for c in "abcdefghijklmnop").__next__)
+    text, old = (books.tokenizer.decode(s.tokens.tolist()) for s in (renamed, plain))
+    people = {a for _, a in plain.questions}
+    assert people and "Temecula" in old and "Temecula" in text  # a place keeps its name
+    assert len(renamed.questions) == len(plain.questions) and text.count("said") == old.count("said")
+    for (q, a), (q0, a0) in zip(renamed.questions, plain.questions):
+        quote = q.removeprefix('Who said "').removesuffix('"?')
+        assert q == q0 and f'"{quote}," said {a}.' in text and f'"{quote}," said {a0}.' in old
+    assert any(a != a0 for (_, a), (_, a0) in zip(renamed.questions, plain.questions))
+    changed = {a0: a for (_, a), (_, a0) in zip(renamed.questions, plain.questions)}
+    assert len(changed) == len({*zip((a0 for _, a0 in plain.questions), (a for _, a in renamed.questions))})  # one new name each
+    for a0, a in changed.items():
+        assert (a0 in plain.card) == (a in renamed.card)
+    assert all(renamed.tokens[e - 1] in np.flatnonzero(books.table.ends_sentence | books.table.only_closers | books.table.only_space)
+               for e in renamed.sentence_ends)
+
+
+def test_books_in_two_parts_are_as_one(books, tmp_path):
+    folder = books.folder
+    files, tokenizer = sorted(folder.glob("*.txt")), folder / "tokenizer" / "tokenizer.json"
+    for i, part in enumerate((files[:1], files[1:])):
+        prepare(part, tokenizer, tmp_path / f"{i}.npz", None, 1)
+    joined = Books(books.tokenizer, tmp_path / "0.npz", tmp_path / "1.npz")
+    assert (joined.tokens == books.tokens).all() and (joined.start == books.start).all() and joined.names == books.names
+    assert joined.mined == books.mined and (joined.mined_pos == books.mined_pos).all()
+    for begin in range(0, len(books.tokens) - 2000, 1777):  # across the seam too; keywords depend on the books that stand beside
+        ours, theirs = joined.card(begin, begin + 2000), books.card(begin, begin + 2000)
+        assert all(set(a) == set(b) for a, b in zip(ours[:2], theirs[:2]))  # of equal counts either may come first
 
 
 @pytest.mark.parametrize("stage", STAGES)
