@@ -89,9 +89,10 @@ void Assistant::Parts::opened(const WriteOutcome& outcome) {
   }
   // Another Palimpsest writes: looking and asking work all the same.
   isReadOnly = true;
-  problem = outcome.problem + QStringLiteral(
-                                  " Here you can look, ask and export; books are added and removed there, "
-                                  "and answers given here are not kept.");
+  problem = Assistant::tr(
+                "%1 Here you can look, ask and export; books are added and removed there, and answers given here are "
+                "not kept.")
+                .arg(outcome.problem);
   openReader();
 }
 
@@ -140,7 +141,7 @@ void Assistant::Parts::takeUp(Entry& entry) {
     if (entry.attempts >= 2)
       return setState(
           entry, DocumentState::Failed,
-          QStringLiteral("Palimpsest ended twice while it was taking the text from this file. Retry tries once more."));
+          Assistant::tr("Palimpsest ended twice while it was taking the text from this file. Retry tries once more."));
   }
   if (state == DocumentState::Waiting || state == DocumentState::Extracting || state == DocumentState::Reading)
     enqueue(entry);
@@ -181,10 +182,10 @@ void Assistant::Parts::modelLoaded(const ui::ModelStatus& status, const ModelIde
 bool Assistant::Parts::mayWrite(const QString& wish) {
   if (isOpen && !isReadOnly) return true;
   if (isReadOnly)
-    fail(QStringLiteral("%1 is not possible while another Palimpsest is using the library. Close it, or do it there.")
+    fail(Assistant::tr("%1 is not possible while another Palimpsest is using the library. Close it, or do it there.")
              .arg(wish));
   else
-    fail(problem.isEmpty() ? QStringLiteral("%1 is not possible: the library is not open yet.").arg(wish) : problem);
+    fail(problem.isEmpty() ? Assistant::tr("%1 is not possible: the library is not open yet.").arg(wish) : problem);
   return false;
 }
 
@@ -207,7 +208,7 @@ void Assistant::Parts::rebuild(Entry& entry) {
   entry.item.cover = entry.cover;
   QStringList notes = {entry.note, entry.item.note};
   if (entry.document.state == DocumentState::Waiting && !modelStatus.problem.isEmpty() && entry.document.textBytes > 0)
-    notes << QStringLiteral("Waits for a model");
+    notes << Assistant::tr("Waits for a model");
   entry.item.note = joinNotes(notes);
 }
 

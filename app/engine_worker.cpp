@@ -20,7 +20,7 @@ double secondsSince(std::chrono::steady_clock::time_point start) {
 }
 
 QString modelProblem(const std::exception& error) {
-  return QStringLiteral("The model could not be loaded. ") + asSentence(error);
+  return EngineWorker::tr("The model could not be loaded. %1").arg(asSentence(error));
 }
 
 }  // namespace
