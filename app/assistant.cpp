@@ -98,22 +98,33 @@ void Assistant::Parts::opened(const WriteOutcome& outcome) {
 
 // Away from this thread: the file may be locked by another program, and a library has many covers.
 void Assistant::Parts::openReader() {
-  errand([file = options.database] { return loadShelf(file); }, [this](Shelf& shelf) { shelved(shelf); },
-         [this](const QString& reason) { problem = reason; });
+  errand([file = options.database, watching = isReadOnly] { return loadShelf(file, watching); },
+         [this](Shelf& shelf) { shelved(shelf); }, [this](const QString& reason) { problem = reason; });
 }
 
-Assistant::Parts::Shelf Assistant::Parts::loadShelf(const std::filesystem::path& database) {
+Assistant::Parts::Shelf Assistant::Parts::loadShelf(const std::filesystem::path& database, bool watching) {
   Shelf shelf;
   shelf.connection.emplace(openForReading(database));
-  const storage::Library library(*shelf.connection);
-  const storage::MemoryStore memories(*shelf.connection);
+  if (watching) {
+    shelf.watched = std::make_shared<Watched>(Watched{storage::Database::open(database, storage::Access::ReadOnly), 0});
+    shelf.watched->version = shelf.watched->connection.dataVersion();  // before the books: what comes after is news
+  }
+  shelf.books = loadBooks(*shelf.connection, {});
+  return shelf;
+}
+
+std::vector<Assistant::Parts::Entry> Assistant::Parts::loadBooks(storage::Database& database,
+                                                                 const std::set<qint64>& covered) {
+  const storage::Library library(database);
+  const storage::MemoryStore memories(database);
+  std::vector<Entry> books;
   for (storage::DocumentRecord& document : library.list()) {
-    Entry& entry = shelf.books.emplace_back();
+    Entry& entry = books.emplace_back();
     entry.memories = memories.list(document.id);
-    entry.cover = toQt(library.cover(document.id));
+    if (!covered.contains(document.id)) entry.cover = toQt(library.cover(document.id));
     entry.document = std::move(document);
   }
-  return shelf;
+  return books;
 }
 
 void Assistant::Parts::shelved(Shelf& shelf) {
@@ -124,6 +135,8 @@ void Assistant::Parts::shelved(Shelf& shelf) {
     entry = std::move(book);
     rebuild(entry);
   }
+  watched = std::move(shelf.watched);
+  if (watched) watch();
   isOpen = true;
   emit self->libraryReset();
   if (!problem.isEmpty()) fail(problem);

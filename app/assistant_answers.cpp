@@ -68,7 +68,8 @@ void Assistant::Parts::answered(const AnswerResult& result) {
       setState(*entry, storage::DocumentState::Failed, result.problem, "memory");
     return finishAnswer(result.number);
   }
-  const storage::DocumentRecord document = entries[result.id].document;
+  const auto book = entries.find(result.id);  // not there: removed in the meantime
+  const storage::DocumentRecord document = book == entries.end() ? storage::DocumentRecord() : book->second.document;
   const QDateTime at = item.at;
   const auto complete = [&](storage::Database& database) {
     const storage::Library library(database);
