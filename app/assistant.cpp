@@ -38,6 +38,7 @@ Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(ass
                    [this](const auto& status, const auto& loaded) { modelLoaded(status, loaded); });
   QObject::connect(engine, &EngineWorker::progressed, self, [this](const auto& progress) { progressed(progress); });
   QObject::connect(engine, &EngineWorker::readingEnded, self, [this](const auto& end) { readingEnded(end); });
+  QObject::connect(engine, &EngineWorker::notice, self, &Assistant::notice);
   QObject::connect(engine, &EngineWorker::piece, self,
                    [this](quint64 number, qint64, const QString& text) { piece(number, text); });
   QObject::connect(engine, &EngineWorker::answered, self, [this](const auto& result) { answered(result); });
