@@ -38,6 +38,7 @@ Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(ass
                    [this](const auto& status, const auto& loaded) { modelLoaded(status, loaded); });
   QObject::connect(engine, &EngineWorker::progressed, self, [this](const auto& progress) { progressed(progress); });
   QObject::connect(engine, &EngineWorker::readingEnded, self, [this](const auto& end) { readingEnded(end); });
+  QObject::connect(engine, &EngineWorker::notice, self, &Assistant::notice);
   QObject::connect(engine, &EngineWorker::piece, self,
                    [this](quint64 number, qint64, const QString& text) { piece(number, text); });
   QObject::connect(engine, &EngineWorker::answered, self, [this](const auto& result) { answered(result); });
@@ -89,30 +90,42 @@ void Assistant::Parts::opened(const WriteOutcome& outcome) {
   }
   // Another Palimpsest writes: looking and asking work all the same.
   isReadOnly = true;
-  problem = outcome.problem + QStringLiteral(
-                                  " Here you can look, ask and export; books are added and removed there, "
-                                  "and answers given here are not kept.");
+  problem = Assistant::tr(
+                "%1 Here you can look, ask and export; books are added and removed there, and answers given here are "
+                "not kept.")
+                .arg(outcome.problem);
   openReader();
 }
 
 // Away from this thread: the file may be locked by another program, and a library has many covers.
 void Assistant::Parts::openReader() {
-  errand([file = options.database] { return loadShelf(file); }, [this](Shelf& shelf) { shelved(shelf); },
-         [this](const QString& reason) { problem = reason; });
+  errand([file = options.database, watching = isReadOnly] { return loadShelf(file, watching); },
+         [this](Shelf& shelf) { shelved(shelf); }, [this](const QString& reason) { problem = reason; });
 }
 
-Assistant::Parts::Shelf Assistant::Parts::loadShelf(const std::filesystem::path& database) {
+Assistant::Parts::Shelf Assistant::Parts::loadShelf(const std::filesystem::path& database, bool watching) {
   Shelf shelf;
   shelf.connection.emplace(openForReading(database));
-  const storage::Library library(*shelf.connection);
-  const storage::MemoryStore memories(*shelf.connection);
+  if (watching) {
+    shelf.watched = std::make_shared<Watched>(Watched{storage::Database::open(database, storage::Access::ReadOnly), 0});
+    shelf.watched->version = shelf.watched->connection.dataVersion();  // before the books: what comes after is news
+  }
+  shelf.books = loadBooks(*shelf.connection, {});
+  return shelf;
+}
+
+std::vector<Assistant::Parts::Entry> Assistant::Parts::loadBooks(storage::Database& database,
+                                                                 const std::set<qint64>& covered) {
+  const storage::Library library(database);
+  const storage::MemoryStore memories(database);
+  std::vector<Entry> books;
   for (storage::DocumentRecord& document : library.list()) {
-    Entry& entry = shelf.books.emplace_back();
+    Entry& entry = books.emplace_back();
     entry.memories = memories.list(document.id);
-    entry.cover = toQt(library.cover(document.id));
+    if (!covered.contains(document.id)) entry.cover = toQt(library.cover(document.id));
     entry.document = std::move(document);
   }
-  return shelf;
+  return books;
 }
 
 void Assistant::Parts::shelved(Shelf& shelf) {
@@ -123,6 +136,8 @@ void Assistant::Parts::shelved(Shelf& shelf) {
     entry = std::move(book);
     rebuild(entry);
   }
+  watched = std::move(shelf.watched);
+  if (watched) watch();
   isOpen = true;
   emit self->libraryReset();
   if (!problem.isEmpty()) fail(problem);
@@ -140,7 +155,7 @@ void Assistant::Parts::takeUp(Entry& entry) {
     if (entry.attempts >= 2)
       return setState(
           entry, DocumentState::Failed,
-          QStringLiteral("Palimpsest ended twice while it was taking the text from this file. Retry tries once more."));
+          Assistant::tr("Palimpsest ended twice while it was taking the text from this file. Retry tries once more."));
   }
   if (state == DocumentState::Waiting || state == DocumentState::Extracting || state == DocumentState::Reading)
     enqueue(entry);
@@ -181,10 +196,10 @@ void Assistant::Parts::modelLoaded(const ui::ModelStatus& status, const ModelIde
 bool Assistant::Parts::mayWrite(const QString& wish) {
   if (isOpen && !isReadOnly) return true;
   if (isReadOnly)
-    fail(QStringLiteral("%1 is not possible while another Palimpsest is using the library. Close it, or do it there.")
+    fail(Assistant::tr("%1 is not possible while another Palimpsest is using the library. Close it, or do it there.")
              .arg(wish));
   else
-    fail(problem.isEmpty() ? QStringLiteral("%1 is not possible: the library is not open yet.").arg(wish) : problem);
+    fail(problem.isEmpty() ? Assistant::tr("%1 is not possible: the library is not open yet.").arg(wish) : problem);
   return false;
 }
 
@@ -207,7 +222,7 @@ void Assistant::Parts::rebuild(Entry& entry) {
   entry.item.cover = entry.cover;
   QStringList notes = {entry.note, entry.item.note};
   if (entry.document.state == DocumentState::Waiting && !modelStatus.problem.isEmpty() && entry.document.textBytes > 0)
-    notes << QStringLiteral("Waits for a model");
+    notes << Assistant::tr("Waits for a model");
   entry.item.note = joinNotes(notes);
 }
 

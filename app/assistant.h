@@ -18,6 +18,7 @@ struct AssistantOptions {
   std::filesystem::path modelFolder;
   int threads = 0;                 // 0 = the physical cores
   double checkpointSeconds = 3.0;  // at least this often while reading
+  double watchSeconds = 1.0;       // how often a read-only library is asked whether another Palimpsest changed it
   bool loadModel = true;           // false: nothing will be read or asked (list, export, remove)
   bool readOnly = false;           // true: takes no lock and writes nothing
   bool resumeReading = true;       // unfinished books go on when the library is open
@@ -45,7 +46,8 @@ class Assistant : public QObject {
 
   // Opens the database and starts loading the model. libraryReset() says that the library is open; a database that
   // cannot be opened is reported by failed(); the model's fate by modelChanged(). Where another Palimpsest is writing,
-  // the library opens read-only and failed() says so: looking, asking and exporting work, answers are not kept.
+  // the library opens read-only and failed() says so: looking, asking and exporting work, answers are not kept. What
+  // the other one adds, reads and removes then arrives by itemAdded(), itemChanged() and itemRemoved().
   void start();
   bool readOnly() const;
   QString problem() const;  // why the library could not be opened, as failed() said; empty = it is open, or not yet

@@ -9,7 +9,7 @@ namespace palimpsest::app {
 
 void Assistant::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling) {
   const QString asked = question.trimmed();
-  if (asked.isEmpty()) return parts_->fail(QStringLiteral("There is no question to answer."));
+  if (asked.isEmpty()) return parts_->fail(tr("There is no question to answer."));
   parts_->ask(id, asked, way, sampling, false);
 }
 
@@ -17,7 +17,7 @@ void Assistant::summarize(qint64 id) { parts_->ask(id, {}, ui::AnswerWay::Memory
 
 void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling,
                            bool summary) {
-  if (!find(id)) return fail(QStringLiteral("This book is no longer in the library."));
+  if (!find(id)) return fail(Assistant::tr("This book is no longer in the library."));
   const quint64 number = nextAnswer++;
   Answering& answering = answers[number];
   answering.document = id;
@@ -68,7 +68,8 @@ void Assistant::Parts::answered(const AnswerResult& result) {
       setState(*entry, storage::DocumentState::Failed, result.problem, "memory");
     return finishAnswer(result.number);
   }
-  const storage::DocumentRecord document = entries[result.id].document;
+  const auto book = entries.find(result.id);  // not there: removed in the meantime
+  const storage::DocumentRecord document = book == entries.end() ? storage::DocumentRecord() : book->second.document;
   const QDateTime at = item.at;
   const auto complete = [&](storage::Database& database) {
     const storage::Library library(database);
@@ -99,7 +100,7 @@ void Assistant::Parts::keep(const AnswerResult& result) {
       },
       self,
       [this, number = result.number, stored](const WriteOutcome& outcome) {
-        if (!outcome.ok()) fail(QStringLiteral("The answer is shown but could not be kept. %1").arg(outcome.problem));
+        if (!outcome.ok()) fail(Assistant::tr("The answer is shown but could not be kept. %1").arg(outcome.problem));
         if (const auto found = answers.find(number); found != answers.end()) found->second.item.id = *stored;
         finishAnswer(number);
       });
@@ -138,7 +139,7 @@ QList<ui::ConversationItem> Assistant::conversation(qint64 id) const {
 
 void Assistant::clearConversation(qint64 id) {
   Parts& p = *parts_;
-  if (!p.find(id) || !p.mayWrite(QStringLiteral("Clearing a conversation"))) return;
+  if (!p.find(id) || !p.mayWrite(tr("Clearing a conversation"))) return;
   p.writer.perform([id](storage::Database& database) { storage::ConversationStore(database).clear(id); }, this,
                    [this, &p, id](const WriteOutcome& outcome) {
                      if (!outcome.ok()) return p.fail(outcome.problem);
@@ -149,7 +150,7 @@ void Assistant::clearConversation(qint64 id) {
 void Assistant::exportDocument(qint64 id, const QString& file, ExportFormat format) {
   Parts& p = *parts_;
   const auto found = p.entries.find(id);
-  if (found == p.entries.end()) return p.fail(QStringLiteral("This book is no longer in the library."));
+  if (found == p.entries.end()) return p.fail(tr("This book is no longer in the library."));
   p.errand(
       [file, format, library = p.options.database, document = found->second.document] {
         storage::Database database = storage::Database::open(library, storage::Access::ReadOnly);

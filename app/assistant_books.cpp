@@ -9,7 +9,7 @@ using storage::DocumentState;
 
 void Assistant::addDocument(const QString& path, const QString& password) {
   Parts& p = *parts_;
-  if (!p.mayWrite(QStringLiteral("Adding a book"))) {
+  if (!p.mayWrite(tr("Adding a book"))) {
     emit added(path, 0, false);
     return;
   }
@@ -58,7 +58,7 @@ void Assistant::Parts::taken(const QString& path, const QString& password, const
     self->retry(document.id, password);
   } else {
     emit self->notice(
-        QStringLiteral("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
+        Assistant::tr("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
   }
   emit self->added(path, document.id, existed);  // last: whoever hears it may ask for the book to be read
 }
@@ -201,7 +201,7 @@ void Assistant::Parts::readingEnded(const ReadingEnd& end) {
         break;
       case ReadingEnd::Outcome::Refused:
         setState(*entry, DocumentState::Failed,
-                 end.problem + QStringLiteral(" Retry reads the book again from its stored text."), "memory");
+                 Assistant::tr("%1 Retry reads the book again from its stored text.").arg(end.problem), "memory");
         break;
       case ReadingEnd::Outcome::Failed:
         setState(*entry, DocumentState::Failed, end.problem);
@@ -268,15 +268,15 @@ void Assistant::Parts::stopped(Entry& entry) {
     case Wish::Cancel:
       if (entry.document.textBytes == 0)
         return setState(entry, DocumentState::Failed,
-                        QStringLiteral("Cancelled before its text was taken from the file. Retry starts again."));
-      entry.note = QStringLiteral("Reading was cancelled; Resume goes on from there");
+                        Assistant::tr("Cancelled before its text was taken from the file. Retry starts again."));
+      entry.note = Assistant::tr("Reading was cancelled; Resume goes on from there");
       return setState(entry, DocumentState::Paused);
   }
 }
 
 void Assistant::pause(qint64 id) {
   Parts::Entry* entry = parts_->find(id);
-  if (!entry || !parts_->mayWrite(QStringLiteral("Pausing"))) return;
+  if (!entry || !parts_->mayWrite(tr("Pausing"))) return;
   const DocumentState state = entry->document.state;
   if (state == DocumentState::Waiting || state == DocumentState::Extracting || state == DocumentState::Reading)
     parts_->stop(*entry, Parts::Wish::Pause);
@@ -284,7 +284,7 @@ void Assistant::pause(qint64 id) {
 
 void Assistant::cancel(qint64 id) {
   Parts::Entry* entry = parts_->find(id);
-  if (!entry || !parts_->mayWrite(QStringLiteral("Cancelling"))) return;
+  if (!entry || !parts_->mayWrite(tr("Cancelling"))) return;
   const DocumentState state = entry->document.state;
   if (state == DocumentState::Waiting || state == DocumentState::Extracting || state == DocumentState::Reading)
     parts_->stop(*entry, Parts::Wish::Cancel);
@@ -292,7 +292,7 @@ void Assistant::cancel(qint64 id) {
 
 void Assistant::resume(qint64 id) {
   Parts::Entry* entry = parts_->find(id);
-  if (!entry || !parts_->mayWrite(QStringLiteral("Reading"))) return;
+  if (!entry || !parts_->mayWrite(tr("Reading"))) return;
   if (entry->job) {
     entry->wish = Parts::Wish::GoOn;  // stopping still; stopped() takes it up again
     return;
@@ -307,7 +307,7 @@ void Assistant::resume(qint64 id) {
 void Assistant::retry(qint64 id, const QString& password) {
   Parts& p = *parts_;
   Parts::Entry* entry = p.find(id);
-  if (!entry || entry->job || !p.mayWrite(QStringLiteral("Reading again"))) return;
+  if (!entry || entry->job || !p.mayWrite(tr("Reading again"))) return;
   if (entry->document.textBytes > 0 && entry->document.failureKind == "memory") {
     QMetaObject::invokeMethod(
         p.engine, [engine = p.engine, id] { engine->forget(id); }, Qt::QueuedConnection);
@@ -327,7 +327,7 @@ void Assistant::retry(qint64 id, const QString& password) {
     return;
   }
   if (entry->document.state == DocumentState::Ready && entry->item.hasMemory && entry->item.progress >= 1.0) {
-    emit notice(QStringLiteral("“%1” has been read whole; there is nothing to do again.").arg(entry->item.title));
+    emit notice(tr("“%1” has been read whole; there is nothing to do again.").arg(entry->item.title));
     return;
   }
   entry->password = password.toStdString();
@@ -338,7 +338,7 @@ void Assistant::retry(qint64 id, const QString& password) {
 void Assistant::remove(qint64 id) {
   Parts& p = *parts_;
   Parts::Entry* entry = p.find(id);
-  if (!entry || !p.mayWrite(QStringLiteral("Removing a book"))) return;
+  if (!entry || !p.mayWrite(tr("Removing a book"))) return;
   entry->removing = true;
   p.dequeue(id);
   if (entry->job) entry->job->request_stop();

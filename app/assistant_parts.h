@@ -4,11 +4,13 @@
 
 #include <QThread>
 #include <QThreadPool>
+#include <QTimer>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 
 #include "app/assistant.h"
@@ -42,10 +44,23 @@ struct Assistant::Parts {
     bool removing = false;
   };
 
+  // A library that another Palimpsest writes to: a connection of its own, and the version that the books here are of.
+  struct Watched {
+    storage::Database connection;
+    std::int64_t version = 0;
+  };
+
   // What opening the library brings.
   struct Shelf {
     std::optional<storage::Database> connection;
+    std::shared_ptr<Watched> watched;  // where the library is read-only
     std::vector<Entry> books;
+  };
+
+  // What looking at it again brings.
+  struct News {
+    std::optional<std::vector<Entry>> books;  // where anything has changed
+    QString problem;
   };
 
   struct Answering {
@@ -61,7 +76,9 @@ struct Assistant::Parts {
   // assistant.cpp
   void opened(const WriteOutcome& outcome);
   void openReader();
-  static Shelf loadShelf(const std::filesystem::path& database);  // any thread; throws DatabaseError
+  static Shelf loadShelf(const std::filesystem::path& database, bool watching);  // any thread; throws DatabaseError
+  // Any thread; throws DatabaseError. Without the covers of `covered`.
+  static std::vector<Entry> loadBooks(storage::Database& database, const std::set<qint64>& covered);
   void shelved(Shelf& shelf);
   void loadModel();
   void takeUp(Entry& entry);  // an unfinished book of the last session
@@ -77,6 +94,13 @@ struct Assistant::Parts {
   auto reading(Work&& work, decltype(work(std::declval<storage::Database&>())) otherwise) const;
   template <typename Work, typename Done>
   void errand(Work work, Done done, std::function<void(const QString& reason)> otherwise = {});
+
+  // assistant_watch.cpp
+  void watch();
+  void look();
+  void looked(News& news);
+  void refresh(std::vector<Entry>& books);
+  bool adopt(Entry& entry, Entry& found);  // true: there is something new to show
 
   // assistant_books.cpp
   void add(const QString& path, const QString& password, const std::string& hash);
@@ -113,6 +137,9 @@ struct Assistant::Parts {
   std::optional<qint64> extractingId, readingId;
   std::map<quint64, Answering> answers;  // by number, in the order asked
   quint64 nextAnswer = 1;
+  std::shared_ptr<Watched> watched;  // used by one look at a time
+  QTimer watchTimer;
+  QString watchProblem;  // the last look's, said once
   std::stop_source quitting, loading;
 
   // In the order in which they must go: the workers first, the writer that takes their last checkpoint after them.

@@ -64,11 +64,11 @@ void EngineWorker::answer(const AnswerJob& job) {
   result.turn.question = job.question.toStdString();
   result.turn.way = nameOfWay(job.way);
   try {
-    if (!model_) refuse(loadProblem_.isEmpty() ? QStringLiteral("No model is loaded.") : loadProblem_);
+    if (!model_) refuse(loadProblem_.isEmpty() ? tr("No model is loaded.") : loadProblem_);
     compose(job, result);
   } catch (const engine::SnapshotError& error) {
     result.memoryRefused = true;
-    result.problem = asSentence(error) + QStringLiteral(" Retry reads the book again from its stored text.");
+    result.problem = tr("%1 Retry reads the book again from its stored text.").arg(asSentence(error));
   } catch (const std::exception& error) {
     result.problem = asSentence(error);
   }
@@ -77,19 +77,19 @@ void EngineWorker::answer(const AnswerJob& job) {
 
 void EngineWorker::compose(const AnswerJob& job, AnswerResult& result) {
   const auto document = storage::Library(database()).find(job.id);
-  if (!document) refuse(QStringLiteral("This book is no longer in the library."));
-  if (document->textBytes == 0) refuse(QStringLiteral("The text of this book has not been taken from its file yet."));
+  if (!document) refuse(tr("This book is no longer in the library."));
+  if (document->textBytes == 0) refuse(tr("The text of this book has not been taken from its file yet."));
   const ui::AnswerWay way = possibleWay(job.way);
   result.turn.way = nameOfWay(way);
   result.turn.modelName = model_->name();
   const bool needsMemory = job.summary || way != ui::AnswerWay::Passages;
   if (job.summary && !model_->hasMemory())
-    refuse(QStringLiteral("%1 has no memory, and a summary is made from memory. Choose a model with memory heads.")
+    refuse(tr("%1 has no memory, and a summary is made from memory. Choose a model with memory heads.")
                .arg(toQt(model_->name())));
   const Held* held = needsMemory ? memoryFor(job.id) : nullptr;
   if (needsMemory && !held)
-    refuse(QStringLiteral("%1 has not read this book yet, so it remembers nothing of it. Let it read first, or ask "
-                          "from passages only.")
+    refuse(tr("%1 has not read this book yet, so it remembers nothing of it. Let it read first, or ask "
+              "from passages only.")
                .arg(toQt(model_->name())));
   if (held && !held->reading.complete && document->textBytes > 0)
     result.turn.coverage =
@@ -116,8 +116,9 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   std::vector<storage::PassageRecord> passages;
   if (wayOfName(result.turn.way) != ui::AnswerWay::Memory) passages = library.search(job.id, question.text, kPassages);
   if (!held && passages.empty())
-    refuse(QStringLiteral("No passage of the book matches the words of the question. Try other words%1.")
-               .arg(model_->hasMemory() ? QStringLiteral(", or ask from memory") : QString()));
+    refuse(model_->hasMemory()
+               ? tr("No passage of the book matches the words of the question. Try other words, or ask from memory.")
+               : tr("No passage of the book matches the words of the question. Try other words."));
   for (const storage::PassageRecord& passage : passages) question.passages.push_back(passage.text);
 
   const auto onText = [&](std::string_view text) {
@@ -126,8 +127,7 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   const engine::Generation made = generator_->answer(held ? &held->memory : nullptr, question, onText, job.stop);
   // Without memory and passages these would be the model's own words, not the book's.
   if (!held && made.passagesUsed == 0 && made.end != engine::Generation::End::Stopped)
-    refuse(QStringLiteral(
-               "The passages that match are too long for the context of %1. Ask from memory, or choose a larger model.")
+    refuse(tr("The passages that match are too long for the context of %1. Ask from memory, or choose a larger model.")
                .arg(toQt(model_->name())));
   storage::TurnRecord& turn = result.turn;
   turn.answer = made.text;

@@ -20,7 +20,14 @@ double secondsSince(std::chrono::steady_clock::time_point start) {
 }
 
 QString modelProblem(const std::exception& error) {
-  return QStringLiteral("The model could not be loaded. ") + asSentence(error);
+  return EngineWorker::tr("The model could not be loaded. %1").arg(asSentence(error));
+}
+
+QString arithmeticWords(const engine::SnapshotArithmetic& arithmetic) {
+  const QString precision =
+      arithmetic.precision == engine::Precision::BFloat16 ? QStringLiteral("bf16") : QStringLiteral("f32");
+  return arithmetic.threads == 1 ? EngineWorker::tr("1 thread in %1").arg(precision)
+                                 : EngineWorker::tr("%n threads in %1", nullptr, arithmetic.threads).arg(precision);
 }
 
 }  // namespace
@@ -92,12 +99,32 @@ void EngineWorker::open(Reading& reading, qint64 id) {
     reading.held.reading = snapshot.reading;
     reading.secondsSpent = stored->secondsSpent;
     reading.savedPosition = stored->position;
+    if (!snapshot.reading.complete) keepArithmetic(reading, snapshot.arithmetic, document ? document->title : "");
   } else {
     reading.held.memory = model_->emptyMemory();
   }
   reading.lastCheckpoint = Clock::now();
   reading.samples.push_back({0, reading.held.reading.tokens, reading.held.reading.position});
   report(reading);
+}
+
+// So that it ends with the bits of a reading that was never interrupted. More threads than processors would only be
+// slow, and another precision means another computer, whose bits are others in any case.
+void EngineWorker::keepArithmetic(Reading& reading, const engine::SnapshotArithmetic& begun, const std::string& title) {
+  const engine::SnapshotArithmetic own = engine::arithmeticOf(*model_);
+  if (begun == own) return;
+  if (begun.precision == own.precision && begun.threads <= QThread::idealThreadCount()) {
+    reading.generator = std::make_unique<engine::Generator>(model_, begun.threads);
+    return;
+  }
+  emit notice(
+      tr("The reading of “%1” was begun with %2 and goes on with %3. Its memory will be as good, but not bit for "
+         "bit that of a reading without interruption.")
+          .arg(toQt(title), arithmeticWords(begun), arithmeticWords(own)));
+}
+
+engine::Generator& EngineWorker::generatorOf(const Reading& reading) const {
+  return reading.generator ? *reading.generator : *generator_;
 }
 
 void EngineWorker::findPages(Reading& reading, const std::vector<storage::PassageRecord>& passages) {
@@ -125,7 +152,7 @@ void EngineWorker::nextPass() {
 void EngineWorker::readPass(Reading& reading) {
   const Clock::time_point start = Clock::now();
   Held& held = reading.held;
-  held.reading = generator_->read(held.memory, reading.text, held.reading, reading.stop);
+  held.reading = generatorOf(reading).read(held.memory, reading.text, held.reading, reading.stop);
   const double seconds = secondsSince(start);
   reading.secondsSpent += seconds;
   reading.samples.push_back({reading.samples.back().seconds + seconds, held.reading.tokens, held.reading.position});
@@ -144,7 +171,7 @@ void EngineWorker::checkpoint(Reading& reading) {
   memory->documentId = held.id;
   memory->fingerprint = model_->fingerprint();
   memory->modelName = model_->name();
-  memory->snapshot = engine::saveSnapshot(*model_, held.memory, held.reading);
+  memory->snapshot = engine::saveSnapshot(*model_, held.memory, held.reading, generatorOf(reading).threads());
   memory->position = held.reading.position;
   memory->tokens = held.reading.tokens;
   memory->complete = held.reading.complete;

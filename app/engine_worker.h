@@ -83,6 +83,7 @@ class EngineWorker : public QObject {
   void modelLoaded(const palimpsest::ui::ModelStatus& status, const palimpsest::app::ModelIdentity& identity);
   void progressed(const palimpsest::app::ReadingProgress& progress);
   void readingEnded(const palimpsest::app::ReadingEnd& end);
+  void notice(const QString& sentence);
   void piece(quint64 number, qint64 id, const QString& text);
   void answered(const palimpsest::app::AnswerResult& result);
 
@@ -106,6 +107,7 @@ class EngineWorker : public QObject {
     std::string text;
     std::vector<PageStart> pages;
     std::stop_token stop;
+    std::unique_ptr<engine::Generator> generator;  // where it was begun with another number of threads
     double secondsSpent = 0;
     std::deque<Sample> samples;
     Clock::time_point lastCheckpoint, lastProgress;
@@ -114,6 +116,8 @@ class EngineWorker : public QObject {
 
   storage::Database& database();
   void open(Reading& reading, qint64 id);
+  void keepArithmetic(Reading& reading, const engine::SnapshotArithmetic& begun, const std::string& title);
+  engine::Generator& generatorOf(const Reading& reading) const;
   static void findPages(Reading& reading, const std::vector<storage::PassageRecord>& passages);
   void nextPass();
   void readPass(Reading& reading);

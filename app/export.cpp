@@ -21,7 +21,7 @@ namespace palimpsest::app {
 namespace {
 
 [[noreturn]] void refuse(const QString& file, const QString& reason) {
-  throw std::runtime_error(QStringLiteral("“%1” could not be written: %2. Choose another place or free some space.")
+  throw std::runtime_error(Words::tr("“%1” could not be written: %2. Choose another place or free some space.")
                                .arg(file, reason)
                                .toStdString());
 }
@@ -103,14 +103,14 @@ std::optional<ExportFormat> exportFormatOf(const QString& file) {
 
 void writeExport(const ExportData& data, const QString& file, ExportFormat format) {
   // It would be replaced by a file: a device, a pipe.
-  if (QFileInfo(file).exists() && !QFileInfo(file).isFile()) refuse(file, QStringLiteral("it is no ordinary file"));
+  if (QFileInfo(file).exists() && !QFileInfo(file).isFile()) refuse(file, Words::tr("it is no ordinary file"));
   QSaveFile out(file);
   if (!out.open(QIODevice::WriteOnly)) refuse(file, out.errorString());
   const QByteArray bytes = inForm(data, format);
   // Where a disk fills in the middle of a write, Qt takes the part for the whole: only the size tells.
   const bool whole = out.write(bytes) == bytes.size() && out.flush() && out.size() == bytes.size();
   if (!whole)
-    refuse(file, out.error() == QFileDevice::NoError ? QStringLiteral("not all of it fits there") : out.errorString());
+    refuse(file, out.error() == QFileDevice::NoError ? Words::tr("not all of it fits there") : out.errorString());
   if (!out.commit()) refuse(file, out.errorString());
 }
 

@@ -19,21 +19,21 @@ QString dateOf(const QDateTime& at) { return at.toString(QStringLiteral("yyyy-MM
 // "Author: H. G. Wells" and so on; empty facts are left out.
 QList<std::pair<QString, QString>> facts(const ExportData& data) {
   QList<std::pair<QString, QString>> all = {
-      {QStringLiteral("Author"), toQt(data.document.author)},
-      {QStringLiteral("Published"), toQt(data.document.date)},
-      {QStringLiteral("Pages"), data.document.pageCount > 0 ? QString::number(data.document.pageCount) : QString()},
-      {QStringLiteral("Model"), data.models.join(QStringLiteral(", "))},
-      {QStringLiteral("Exported"), dateOf(QDateTime::currentDateTime())}};
+      {Words::tr("Author"), toQt(data.document.author)},
+      {Words::tr("Published"), toQt(data.document.date)},
+      {Words::tr("Pages"), data.document.pageCount > 0 ? QString::number(data.document.pageCount) : QString()},
+      {Words::tr("Model"), data.models.join(QStringLiteral(", "))},
+      {Words::tr("Exported"), dateOf(QDateTime::currentDateTime())}};
   all.removeIf([](const auto& fact) { return fact.second.isEmpty(); });
   return all;
 }
 
 QString provenanceOf(const ConversationItem& item) {
-  return item.provenance + (item.stopped ? QStringLiteral(" · stopped before its end") : QString());
+  return item.stopped ? Words::tr("%1 · stopped before its end").arg(item.provenance) : item.provenance;
 }
 
 QString answerOf(const ConversationItem& item) {
-  return item.answer.isEmpty() ? QStringLiteral("(no answer)") : item.answer;
+  return item.answer.isEmpty() ? Words::tr("(no answer)") : item.answer;
 }
 
 // CommonMark lets any ASCII punctuation be escaped; inside a line these can begin markup, the rest only at its start.
@@ -51,8 +51,7 @@ QString markdown(const QString& text) {
 
 // Said before quotes that are no evidence for the answer above them.
 QString onlyNear(const ConversationItem& turn) {
-  return turn.quotesSupport || turn.quotes.isEmpty() ? QString()
-                                                     : QStringLiteral("Nearest to the question in the book:");
+  return turn.quotesSupport || turn.quotes.isEmpty() ? QString() : Words::tr("Nearest to the question in the book:");
 }
 
 QString markdownQuote(const QString& text) {
@@ -72,9 +71,9 @@ QString exportMarkdown(const ExportData& data) {
   QString out = QStringLiteral("# %1\n\n").arg(markdown(oneLine(toQt(data.document.title))));
   for (const auto& [name, value] : facts(data)) out += QStringLiteral("* %1: %2\n").arg(name, markdown(oneLine(value)));
   if (data.summary)
-    out += QStringLiteral("\n## Summary\n\n%1\n\n*%2*\n")
-               .arg(markdown(data.summary->answer), markdown(provenanceOf(*data.summary)));
-  if (!data.turns.isEmpty()) out += QStringLiteral("\n## Conversation\n");
+    out += QStringLiteral("\n## %1\n\n%2\n\n*%3*\n")
+               .arg(Words::tr("Summary"), markdown(data.summary->answer), markdown(provenanceOf(*data.summary)));
+  if (!data.turns.isEmpty()) out += QStringLiteral("\n## %1\n").arg(Words::tr("Conversation"));
   for (const ConversationItem& turn : data.turns) {
     out += QStringLiteral("\n### %1\n\n%2\n\n*%3 · %4*\n")
                .arg(markdown(oneLine(turn.question)), markdown(answerOf(turn)), markdown(provenanceOf(turn)),
@@ -100,15 +99,15 @@ QString exportHtml(const ExportData& data) {
           "}</style>\n</head>\n<body>\n<h1>%1</h1>\n")
           .arg(title);
   for (const auto& [name, value] : facts(data))
-    out += QStringLiteral("<p class=\"where\">%1: %2</p>\n").arg(name, html(value));
+    out += QStringLiteral("<p class=\"where\">%1: %2</p>\n").arg(html(name), html(value));
   if (data.summary)
-    out += QStringLiteral("<h2>Summary</h2>\n<p>%1</p>\n<p class=\"where\">%2</p>\n")
-               .arg(html(data.summary->answer), html(provenanceOf(*data.summary)));
-  if (!data.turns.isEmpty()) out += QStringLiteral("<h2>Conversation</h2>\n");
+    out += QStringLiteral("<h2>%1</h2>\n<p>%2</p>\n<p class=\"where\">%3</p>\n")
+               .arg(html(Words::tr("Summary")), html(data.summary->answer), html(provenanceOf(*data.summary)));
+  if (!data.turns.isEmpty()) out += QStringLiteral("<h2>%1</h2>\n").arg(html(Words::tr("Conversation")));
   for (const ConversationItem& turn : data.turns) {
     out += QStringLiteral("<h3>%1</h3>\n<p>%2</p>\n<p class=\"where\">%3 · %4</p>\n")
                .arg(html(turn.question), html(answerOf(turn)), html(provenanceOf(turn)), dateOf(turn.at));
-    if (!onlyNear(turn).isEmpty()) out += QStringLiteral("<p class=\"where\">%1</p>\n").arg(onlyNear(turn));
+    if (!onlyNear(turn).isEmpty()) out += QStringLiteral("<p class=\"where\">%1</p>\n").arg(html(onlyNear(turn)));
     for (const Quote& quote : turn.quotes)
       out += QStringLiteral("<blockquote>%1<br><span class=\"where\">%2</span></blockquote>\n")
                  .arg(html(quote.text), html(ui::placeOf(quote)));
@@ -120,10 +119,11 @@ QString exportText(const ExportData& data) {
   QString out = oneLine(toQt(data.document.title)) + QLatin1Char('\n');
   for (const auto& [name, value] : facts(data)) out += QStringLiteral("%1: %2\n").arg(name, value);
   if (data.summary)
-    out += QStringLiteral("\nSUMMARY\n\n%1\n\n(%2)\n").arg(data.summary->answer, provenanceOf(*data.summary));
-  if (!data.turns.isEmpty()) out += QStringLiteral("\nCONVERSATION\n");
+    out += QStringLiteral("\n%1\n\n%2\n\n(%3)\n")
+               .arg(Words::tr("Summary").toUpper(), data.summary->answer, provenanceOf(*data.summary));
+  if (!data.turns.isEmpty()) out += QStringLiteral("\n%1\n").arg(Words::tr("Conversation").toUpper());
   for (const ConversationItem& turn : data.turns) {
-    out += QStringLiteral("\nQ: %1\nA: %2\n   (%3 · %4)\n")
+    out += Words::tr("\nQ: %1\nA: %2\n   (%3 · %4)\n")
                .arg(turn.question, answerOf(turn), provenanceOf(turn), dateOf(turn.at));
     if (!onlyNear(turn).isEmpty()) out += QStringLiteral("   %1\n").arg(onlyNear(turn));
     for (const Quote& quote : turn.quotes) {

@@ -43,8 +43,10 @@ Extraction extract(const std::filesystem::path& file, const std::string& content
                    std::function<void(double share)> progress, std::stop_token stop) {
   try {
     if (app::contentHash(file, stop) != contentHash)
-      return failed("“" + file.string() +
-                    "” is no longer the file that was added. Add it again as a new book, or put the old file back.");
+      return failed(Words::tr("“%1” is no longer the file that was added. Add it again as a new book, or put the old "
+                              "file back.")
+                        .arg(fromPath(file))
+                        .toStdString());
     documents::ExtractionOptions options;
     options.password = password;
     options.progress = std::move(progress);

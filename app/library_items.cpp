@@ -37,10 +37,10 @@ QString pagesWithoutTextNote(const storage::DocumentRecord& document) {
   QStringList named;
   for (std::size_t i = 0; i < std::min<std::size_t>(pages.size(), 6); ++i) named << QString::number(pages[i]);
   if (pages.size() > 6) named << QStringLiteral("…");
-  return QStringLiteral("%1 of %2 pages have no text (%3 %4)")
-      .arg(pages.size())
-      .arg(document.pageCount)
-      .arg(pages.size() == 1 ? QStringLiteral("page") : QStringLiteral("pages"), named.join(QStringLiteral(", ")));
+  const int count = static_cast<int>(pages.size());
+  const QString note = count == 1 ? Words::tr("1 of %1 pages have no text (page %2)")
+                                  : Words::tr("%n of %1 pages have no text (pages %2)", nullptr, count);
+  return note.arg(QString::number(document.pageCount), named.join(QStringLiteral(", ")));
 }
 
 // A file that lacks much says so in many sentences: the first ones, and how many more.
@@ -49,7 +49,8 @@ QString warningsNote(const storage::DocumentRecord& document) {
   const auto& warnings = document.warnings;
   QStringList sentences;
   for (std::size_t i = 0; i < std::min(warnings.size(), kShown); ++i) sentences << toQt(warnings[i]);
-  if (warnings.size() > kShown) sentences << QStringLiteral("%1 more like these").arg(warnings.size() - kShown);
+  if (warnings.size() > kShown)
+    sentences << Words::tr("%n more like these", nullptr, static_cast<int>(warnings.size() - kShown));
   return joinNotes(sentences);
 }
 
@@ -62,13 +63,13 @@ bool lacksMemory(const storage::DocumentRecord& document, const std::vector<stor
 
 // Names the way out by the words on the window's button.
 QString memoryNote(const std::vector<storage::MemoryRecord>& memories, const ModelIdentity& model) {
-  if (!model.hasMemory) return QStringLiteral("%1 has no memory: answers come from passages only").arg(model.name);
+  if (!model.hasMemory) return Words::tr("%1 has no memory: answers come from passages only").arg(model.name);
   if (memoryOf(memories, model))
-    return QStringLiteral("%1 has not read it to its end. “Read again” goes on from there").arg(model.name);
+    return Words::tr("%1 has not read it to its end. “Read again” goes on from there").arg(model.name);
   if (memories.empty())
-    return QStringLiteral("There is no memory of it yet. “Read again” makes one with %1 from its stored text")
+    return Words::tr("There is no memory of it yet. “Read again” makes one with %1 from its stored text")
         .arg(model.name);
-  return QStringLiteral(
+  return Words::tr(
              "Its memory was made by another model (%1). “Read again” reads its stored text with %2; the other memory "
              "is kept")
       .arg(toQt(memories.front().modelName), model.name);

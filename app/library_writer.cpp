@@ -13,7 +13,7 @@ WriteOutcome attempt(const std::function<void()>& work) {
   } catch (const storage::DatabaseError& error) {
     return {QString::fromUtf8(error.what()), error.reason()};
   } catch (const std::exception& error) {
-    return {QStringLiteral("The library could not be written: ") + asSentence(error)};
+    return {Words::tr("The library could not be written: %1").arg(asSentence(error))};
   }
 }
 
@@ -44,7 +44,7 @@ void LibraryWriter::open(const std::filesystem::path& file, std::int64_t limitBy
 void LibraryWriter::perform(Work work, QObject* receiver, Done done) {
   post(
       [this, work = std::move(work)] {
-        if (!database_) throw std::runtime_error("it is not open for writing");
+        if (!database_) throw std::runtime_error(Words::tr("it is not open for writing").toStdString());
         work(*database_);
       },
       receiver, std::move(done));

@@ -51,19 +51,19 @@ ui::AnswerWay wayOfName(const std::string& name) {
 }
 
 QString coverageWords(const Coverage& coverage) {
-  if (coverage.share >= 1.0) return QStringLiteral("whole book");
+  if (coverage.share >= 1.0) return Words::tr("whole book");
   // Never "100 %" of a book that is not whole.
-  const QString share = QStringLiteral("first %1 %").arg(std::min(99, static_cast<int>(coverage.share * 100)));
-  if (coverage.pageCount == 0 || coverage.lastPage == 0) return share;
-  return share + QStringLiteral(" (pages 1–%1 of %2)").arg(coverage.lastPage).arg(coverage.pageCount);
+  const QString share = QString::number(std::min(99, static_cast<int>(coverage.share * 100)));
+  if (coverage.pageCount == 0 || coverage.lastPage == 0) return Words::tr("first %1 %").arg(share);
+  return Words::tr("first %1 % (pages 1–%2 of %3)")
+      .arg(share, QString::number(coverage.lastPage), QString::number(coverage.pageCount));
 }
 
 namespace {
 
 QString rereadWords(int reread, bool pages) {
-  const QString unit = pages ? (reread == 1 ? QStringLiteral("page") : QStringLiteral("pages"))
-                             : (reread == 1 ? QStringLiteral("passage") : QStringLiteral("passages"));
-  return QStringLiteral("%1 %2 re-read").arg(reread).arg(unit);
+  if (reread == 1) return pages ? Words::tr("1 page re-read") : Words::tr("1 passage re-read");
+  return pages ? Words::tr("%n pages re-read", nullptr, reread) : Words::tr("%n passages re-read", nullptr, reread);
 }
 
 }  // namespace
@@ -71,18 +71,18 @@ QString rereadWords(int reread, bool pages) {
 QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage) {
   switch (way) {
     case ui::AnswerWay::Passages:
-      return QStringLiteral("From passages only · %1").arg(rereadWords(reread, coverage.pageCount > 0));
+      return Words::tr("From passages only · %1").arg(rereadWords(reread, coverage.pageCount > 0));
     case ui::AnswerWay::MemoryAndPassages:
-      return QStringLiteral("From memory and passages · %1 · %2")
+      return Words::tr("From memory and passages · %1 · %2")
           .arg(rereadWords(reread, coverage.pageCount > 0), coverageWords(coverage));
     case ui::AnswerWay::Memory:
       break;
   }
-  return QStringLiteral("From memory · 0 pages re-read · %1").arg(coverageWords(coverage));
+  return Words::tr("From memory · 0 pages re-read · %1").arg(coverageWords(coverage));
 }
 
 QString summaryProvenance(const Coverage& coverage) {
-  return QStringLiteral("Summed up from memory · 0 pages re-read · %1").arg(coverageWords(coverage));
+  return Words::tr("Summed up from memory · 0 pages re-read · %1").arg(coverageWords(coverage));
 }
 
 }  // namespace palimpsest::app

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QByteArray>
+#include <QCoreApplication>
 #include <QString>
 #include <QStringList>
 #include <cstddef>
@@ -14,6 +15,11 @@
 #include "ui/records.h"
 
 namespace palimpsest::app {
+
+// For what functions say that belong to no QObject: Words::tr(). Any thread.
+struct Words {
+  Q_DECLARE_TR_FUNCTIONS(Words)
+};
 
 inline QString toQt(const std::string& text) { return QString::fromStdString(text); }
 QByteArray toQt(const std::vector<std::byte>& bytes);

@@ -153,7 +153,8 @@ class Backend {
   // A table for embed(), Compute.
   virtual std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) = 0;
   virtual std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) = 0;  // Float32
-  virtual std::unique_ptr<Stream> makeStream() const = 0;
+  // threads 0 = as many as threads(); a device that computes elsewhere takes no notice.
+  virtual std::unique_ptr<Stream> makeStream(int threads = 0) const = 0;
 };
 
 // threads 0 = the physical cores. Throws ModelError when bf16 is asked of a CPU without it.

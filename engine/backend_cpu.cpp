@@ -39,13 +39,13 @@ int physicalCores() {
 
 // At the end of each parallel loop OpenMP's threads (libgomp's) spin for some milliseconds before they sleep. Beside
 // another busy program that costs a hundredfold, because a spinning thread keeps the core from the one that it waits
-// for. libgomp spins for a moment only when it has more threads than there are processors: so here are a few more,
-// asleep for good.
-void keepThreadsFromSpinning(int threads) {
+// for. libgomp spins for a moment only when it has more threads than there are processors: so here are so many, asleep
+// for good, that the first one which computes is one too many.
+void keepThreadsFromSpinning() {
   static std::once_flag once;
-  std::call_once(once, [threads] {
+  std::call_once(once, [] {
     std::promise<int> made;
-    std::thread([&made, sleepers = std::max(2, omp_get_num_procs() - threads + 3)] {
+    std::thread([&made, sleepers = omp_get_num_procs() + 2] {
       int team = 0;
 #pragma omp parallel num_threads(sleepers) reduction(+ : team)
       team += 1;
@@ -98,7 +98,11 @@ class CpuBackend : public Backend {
     return made;
   }
 
-  std::unique_ptr<Stream> makeStream() const override { return std::make_unique<CpuStream>(settings_); }
+  std::unique_ptr<Stream> makeStream(int threads) const override {
+    CpuSettings own = settings_;
+    if (threads > 0) own.threads = threads;
+    return std::make_unique<CpuStream>(own);
+  }
 
  private:
   CpuSettings settings_;
@@ -109,7 +113,7 @@ class CpuBackend : public Backend {
 std::unique_ptr<Backend> makeCpuBackend(int threads, Precision precision) {
   CpuSettings settings;
   settings.threads = threads > 0 ? threads : physicalCores();
-  keepThreadsFromSpinning(settings.threads);
+  keepThreadsFromSpinning();
   settings.bfloat16 = precision != Precision::Float32 && cpuMultipliesBFloat16();
   if (precision == Precision::BFloat16 && !settings.bfloat16) {
     throw ModelError("This CPU does not compute in bf16; choose f32, or leave the precision to the program.");

@@ -27,8 +27,8 @@ int segmentLength(const ModelConfig& config) {
 }  // namespace
 
 struct Generator::Workspace {
-  explicit Workspace(const Model& model)
-      : transformer(model.transformer().makeWorkspace()),
+  Workspace(const Model& model, int threads)
+      : transformer(model.transformer().makeWorkspace(threads)),
         cutter(model.tokenizer(), segmentLength(model.config()),
                model.config().infiniAttention ? model.config().infiniAttention->segmentCutter : 1) {}
 
@@ -36,8 +36,10 @@ struct Generator::Workspace {
   SegmentCutter cutter;
 };
 
-Generator::Generator(std::shared_ptr<const Model> model)
-    : model_(std::move(model)), workspace_(std::make_unique<Workspace>(*model_)) {}
+Generator::Generator(std::shared_ptr<const Model> model, int threads)
+    : model_(std::move(model)),
+      threads_(threads > 0 ? threads : model_->threads()),
+      workspace_(std::make_unique<Workspace>(*model_, threads_)) {}
 Generator::~Generator() = default;
 
 const Model& Generator::model() const { return *model_; }

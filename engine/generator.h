@@ -42,10 +42,13 @@ using TextCallback = std::function<void(std::string_view piece)>;
 // All verbs block; every verb checks `stop` between layers.
 class Generator {
  public:
-  explicit Generator(std::shared_ptr<const Model> model);
+  // threads 0 = as many as the model was loaded for. With another number this one computes as a model that was loaded
+  // for so many would, so that a reading which was begun with them ends with the same bits.
+  explicit Generator(std::shared_ptr<const Model> model, int threads = 0);
   ~Generator();
 
   const Model& model() const;
+  int threads() const { return threads_; }
 
   // Reads ONE pass (a fixed number of segments from reading.position on) of the whole stored `text` into `memory` and
   // returns the new position; call it until .complete. Pass boundaries depend on the position only, so that reading
@@ -68,6 +71,7 @@ class Generator {
                       const TextCallback& onText, std::stop_token stop);
 
   std::shared_ptr<const Model> model_;
+  int threads_;
   std::unique_ptr<Workspace> workspace_;
 };
 

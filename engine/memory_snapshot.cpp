@@ -175,7 +175,7 @@ void copyTensor(const SafetensorsFile& file, const std::string& name, const std:
 }
 
 std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
-                              std::size_t bytes) {
+                              int threads, std::size_t bytes) {
   SafetensorsWriter writer;
   const auto set = [&](const char* key, const std::string& value) { writer.setMetadata(key, value); };
   set("format", std::string(kFormat));
@@ -188,7 +188,7 @@ std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memor
   set("segments", std::to_string(reading.segments));
   set("complete", reading.complete ? "yes" : "no");
   set("precision", model.precision() == Precision::BFloat16 ? kBFloat16 : kFloat32);
-  set("threads", std::to_string(model.threads()));
+  set("threads", std::to_string(threads > 0 ? threads : model.threads()));
   set("sha256", kNoDigest);
   const std::string size = std::to_string(bytes);
   set("bytes", std::string(20 - size.size(), '0') + size);
@@ -201,14 +201,14 @@ std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memor
 
 }  // namespace
 
-std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory,
-                                    const ReadingPosition& reading) {
+std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
+                                    int threads) {
   if (memory.shapes() != model.transformer().memoryShapes()) {
     throw ModelError("This memory has the shape of another model than '" + model.name() +
                      "' and cannot be saved with it. Read the book again.");
   }
-  const std::size_t bytes = blobOf(model, memory, reading, 0).size();
-  std::vector<std::byte> blob = blobOf(model, memory, reading, bytes);
+  const std::size_t bytes = blobOf(model, memory, reading, threads, 0).size();
+  std::vector<std::byte> blob = blobOf(model, memory, reading, threads, bytes);
   const std::string digest = hex(sha256(blob));
   fill(digestPlace(blob, kNoDigest), digest);
   return blob;

@@ -21,7 +21,7 @@ struct ReadingPosition {
   bool complete = false;
 };
 
-// The arithmetic that wrote a memory: only a model loaded with the same goes on with the same bits. The loops of the CPU
+// The arithmetic that wrote a memory: only a Generator with the same goes on with the same bits. The loops of the CPU
 // back end give the same with any number of threads, and so do oneDNN's products with AVX-512 as far as was tried; with
 // AVX2 alone, theirs differ in the last bits.
 struct SnapshotArithmetic {
@@ -40,17 +40,19 @@ struct MemorySnapshot {
 // Safetensors bytes: tensors "layers.{i}.{part}.M" [heads, keyDim, valueDim], "layers.{i}.{part}.z" [heads, keyDim],
 // F32, with part "base" (gated heads) or "added" (memory heads), each where the layer has it; metadata: format version,
 // fingerprint, rule, cutter, tokens, position, segments, precision, threads, the blob's size, SHA-256 over all with its
-// own place zeroed.
-std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory,
-                                    const ReadingPosition& reading);
+// own place zeroed. `threads` are those of the Generator that read; 0 = the model's.
+std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
+                                    int threads = 0);
 
 // Throws SnapshotError: truncated, damaged (checksum, shapes), made by another model, version or rule.
 MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob);
 
-// What a blob says of its arithmetic, before any model is loaded: with these LoadOptions a job that was interrupted
-// goes on with the same bits. Throws SnapshotError like loadSnapshot, except for what needs a model to tell.
+// What a blob says of its arithmetic, before any model is loaded: with this precision and a Generator of so many
+// threads a job that was interrupted goes on with the same bits. Throws SnapshotError like loadSnapshot, except for
+// what needs a model to tell.
 SnapshotArithmetic arithmeticOf(std::span<const std::byte> blob);
-// What this model would write. Where it is not that of a snapshot, going on from there is right, but not bit by bit.
+// What this model writes with its own number of threads. Where it is not that of a snapshot, going on from there is
+// right, but not bit by bit.
 SnapshotArithmetic arithmeticOf(const Model& model);
 
 }  // namespace palimpsest::engine

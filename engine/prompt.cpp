@@ -5,6 +5,7 @@
 #include <cctype>
 #include <span>
 
+#include "engine/chat_template.h"
 #include "engine/errors.h"
 
 namespace palimpsest::engine {
@@ -75,6 +76,9 @@ class ChatWriter {
   ChatWriter(ChatFormat format, const ModelConfig& config, const Tokenizer& tokenizer)
       : format_(format), config_(config), tokenizer_(tokenizer) {
     if (tokenizer.bosToken()) tokens_.push_back(*tokenizer.bosToken());
+    // As it stands: Llama's dates end in an empty line. Mistral's form has no place for it.
+    const std::string system = ownSystemMessage(config.chatTemplate);
+    if (format != ChatFormat::Mistral && !system.empty()) put("system", system);
   }
 
   void user(std::string_view text) {
@@ -111,8 +115,9 @@ class ChatWriter {
       plain(role + "\n" + std::string(text));
     }
   }
-  void message(const std::string& role, std::string_view text) {
-    header(role, trimmed(text));
+  void message(const std::string& role, std::string_view text) { put(role, trimmed(text)); }
+  void put(const std::string& role, std::string_view text) {
+    header(role, text);
     special(format_ == ChatFormat::Llama3 ? "<|eot_id|>" : "<|im_end|>");
     if (format_ == ChatFormat::ChatML) plain("\n");
   }

@@ -43,8 +43,8 @@ void Transformer::DeleteWorkspace::operator()(Workspace* workspace) const { dele
 
 Transformer::~Transformer() = default;
 
-Transformer::WorkspacePointer Transformer::makeWorkspace() const {
-  return WorkspacePointer(new Workspace(backend_->makeStream()));
+Transformer::WorkspacePointer Transformer::makeWorkspace(int threads) const {
+  return WorkspacePointer(new Workspace(backend_->makeStream(threads)));
 }
 
 void Transformer::makeRoom(Workspace& w, int rows) const {

@@ -62,7 +62,7 @@ class Transformer {
     void operator()(Workspace* workspace) const;
   };
   using WorkspacePointer = std::unique_ptr<Workspace, DeleteWorkspace>;
-  WorkspacePointer makeWorkspace() const;
+  WorkspacePointer makeWorkspace(int threads = 0) const;  // 0 = as many as the back end's
 
   // Reads one pass: 1..passSegments() segments of 1..S tokens, BOS not among them. `memory` takes them all, in order.
   // Throws Stopped, seen between two layers; the memory is unchanged then.

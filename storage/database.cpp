@@ -156,6 +156,12 @@ Database Database::open(const std::filesystem::path& file, Access access) {
 
 void Database::setBusyTimeout(int milliseconds) { connection_->setBusyTimeout(milliseconds); }
 
+std::int64_t Database::dataVersion() {
+  return withErrors(*this, "looking for changes", [](SQLite::Database& connection) {
+    return connection.execAndGet("PRAGMA data_version").getInt64();
+  });
+}
+
 void Database::limitSize(std::int64_t bytes) {
   withErrors(*this, "limiting its size", [&](SQLite::Database& connection) {
     const std::int64_t pageSize = connection.execAndGet("PRAGMA page_size").getInt64();

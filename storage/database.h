@@ -46,6 +46,9 @@ class Database {
 
   // How long to wait for a lock of some other program; 5 s at first, 1 s for reading.
   void setBusyTimeout(int milliseconds);
+  // A number that is another one than at the last call when some other connection, of this program or another, has
+  // changed the file in between. Takes microseconds: no page is read.
+  std::int64_t dataVersion();
   // The file grows no larger than this; more is answered as a full disk is (Reason::Full).
   void limitSize(std::int64_t bytes);
 

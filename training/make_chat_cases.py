@@ -22,10 +22,14 @@ BOS, EOS = "<s>", "</s>"  # those of the tiny model, with which the engine's tes
 # tokenizer is one of SentencePiece, which puts a space before each text.
 TEMPLATES = [
     ("llama-3-instruct.jinja", "llama3", ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"], False),
+    # Not 3.2 and later: where they are asked for the date they give today's, and the engine the default of them all.
+    ("llama-3.1-instruct.jinja", "llama3.1", ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"], False),
     ("mistral-7b-instruct-v0.2.jinja", "mistral", [], False),
     ("mistral-7b-instruct-v0.3.jinja", "mistral", ["[INST]", "[/INST]"], True),
     ("mistral-nemo-instruct-2407.jinja", "mistral", ["[INST]", "[/INST]"], False),
     ("chatml.jinja", "chatml", ["<|im_start|>", "<|im_end|>"], False),
+    ("qwen2.5-instruct.jinja", "qwen2.5", ["<|im_start|>", "<|im_end|>"], False),
+    ("smollm2-instruct.jinja", "smollm2", ["<|im_start|>", "<|im_end|>"], False),
 ]
 
 # Earlier turns, then the question.

@@ -1,4 +1,7 @@
 // The Assistant from file to memory: adding, reading, pausing, going on, removing.
+#include <QThread>
+
+#include "engine/memory_snapshot.h"
 #include "fixture.h"
 #include "tests/documents/samples.h"
 
@@ -12,6 +15,26 @@ class AssistantTest : public AppTest {
  protected:
   // Long enough that it is still being read when the test acts.
   QString longBook(unsigned seed = 3) const { return write(QStringLiteral("long%1.txt").arg(seed), prose(2000, seed)); }
+
+  AssistantOptions withThreads(int threads) const {
+    AssistantOptions given = options();
+    given.threads = threads;
+    return given;
+  }
+  // Begins a long book with so many threads, pauses it and goes on with a Palimpsest of one.
+  qint64 readInterrupted(const QString& file, int threads) {
+    start(withThreads(threads));
+    const qint64 id = add(file);
+    EXPECT_TRUE(waitForProgress(id, 0.02));
+    assistant_->pause(id);
+    EXPECT_TRUE(waitForState(id, BookState::Paused));
+    start(withThreads(1));
+    EXPECT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+    EXPECT_LT(item(id).progress, 1.0);
+    assistant_->resume(id);
+    EXPECT_TRUE(waitForState(id, BookState::Ready));
+    return id;
+  }
 
   DocumentState stored(qint64 id) const {
     storage::Database connection = reader();
@@ -90,6 +113,33 @@ TEST_F(AssistantTest, PauseHoldsAcrossAReopeningAndResumeEndsWithTheSameBits) {
   assistant_->remove(id);
   ASSERT_TRUE(waitFor([&] { return !removed_.isEmpty(); }));
   EXPECT_EQ(resumed, snapshot(addAndRead(file)));
+}
+
+TEST_F(AssistantTest, AReadingGoesOnWithTheThreadsItWasBegunWithAndEndsWithTheirBits) {
+  if (QThread::idealThreadCount() < 2) GTEST_SKIP() << "this computer has one processor";
+  const QString file = longBook();
+  const qint64 id = readInterrupted(file, 2);
+  const auto resumed = snapshot(id);
+  EXPECT_EQ(engine::arithmeticOf(resumed).threads, 2);
+  EXPECT_TRUE(notices_.isEmpty()) << notices_.join(u' ').toStdString();
+  // The next book is read with the number that was asked for.
+  const auto own = snapshot(addAndRead(write(QStringLiteral("walk.txt"), novel())));
+  EXPECT_EQ(engine::arithmeticOf(own).threads, 1);
+
+  start(withThreads(2));
+  assistant_->remove(id);
+  ASSERT_TRUE(waitFor([&] { return !removed_.isEmpty(); }));
+  EXPECT_EQ(resumed, snapshot(addAndRead(file)));
+}
+
+TEST_F(AssistantTest, AReadingThatCannotGoOnWithItsThreadsSaysSoAndGoesOn) {
+  const int tooMany = QThread::idealThreadCount() + 1;
+  const qint64 id = readInterrupted(longBook(), tooMany);
+  EXPECT_EQ(engine::arithmeticOf(snapshot(id)).threads, 1);
+  ASSERT_EQ(notices_.size(), 1);
+  EXPECT_THAT(notices_[0], HasText("“long3” was begun with"));
+  EXPECT_TRUE(notices_[0].contains(QStringLiteral("%1 threads in").arg(tooMany))) << notices_[0].toStdString();
+  EXPECT_THAT(notices_[0], HasText("goes on with 1 thread in"));
 }
 
 TEST_F(AssistantTest, ClosingWhileReadingLosesNothing) {

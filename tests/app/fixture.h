@@ -111,6 +111,7 @@ class AppTest : public testing::Test {
     given.modelFolder = toPath(tinyModel());
     given.threads = 1;
     given.checkpointSeconds = 0.05;
+    given.watchSeconds = 0.05;
     return given;
   }
 

@@ -27,6 +27,20 @@ constexpr const char* kMistralTemplate =
 constexpr const char* kChatMlTemplate =
     "{% for m in messages %}<|im_start|>{{ m.role }}{{ m.content }}<|im_end|>{% endfor %}";
 
+// As in the models' own templates, what puts a system message where the conversation has none.
+constexpr const char* kLlama31Template =
+    "{%- if not date_string is defined %}{%- set date_string = \"26 Jul 2024\" %}{%- endif %}"
+    "{{- \"<|start_header_id|>system<|end_header_id|>\\n\\n\" }}{{- \"Cutting Knowledge Date: December 2023\\n\" }}"
+    "{{- \"Today Date: \" + date_string + \"\\n\\n\" }}{{- system_message }}{{- \"<|eot_id|>\" }}";
+constexpr const char* kQwen25Template =
+    "{%- if tools %}{{- '<|im_start|>system\\n' }}{{- 'You are Qwen.' }}{{- \"# Tools<|im_end|>\\n\" }}{%- else %}"
+    "{%- if messages[0]['role'] == 'system' %}{{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}"
+    "{%- else %}{{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+    "assistant.<|im_end|>\\n' }}{%- endif %}{%- endif %}";
+constexpr const char* kSmolLm2Template =
+    "{% for m in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a "
+    "helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{% endfor %}";
+
 // The tiny tokenizer or another one, with more special tokens in its file where a test wants them.
 std::unique_ptr<Tokenizer> tokenizerWith(const std::vector<std::string>& special,
                                          const std::string& file = "/tiny-model/tokenizer.json") {
@@ -191,9 +205,10 @@ TEST(Prompt, MistralWithAndWithoutItsOwnTokens) {
 // Texts made by training/make_chat_cases.py with the models' own templates.
 TEST(Prompt, ChatsAreWhatTheTemplatesOfTheModelsMakeOfThem) {
   const nlohmann::json cases = nlohmann::json::parse(contentOf(PALIMPSEST_TEST_DATA "/chat_cases.json"));
-  ASSERT_GT(cases.size(), 10U);
-  const std::map<std::string, const char*> templates = {
-      {"llama3", kLlama3Template}, {"mistral", kMistralTemplate}, {"chatml", kChatMlTemplate}};
+  ASSERT_GT(cases.size(), 20U);
+  const std::map<std::string, const char*> templates = {{"llama3", kLlama3Template},   {"llama3.1", kLlama31Template},
+                                                        {"mistral", kMistralTemplate}, {"chatml", kChatMlTemplate},
+                                                        {"qwen2.5", kQwen25Template},  {"smollm2", kSmolLm2Template}};
   for (const nlohmann::json& item : cases) {
     const auto tokenizer = tokenizerWith(
         item["special"], item["leading_space"] ? "/tokenizers/sentencepiece_style.json" : "/tiny-model/tokenizer.json");
@@ -230,6 +245,13 @@ TEST(Prompt, SummaryOfAChatModelIsARequest) {
   const std::string text = shown(*tokenizer, summaryPrompt(withTemplate(kChatMlTemplate), *tokenizer));
   EXPECT_THAT(text,
               AllOf(StartsWith("<s><|im_start|>user\n"), HasSubstr("people"), EndsWith("<|im_start|>assistant\n")));
+}
+
+TEST(Prompt, TheTemplatesOwnSystemMessageStandsBeforeASummaryAsWell) {
+  const auto tokenizer = tokenizerWith({"<|im_start|>", "<|im_end|>"});
+  EXPECT_THAT(shown(*tokenizer, summaryPrompt(withTemplate(kQwen25Template), *tokenizer)),
+              StartsWith("<s><|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+                         "assistant.<|im_end|>\n<|im_start|>user\n"));
 }
 
 TEST(Prompt, EveryEndOfTextStops) {

@@ -100,8 +100,8 @@ class CountingBackend : public Backend {
   std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) override {
     return inner_->constants(rows, columns, values);
   }
-  std::unique_ptr<Stream> makeStream() const override {
-    return std::make_unique<CountingStream>(inner_->makeStream(), work_);
+  std::unique_ptr<Stream> makeStream(int threads) const override {
+    return std::make_unique<CountingStream>(inner_->makeStream(threads), work_);
   }
 
  private:

@@ -36,6 +36,20 @@ TEST_F(DatabaseTest, OpeningMakesTheFolderAndTheFileInWalModeWithForeignKeys) {
   EXPECT_EQ(database.connection().execAndGet("PRAGMA user_version").getInt(), Database::schemaVersion());
 }
 
+TEST_F(DatabaseTest, TheVersionOfItsDataChangesWithWhatOthersWrite) {
+  Database writer = Database::open(file());
+  Database reader = Database::open(file(), Access::ReadOnly);
+  const auto before = reader.dataVersion(), own = writer.dataVersion();
+  EXPECT_EQ(reader.dataVersion(), before);
+  DocumentRecord book;
+  book.contentHash = "ab";
+  Library(writer).add(book);
+  EXPECT_NE(reader.dataVersion(), before);
+  EXPECT_EQ(writer.dataVersion(), own) << "what it wrote itself is no news";
+  const auto after = reader.dataVersion();
+  EXPECT_EQ(reader.dataVersion(), after);
+}
+
 TEST_F(DatabaseTest, MigrationsRunOnceInOrderAndKeepWhatIsThere) {
   SQLite::Database connection(file().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
   const std::array<const char*, 1> first = {"CREATE TABLE t(a); INSERT INTO t VALUES (1)"};
