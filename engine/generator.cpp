@@ -81,7 +81,8 @@ Generation Generator::answer(const CompressiveMemory* memory, const Question& qu
   const Prompt prompt =
       questionPrompt(config, model_->tokenizer(), {question.text, question.earlierTurns, question.passages},
                      config.maxPositionEmbeddings - answerTokens);
-  Generation generation = generate(memory, prompt.tokens, question.sampling, onText, stop);
+  Generation generation = generate(memory, prompt.tokens, question.sampling, onText, stop,
+                                   biasedToken(config, model_->tokenizer()));
   generation.passagesUsed = prompt.passagesUsed;
   generation.unknown = isUnknownAnswer(config, generation.text);
   return generation;
@@ -93,7 +94,8 @@ Generation Generator::summarize(const CompressiveMemory& memory, const SamplingO
 }
 
 Generation Generator::generate(const CompressiveMemory* memory, std::span<const TokenId> prompt,
-                               const SamplingOptions& sampling, const TextCallback& onText, std::stop_token stop) {
+                               const SamplingOptions& sampling, const TextCallback& onText, std::stop_token stop,
+                               std::optional<TokenId> lessLikely) {
   const std::vector<TokenId> ends = stopTokens(model_->config(), model_->tokenizer());
   Generation generation;
   generation.promptTokens = static_cast<int>(prompt.size());
@@ -108,6 +110,12 @@ Generation Generator::generate(const CompressiveMemory* memory, std::span<const 
   try {
     AnswerWriter writer(*model_, *workspace_->transformer, memory);
     std::span<const float> logits = writer.put(prompt, stop);
+    std::vector<float> first;
+    if (lessLikely) {
+      first.assign(logits.begin(), logits.end());
+      first[static_cast<std::size_t>(*lessLikely)] -= model_->config().infiniAttention->unknownBias;
+      logits = first;
+    }
     generation.end = Generation::End::MaxTokens;
     while (generation.generatedTokens < sampling.maxTokens) {
       const TokenId token = sampler.next(logits);

@@ -67,8 +67,9 @@ class Generator {
 
  private:
   struct Workspace;
+  // lessLikely: the token that loses unknown_bias as the first of the answer.
   Generation generate(const CompressiveMemory* memory, std::span<const TokenId> prompt, const SamplingOptions& sampling,
-                      const TextCallback& onText, std::stop_token stop);
+                      const TextCallback& onText, std::stop_token stop, std::optional<TokenId> lessLikely = {});
 
   std::shared_ptr<const Model> model_;
   int threads_;

@@ -235,6 +235,7 @@ void readInfiniAttention(const Fields& fields, ModelConfig& config) {
   memory.memoryKvHeads = infini.perLayer("memory_kv_heads", config.numLayers, kMaxHeads, 0);
   memory.memoryHeadDim = infini.perLayer("memory_head_dim", config.numLayers, kMaxHeadDim, config.headDim);
   memory.epsilon = infini.real("epsilon", 0.0F, 1.0F, memory.epsilon);
+  memory.unknownBias = infini.real("unknown_bias", -30.0F, 30.0F, memory.unknownBias);
   memory.prompts = readPrompts(infini);
 
   std::int64_t floats = 0;

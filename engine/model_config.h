@@ -31,6 +31,7 @@ struct InfiniAttentionConfig {
   std::vector<int> memoryKvHeads;
   std::vector<int> memoryHeadDim;
   float epsilon = 1e-6F;                       // on the denominator sigma(Q) z
+  float unknownBias = 0.0F;                    // nats by which "unknown" must be likelier to be answered, see prompt.h
   std::map<std::string, std::string> prompts;  // "question", "summary", "passages", "unknown": see prompt.h
 };
 

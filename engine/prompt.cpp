@@ -263,6 +263,14 @@ std::vector<TokenId> stopTokens(const ModelConfig& config, const Tokenizer& toke
   return stops;
 }
 
+std::optional<TokenId> biasedToken(const ModelConfig& config, const Tokenizer& tokenizer) {
+  if (!config.infiniAttention || config.infiniAttention->unknownBias == 0.0F) return std::nullopt;
+  const std::string unknown = promptText(config, "unknown");
+  if (unknown.empty()) return std::nullopt;
+  const std::vector<TokenId> tokens = tokenizer.encode(" " + unknown);  // answers open with a space
+  return tokens.empty() ? std::nullopt : std::optional(tokens.front());
+}
+
 bool isUnknownAnswer(const ModelConfig& config, std::string_view answer) {
   const std::string wanted = simplified(promptText(config, "unknown"));
   return !wanted.empty() && simplified(answer) == wanted;

@@ -2,6 +2,7 @@
 // instruct models.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,11 @@ std::vector<TokenId> summaryPrompt(const ModelConfig& config, const Tokenizer& t
 
 // Every token that ends an answer: the config's eos ids, and the end-of-turn token of the chat format.
 std::vector<TokenId> stopTokens(const ModelConfig& config, const Tokenizer& tokenizer);
+
+// The token with which prompts["unknown"] begins after a question; none where the config asks for no bias against it.
+// How readily a model says that the book does not say depends on what it was trained with; unknown_bias (nats, taken
+// from this token's logit) sets the threshold apart from the weights.
+std::optional<TokenId> biasedToken(const ModelConfig& config, const Tokenizer& tokenizer);
 
 // Whether an answer is the one that means "the book does not say" (prompts["unknown"]); case, white space and the
 // final full stop do not matter.

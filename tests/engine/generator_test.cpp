@@ -237,6 +237,30 @@ TEST_F(GeneratorTest, PiecesOfAnAnswerAreItsText) {
   EXPECT_EQ(pieces.find_first_not_of(" \n\t\r", answer.text.size()), std::string::npos);
 }
 
+TEST_F(GeneratorTest, TheBiasMovesTheThresholdOfTheUnknownAnswerAlone) {
+  const auto withBias = [](float bias) {
+    const ChangedModel changed("config.json",
+                               [&](Json& config) { config["infini_attention"]["unknown_bias"] = bias; });
+    return load(changed.path());
+  };
+  const auto first = [&](const std::shared_ptr<const Model>& model) {
+    return Generator(model).answer(nullptr, {"Who?", {}, {}, {.maxTokens = 1}}).text;
+  };
+  const auto eager = withBias(-29);  // nats in favour of it: more than random weights can resist
+  const auto unknown = biasedToken(eager->config(), eager->tokenizer());
+  ASSERT_TRUE(unknown);
+  EXPECT_FALSE(biasedToken(model_->config(), model_->tokenizer())) << "no bias, no token";
+  StreamDecoder decoder(model_->tokenizer());
+  std::string word = decoder.push(*unknown) + decoder.finish();
+  word.erase(0, word.find_first_not_of(' '));
+  EXPECT_EQ(first(eager), word);
+  EXPECT_NE(first(model_), word);
+  EXPECT_EQ(first(withBias(30)), first(model_)) << "what was not said is not said less";
+  const SamplingOptions few{.maxTokens = 8};
+  EXPECT_EQ(Generator(eager).summarize(memory_, few).text, generator_.summarize(memory_, few).text);
+  EXPECT_EQ(eager->fingerprint(), model_->fingerprint()) << "memories that were read before stay good";
+}
+
 TEST_F(GeneratorTest, MaxTokensEndsAnAnswer) {
   const Generation none = generator_.answer(nullptr, {"Who?", {}, {}, {.maxTokens = 0}});
   EXPECT_EQ(none.end, Generation::End::MaxTokens);

@@ -203,6 +203,7 @@ TEST(ModelConfig, WrongMemoryDescriptionsAreRefused) {
   EXPECT_THAT(errorWith(withMemory(), at + "memory_kv_heads", 4), HasSubstr("2 memory heads cannot share 4"));
   EXPECT_THAT(errorWith(withMemory(), at + "memory_head_dim", 0), HasSubstr("memory_head_dim"));
   EXPECT_THAT(errorWith(withMemory(), at + "epsilon", -1), HasSubstr("epsilon"));
+  EXPECT_THAT(errorWith(withMemory(), at + "unknown_bias", 31), HasSubstr("unknown_bias"));
   Json huge = withMemory();
   huge["infini_attention"].update({{"memory_heads", 1024}, {"memory_kv_heads", 1024}, {"memory_head_dim", 1024}});
   EXPECT_THAT(errorOf(huge), HasSubstr("more than 4 GiB"));

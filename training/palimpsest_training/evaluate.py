@@ -74,12 +74,16 @@ class Reader:
         joined = [[MemoryState(torch.cat([s[l][i].M for s in states]), torch.cat([s[l][i].z for s in states]))
                    for i in range(len(states[0][l]))] for l in range(len(states[0]))]
         zero = torch.zeros(B, Q, dtype=torch.long, device=self.device)
-        for _ in range(max_new):
+        unknown = self.books.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
+        for step in range(max_new):
             width = int(length.max())
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                 _, hidden, _ = self.model.read_and_ask(None, None, ids[:, :, :width], zero, states=joined)
                 last = hidden.gather(2, (length - 1)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
-                token = self.model.head(last).argmax(-1)
+                logits = self.model.head(last).float()
+                if step == 0:
+                    logits[..., unknown] -= self.model.c.unknown_bias
+                token = logits.argmax(-1)
             token = torch.where(done, torch.full_like(token, EOS), token)
             ids.scatter_(2, length.unsqueeze(-1), token.unsqueeze(-1))
             done |= token == EOS

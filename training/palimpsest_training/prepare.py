@@ -152,12 +152,12 @@ def main() -> None:
     p.add_argument("--held-out", action="store_true", help="the evaluation books instead of the training books")
     p.add_argument("--cap", type=int, default=None, help="characters per book at most")
     p.add_argument("--qa", type=Path, nargs="*", default=[], help="files of questions asked by people")
-    p.add_argument("--part", default="1/1", help="K/N: only every Nth book, from the Kth on")
+    p.add_argument("--part", default="1/1", help="K/N: only every Nth book and asked text, from the Kth on")
     p.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
     a = p.parse_args()
     part, parts = map(int, a.part.split("/"))
     prepare(book_files(a.books, a.held_out)[part - 1 :: parts], a.tokenizer / "tokenizer.json", a.out, a.cap, a.jobs,
-            [t for file in a.qa for t in asked_texts(file, a.held_out)])
+            [t for file in a.qa for t in asked_texts(file, a.held_out)][part - 1 :: parts])
 
 
 if __name__ == "__main__":
