@@ -270,7 +270,7 @@ def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: 
     table: dict = {row: {} for row in rows}
     for (row, size, *_), result in sorted(zip(tasks, results), key=lambda x: SIZES[x[0][1]]):
         table[row][size] = result
-    return {"model": model, "seed": seed, "table": table, "layers": results[-1]}
+    return {"model": Path(model).name, "seed": seed, "table": table, "layers": results[-1]}
 
 
 def memory_norms(model: InfiniLlama, books: Books, device) -> list[dict]:

@@ -71,9 +71,15 @@ def test_the_base_has_learned_something(recipe):
     assert float(lm) < 4.5
 
 
-def test_memory_phase_leaves_the_base_alone(recipe):
-    before = torch.load(recipe[0] / "base.pt", weights_only=True)["weights"]
-    after = torch.load(recipe[0] / "memory.pt", weights_only=True)["weights"]
+def test_memory_phase_leaves_the_base_alone(recipe, tmp_path):
+    out = recipe[0]
+    done = subprocess.run([sys.executable, "-m", "palimpsest_training.train", "--phase", "memory", "--data", out / "train.npz", "--tokenizer",
+                           out / "tokenizer", "--init", out / "base.pt", "--out", tmp_path / "memory.pt", "--steps", "20", "--stages", "dense",
+                           "--tokens", "2048", "--workers", "1", "--memory-heads", "2", "--memory-head-dim", "16"],
+                          cwd=TRAINING, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before = torch.load(out / "base.pt", weights_only=True)["weights"]
+    after = torch.load(tmp_path / "memory.pt", weights_only=True)["weights"]
     for name, w in before.items():
         assert torch.equal(w, after[name]), name
     assert any(after[n].abs().sum() > 0 for n in after if n.endswith("memory_o_proj.weight"))
