@@ -16,7 +16,7 @@ import numpy as np
 
 from .books import Books, Stretch
 from .config import PROMPTS
-from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Names, draw_facts, passkey_sentence
+from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Fact, Names, draw_facts, passkey_sentence
 from .cutter import cut_tokens
 
 IGNORE = -100
@@ -67,6 +67,11 @@ CURRICULUM = (
 )
 
 
+def room_for(statements: list[str]) -> int:
+    """Tokens that they take, roughly: names are torn into short ones."""
+    return sum(len(s) // 3 + 1 for s in statements)
+
+
 def stage_at(progress: float, rng: random.Random) -> str:
     weights = [w for at, w in CURRICULUM if progress >= at][-1]
     return rng.choices(list(weights), list(weights.values()))[0]
@@ -96,6 +101,22 @@ class BatchMaker:
     def foreign_question(self) -> str:
         """A natural question about another place of the corpus: the answer is that the book does not say."""
         return self.books.mined[self.rng.randrange(len(self.books.mined))][0]
+
+    def speeches(self, most: int) -> list[Fact]:
+        """Lines of other places of the corpus, given to new speakers: who said them can be known from the text alone."""
+        rng, found = self.rng, {}
+        if not self.books.said:
+            return []
+        for _ in range(rng.choice([0, 0, 1, 2, 4, 8])):
+            question, speaker = self.books.mined[rng.choice(self.books.said)]
+            quote = question.removeprefix('Who said "').removesuffix('"?')
+            if rng.random() < 0.6:  # the others are "the old man" and the like
+                speaker = self.names.person()
+            verb = rng.choice(["said", "said", "said", "cried", "asked", "replied", "answered", "exclaimed", "whispered"])
+            end = rng.choice([f"{verb} {speaker}.", f"{speaker} {verb}."])
+            if not quote.endswith("...") and question not in found:
+                found[question] = Fact("said", False, f'"{quote}," {end}', question, speaker)
+        return list(found.values())[:most]
 
     # -- documents -----------------------------------------------------------------------------------------------
 
@@ -140,13 +161,14 @@ class BatchMaker:
         count = round(low * (high / low) ** rng.random())
         absent = sum(rng.random() < 0.14 for _ in range(count))
         facts, unknown = draw_facts(rng, count, False, absent)
+        facts += self.speeches(count // 2)
         statements = [f.statement for f in facts]
         if rng.random() < 0.15:
             key = str(rng.randint(1000, 99999))
             statements.append(passkey_sentence(key))
         else:
             key = None
-        prose = self.prose(max(16, length - 15 * len(statements)), asked=rng.random() < 0.5)
+        prose = self.prose(max(16, length - room_for(statements)), asked=rng.random() < 0.5)
         tokens, ends = self.strew(prose, statements)
         questions = [self.qa(f.question, f.answer, at) for f, at in zip(facts, ends)]
         if key:
@@ -189,8 +211,9 @@ class BatchMaker:
         rate = low * (high / low) ** (row / max(1, rows - 1))
         count = int(rate) + (rng.random() < rate % 1)
         facts, unknown = draw_facts(rng, count, False, 1 + (rng.random() < 0.5), bare_objects=False)
+        facts += self.speeches(count)
         statements = [f.statement for f in facts] + [passkey_sentence(key)] * has_key
-        prose = self.prose(max(16, length - 15 * len(statements)))
+        prose = self.prose(max(16, length - room_for(statements)))
         tokens, ends = self.strew(prose, statements)
         asked = [self.qa(f.question, f.answer, at, again=True) for f, at in zip(facts, ends)]
         if has_key:
@@ -277,8 +300,9 @@ class BatchMaker:
             return self.books.tokens[begin:end].tolist(), []
         count = rng.randint(1, max(2, room // 60))
         facts, unknown = draw_facts(rng, count, False, 1 + count // 6)
+        facts += self.speeches(max(1, count // 2))
         card = room > 700 and rng.random() < 0.4
-        spare = room - 16 * count - 24 * min(count + 2, 8) - 80 * card
+        spare = room - room_for([f.statement for f in facts]) - 24 * min(count + 2, 8) - 80 * card
         prose = self.prose(max(24, spare), asked=rng.random() < 0.6)
         tokens, _ = self.strew(prose, [f.statement for f in facts])
         asked = [self.qa(f.question, f.answer) for f in facts] + [self.qa(f.question, UNKNOWN) for f in unknown]

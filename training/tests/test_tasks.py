@@ -137,6 +137,17 @@ def test_renamed_people_are_asked_for_by_their_new_names(books):
                for e in renamed.sentence_ends)
 
 
+def test_lines_get_new_speakers(books):
+    maker = BatchMaker(books, seed=2)
+    speeches = [f for _ in range(60) for f in maker.speeches(8)]
+    known = dict(books.mined)
+    assert len(speeches) > 60 and any(known[f.question] != f.answer for f in speeches)
+    for f in speeches:
+        quote = f.question.removeprefix('Who said "').removesuffix('"?')
+        assert f.statement.startswith(f'"{quote}," ') and f.answer in f.statement and "..." not in quote
+    assert maker.speeches(0) == [] and all(len(maker.speeches(2)) <= 2 for _ in range(20))
+
+
 def test_books_in_two_parts_are_as_one(books, tmp_path):
     folder = books.folder
     files, tokenizer = sorted(folder.glob("*.txt")), folder / "tokenizer" / "tokenizer.json"
