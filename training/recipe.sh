@@ -22,7 +22,7 @@ train() {
   else "$py" -m palimpsest_training.train "$@"; fi
 }
 
-vocab=8192 prepare_flags=(--cap 480000) train_flags=(--compile) sizes=(8K 32K 128K 1M) documents=50
+vocab=8192 prepare_flags=(--cap 900000) train_flags=(--compile) sizes=(8K 32K 128K 1M) documents=50
 base=(--minutes "${BASE_MINUTES:-3.2}") all=(--minutes "${ALL_MINUTES:-16.6}")
 config='{}' heads=(--memory-heads 4 --memory-head-dim 128)
 if [[ ${TINY:-} ]]; then

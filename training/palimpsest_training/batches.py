@@ -18,6 +18,7 @@ from .books import Books, Stretch
 from .config import PROMPTS
 from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Fact, Names, draw_facts, passkey_sentence
 from .cutter import cut_tokens
+from .mining import quote_of
 
 IGNORE = -100
 BOS, EOS = 0, 1
@@ -82,7 +83,6 @@ class BatchMaker:
         self.books, self.rng = books, random.Random(seed)
         self.names = Names(self.rng, evaluation=False)
         self.tokens_per_batch, self.P = tokens_per_batch, question_length
-        self._cache: dict[str, list[int]] = {}
 
     def encode(self, text: str) -> list[int]:
         return self.books.tokenizer.encode(text, add_special_tokens=False).ids
@@ -109,7 +109,7 @@ class BatchMaker:
             return []
         for _ in range(rng.choice([0, 0, 1, 2, 4, 8])):
             question, speaker = self.books.mined[rng.choice(self.books.said)]
-            quote = question.removeprefix('Who said "').removesuffix('"?')
+            quote = quote_of(question)
             if rng.random() < 0.6:  # the others are "the old man" and the like
                 speaker = self.names.person()
             verb = rng.choice(["said", "said", "said", "cried", "asked", "replied", "answered", "exclaimed", "whispered"])

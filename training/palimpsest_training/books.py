@@ -16,6 +16,7 @@ from .mining import TITLES
 _CAPITALISED = re.compile(r"\b[A-Z][a-z]+\b")
 _TITLES = set(TITLES.split("|"))
 
+
 def book_card(people: list[str], places: list[str], keywords: list[str]) -> str:
     line = lambda items: ", ".join(items) + "." if items else "none."
     return f"People: {line(people)}\nPlaces: {line(places)}\nKeywords: {line(keywords)}"
@@ -97,6 +98,10 @@ class Books:
         a, b = np.searchsorted(self.mined_pos, (begin, end))
         return list(range(int(a), int(b)))
 
+    def _names_in(self, begin: int, end: int) -> slice:
+        """Of name_pos, name_id and name_place."""
+        return slice(*np.searchsorted(self.name_pos, (begin, end)))
+
     def stretch(self, begin: int, end: int, rng: random.Random | None = None, invented=None) -> Stretch:
         """The prose of a range. With `rng` its people are renamed, in the questions too.
 
@@ -109,7 +114,7 @@ class Books:
         a, b = np.searchsorted(self.sentence_ends, (begin, end))
         if rng is None or not self.person_words:
             return Stretch(self.tokens[begin:end], self.sentence_ends[a:b] - begin, questions, card)
-        ids, counts = np.unique(self.name_id[slice(*np.searchsorted(self.name_pos, (begin, end)))], return_counts=True)
+        ids, counts = np.unique(self.name_id[self._names_in(begin, end)], return_counts=True)
         known = sorted({w for i in ids[(counts >= 2) & ~self.is_place[ids]] for w in self.name_text[i].split() if w not in _TITLES})
         new = {w: invented() if invented and rng.random() < 0.4 else rng.choice(self.person_words) for w in known}
         other = lambda text: _CAPITALISED.sub(lambda m: new.get(m.group(), m.group()), text)
@@ -120,12 +125,12 @@ class Books:
 
     def card(self, begin: int, end: int) -> tuple[list[str], list[str], list[str]]:
         """People (at most 5), places (3) and keywords (5) of a range, the most frequent first."""
-        a, b = np.searchsorted(self.name_pos, (begin, end))
-        ids, counts = np.unique(self.name_id[a:b], return_counts=True)
+        inside = self._names_in(begin, end)
+        ids, counts = np.unique(self.name_id[inside], return_counts=True)
         people, places = [], []
         if len(ids):
             where = np.zeros(len(ids))
-            np.add.at(where, np.searchsorted(ids, self.name_id[a:b]), self.name_place[a:b])
+            np.add.at(where, np.searchsorted(ids, self.name_id[inside]), self.name_place[inside])
             for i in np.argsort(-counts, kind="stable"):
                 if counts[i] < 3 or (len(people) >= 5 and len(places) >= 3):
                     break

@@ -58,8 +58,11 @@ class Reader:
         return states
 
     @torch.no_grad()
-    def answer(self, prompts: list[list[list[int]]], states, max_new: int = 24) -> list[list[str]]:
-        """prompts[document][question] token ids; states: one list per document. Greedy, until EOS."""
+    def answer(self, prompts: list[list[list[int]]], states, max_new: int = 24, unknown_bias: float = 0.0) -> list[list[str]]:
+        """prompts[document][question] token ids; states: one list per document. Greedy, until EOS.
+
+        unknown_bias: of config.py, for questions; the book card is no answer.
+        """
         B, Q = len(prompts), max(len(p) for p in prompts)
         longest = max(len(q) for p in prompts for q in p) + 1
         ids = torch.full((B, Q, longest + max_new), EOS, dtype=torch.long)
@@ -82,7 +85,7 @@ class Reader:
                 last = hidden.gather(2, (length - 1)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
                 logits = self.model.head(last).float()
                 if step == 0:
-                    logits[..., unknown] -= self.model.c.unknown_bias
+                    logits[..., unknown] -= unknown_bias
                 token = logits.argmax(-1)
             token = torch.where(done, torch.full_like(token, EOS), token)
             ids.scatter_(2, length.unsqueeze(-1), token.unsqueeze(-1))
@@ -151,7 +154,7 @@ def run_cell(reader: Reader, documents: list, knock_out: bool = True) -> dict:
     conditions = {"memory": states}
     if knock_out:
         conditions |= {"zeroed": [zeroed(s) for s in states], "swapped": states[1:] + states[:1]}
-    answers = {k: reader.answer(prompts, s) for k, s in conditions.items()}
+    answers = {k: reader.answer(prompts, s, unknown_bias=reader.model.c.unknown_bias) for k, s in conditions.items()}
     wanted = [[a for _, _, a in questions] for _, questions in documents]
     kinds = [[k for k, _, _ in questions] for _, questions in documents]
 

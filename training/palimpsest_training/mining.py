@@ -114,6 +114,15 @@ def _describes(what: str) -> bool:
             and not _PRONOUN.search(what) and not (len(words) == 2 and _ADJECTIVE.match(words[1])))
 
 
+SAID = 'Who said "{}"?'
+
+
+def quote_of(question: str) -> str:
+    """The line that a question of kind "said" asks about."""
+    before, after = SAID.split("{}")
+    return question.removeprefix(before).removesuffix(after)
+
+
 def _shorten(quote: str, words: int = 12) -> str:
     parts = quote.split()
     return " ".join(parts) if len(parts) <= words else " ".join(parts[:words]) + "..."
@@ -140,7 +149,7 @@ def mine(text: str) -> list[Mined]:
         for m in rule.finditer(text):
             who, quote = _speaker(m.group(speaker)), m.group(1) or m.group(2)
             if who and len(quote.split()) >= 3:
-                add("said", f'Who said "{_shorten(quote)}"?', who, m.end())
+                add("said", SAID.format(_shorten(quote)), who, m.end())
     people = {q.answer for q in found if q.kind == "said"}  # who speaks is a person
     is_person = lambda name: name in people or bool(re.match(rf"(?:{TITLES})\.? ", name))
     for m in _APPOSITION.finditer(text):

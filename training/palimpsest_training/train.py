@@ -123,16 +123,18 @@ class Losses(nn.Module):
         return self.of(flat, labels), self.of(asked[chosen], batch["answers"][chosen])
 
 
-def worker(books: Books, phase: str, seed: int, tokens: int, progress, stop, queue, stages, start_at: float, pace: float, base_share: float) -> None:
+def worker(books: Books, args: argparse.Namespace, seed: int, progress, stop, queue) -> None:
+    """Fills the queue with batches of the stages that are due at `progress`; a process of its own."""
     torch.set_num_threads(1)
     rng = random.Random(seed)
-    maker = BatchMaker(books, seed, tokens)
+    maker = BatchMaker(books, seed, args.tokens)
     while not stop.is_set():
-        if phase == "base" or rng.random() < base_share:
+        if args.phase == "base" or rng.random() < args.base_share:
             name = rng.choices([512, 256, 1024, 2048], [0.45, 0.2, 0.2, 0.15])[0]
             batch = maker.base_batch(name)
         else:
-            name = stage_at(min(1.0, start_at + (1 - start_at) * pace * progress.value), rng) if not stages else rng.choice(stages)
+            due = args.curriculum_from + (1 - args.curriculum_from) * args.curriculum_pace * progress.value
+            name = rng.choice(args.stages) if args.stages else stage_at(min(1.0, due), rng)
             batch = maker.memory_batch(name)
         queue.put((name, batch))
 
@@ -179,9 +181,8 @@ def train(args) -> None:
     books = Books(tokenizer, *args.data)  # before the fork: the workers share its pages
     context = multiprocessing.get_context("fork")
     progress, stop, queue = context.Value("d", 0.0), context.Event(), context.Queue(maxsize=2 * args.workers)
-    pool = [context.Process(target=worker, daemon=True,
-                            args=(books, args.phase, (args.seed * 100 + ranks.rank) * 1000 + i, args.tokens, progress, stop, queue, args.stages, args.curriculum_from, args.curriculum_pace, args.base_share))
-            for i in range(args.workers)]
+    seed = args.seed * 100 + ranks.rank
+    pool = [context.Process(target=worker, daemon=True, args=(books, args, seed * 1000 + i, progress, stop, queue)) for i in range(args.workers)]
     for p in pool:
         p.start()
     ranks.begin(device)
@@ -201,7 +202,7 @@ def train(args) -> None:
     streams: Streams | None = None
     profiler = None
     while progress.value < 1 and (not args.steps or step < args.steps):
-        if args.profile_at and step == args.profile_at:
+        if args.profile_at and step == args.profile_at and ranks.count == 1:
             profiler = torch.profiler.profile()
             profiler.start()
         elif profiler and step == args.profile_at + 8:
@@ -213,7 +214,7 @@ def train(args) -> None:
         stage = STAGES.get(name)
         streaming = stage is not None and stage.stream
         if streaming:
-            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, args.seed * 100 + ranks.rank)
+            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, seed)
             batch = streams.go_on(batch)
         batch = to_device(batch, device)
         set_rate(optimizers, progress.value, decay=args.decay)
@@ -277,7 +278,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--compile", action="store_true")
-    p.add_argument("--profile-at", type=int, default=0, help="print where the time of eight steps goes, from this step on")
+    p.add_argument("--profile-at", type=int, default=0, help="print where the time of eight steps goes, from this step on (one rank only)")
     p.add_argument("--save-minutes", type=float, default=0, help="save the weights so often while the run goes on")
     p.add_argument("--log-seconds", type=float, default=15)
     return p
