@@ -15,7 +15,10 @@ void Assistant::addDocument(const QString& path, const QString& password) {
   }
   p.errand([path, stop = p.quitting.get_token()] { return contentHash(toPath(path), stop); },
            [&p, path, password](const std::string& hash) { p.add(path, password, hash); },
-           [this, path](const QString&) { emit added(path, 0, false); });
+           [this, &p, path](const QString& reason) {
+             p.fail(reason);
+             emit added(path, 0, false);
+           });
 }
 
 void Assistant::Parts::add(const QString& path, const QString& password, const std::string& hash) {

@@ -102,6 +102,16 @@ TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
   EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
 }
 
+TEST_F(CliTest, AFileThatIsNotTakenIsSaidSoAlsoWhereItIsTheOnlyOneOrTheLast) {
+  const Result none = run({S("read"), path(S("none.epub"))});
+  EXPECT_EQ(none.code, cli::Failed);
+  EXPECT_THAT(none.err, HasText("none.epub"));
+  const Result last = run({S("read"), book(), folder_.path()});
+  EXPECT_EQ(last.code, cli::Failed);
+  EXPECT_THAT(last.err, HasText("is a folder"));
+  EXPECT_THAT(run({S("read"), write(S("empty.txt"), "")}).err, HasText("is empty"));
+}
+
 TEST_F(CliTest, AnEmptyQuestionIsRefused) {
   for (const char* question : {"", "  "}) {
     const Result asked = run({S("ask"), S("1"), QString::fromLatin1(question)});
