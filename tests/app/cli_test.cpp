@@ -190,6 +190,8 @@ TEST_F(CliTest, RemoveAsksUnlessTold) {
 TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({S("--help")}).code, cli::Done);
   EXPECT_THAT(runBare({S("--help")}).out, HasText("Exit codes"));
+  EXPECT_THAT(runBare({S("--help")}).out, testing::Not(HasText("--help-all")));
+  EXPECT_EQ(runBare({S("-h")}).out, runBare({S("--help")}).out);
   EXPECT_EQ(runBare({S("--version")}).code, cli::Done);
   EXPECT_EQ(runBare({}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("dance")}).code, cli::WrongUsage);
