@@ -213,6 +213,25 @@ TEST_F(CliTest, ABookWithoutATitleIsFoundByTheBeginningOfItsFilesName) {
   EXPECT_EQ(run({S("remove"), S("lorem"), S("--yes")}).code, cli::Done);
 }
 
+TEST_F(CliTest, NoWordsAreNoBookAlsoWhereThereIsOnlyOne) {
+  run({S("read"), book()});
+  for (const char* words : {"", " "}) {
+    EXPECT_EQ(run({S("remove"), QString::fromLatin1(words), S("--yes")}).code, cli::WrongUsage);
+    EXPECT_EQ(run({S("ask"), QString::fromLatin1(words), S("Who?")}).code, cli::WrongUsage);
+  }
+  EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
+}
+
+TEST_F(CliTest, OnlyReadMakesALibrary) {
+  for (const QStringList& verb : {QStringList{S("ask"), S("1"), S("Who?")}, QStringList{S("summarize"), S("1")},
+                                  QStringList{S("remove"), S("1"), S("--yes")}}) {
+    const Result result = run(verb);
+    EXPECT_EQ(result.code, cli::NoLibrary) << verb[0].toStdString();
+    EXPECT_THAT(result.err, HasText("There is no library at"));
+    EXPECT_FALSE(QFile::exists(database())) << verb[0].toStdString();
+  }
+}
+
 TEST_F(CliTest, WordsThatFitSeveralBooksAreSaidToDoSo) {
   run({S("read"), write(S("walk one.txt"), prose(3, 1)), write(S("walk two.txt"), prose(3, 2))});
   const Result asked = run({S("ask"), S("walk"), S("q")});
