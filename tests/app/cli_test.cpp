@@ -302,6 +302,19 @@ TEST_F(CliTest, ALockedPdfIsReadWithItsPassword) {
   EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
 }
 
+// The GUI half of Qt says so on stderr where a computer without a desktop has no place for its files.
+TEST_F(CliTest, ReadingAPdfNeedsNoDesktop) {
+  QProcess process;
+  QProcessEnvironment bare = QProcessEnvironment::systemEnvironment();
+  bare.remove(S("XDG_RUNTIME_DIR"));
+  process.setProcessEnvironment(bare);
+  process.start(S(PALIMPSEST_CLI), common() + QStringList{S("read"), S(PALIMPSEST_TEST_DATA "/documents/locked.pdf"),
+                                                          S("--password"), S("openpassword")});
+  const Result read = finish(process);
+  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
+  EXPECT_THAT(read.err, testing::Not(HasText("QStandardPaths")));
+}
+
 TEST_F(CliTest, EveryVerbSpeaksJson) {
   const Result read = run({S("read"), book(), S("--json")});
   ASSERT_EQ(json(read).array().size(), 1) << read.err.toStdString();
