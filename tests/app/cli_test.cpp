@@ -110,6 +110,9 @@ TEST_F(CliTest, AFileThatIsNotTakenIsSaidSoAlsoWhereItIsTheOnlyOneOrTheLast) {
   EXPECT_EQ(last.code, cli::Failed);
   EXPECT_THAT(last.err, HasText("is a folder"));
   EXPECT_THAT(run({S("read"), write(S("empty.txt"), "")}).err, HasText("is empty"));
+  const Result asJson = run({S("read"), path(S("none.epub")), S("--json")});
+  EXPECT_TRUE(json(asJson).array().isEmpty());
+  EXPECT_THAT(asJson.err, HasText("none.epub"));
 }
 
 TEST_F(CliTest, AnEmptyQuestionIsRefused) {
