@@ -90,7 +90,9 @@ TEST_F(CliTest, ReadingAgainIsDoneAtOnceAndSaysThatItIsThere) {
   run({S("read"), book()});
   const Result again = run({S("read"), book()});
   EXPECT_EQ(again.code, cli::Done);
-  EXPECT_THAT(again.err, HasText("in the library already"));
+  EXPECT_THAT(again.err, HasText("in the library already."));
+  ASSERT_TRUE(QFile::rename(path(S("walk.txt")), path(S("moved.txt"))));
+  EXPECT_THAT(run({S("read"), path(S("moved.txt"))}).err, HasText("it is now known to be at"));
 }
 
 TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
