@@ -38,7 +38,7 @@ int countOf(const QString& option, const QString& text) {
   bool ok = false;
   const int count = text.toInt(&ok);
   if (!ok || count < 0 || count > 4096)
-    throw Exit{WrongUsage, QStringLiteral("--%1 wants a number, not “%2”.").arg(option, text)};
+    throw Exit{WrongUsage, QStringLiteral("--%1 wants a whole number from 0 to 4096, not “%2”.").arg(option, text)};
   return count;
 }
 
