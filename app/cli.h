@@ -57,6 +57,9 @@ QString outputProblem();
 void catchInterrupt();
 bool interrupted();
 
+// For verbs about books that are there: a library that is not is said to be missing, and no empty one is made.
+Options whereItIs(Options options);
+
 // One Assistant and the waiting for it. wait() runs the event loop until `done`, and throws Exit on Ctrl+C.
 class Session : public QObject {
  public:

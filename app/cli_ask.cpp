@@ -96,7 +96,7 @@ QString normalisedAnswer(const QString& answer) {
 }
 
 int ask(const Options& given) {
-  Options options = given;
+  Options options = whereItIs(given);
   if (options.arguments[1].trimmed().isEmpty())
     throw Exit{WrongUsage, QStringLiteral("The question is empty. Usage: palimpsest-cli ask DOC \"QUESTION\"")};
   options.assistant.resumeReading = false;
@@ -150,7 +150,7 @@ int questions(const Options& given) {
 }
 
 int summarize(const Options& given) {
-  Options options = given;
+  Options options = whereItIs(given);
   options.assistant.resumeReading = false;
   if (!options.out.isEmpty() && !exportFormatOf(options.out))
     throw Exit{
