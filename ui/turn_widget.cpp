@@ -48,7 +48,7 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
       stop_(new IconButton(QStringLiteral("stop"), tr("Stop"), IconButton::Kind::Normal, this)),
       answer_(new PlainTextBlock(this)),
       remark_(new QLabel(this)),
-      supporting_(new IconButton(QStringLiteral("book"), QString(), IconButton::Kind::Quiet, this)),
+      supporting_(new IconButton(QStringLiteral("book"), QString(), IconButton::Kind::Normal, this)),
       book_(new QWidget(this)),
       quotes_(new QVBoxLayout) {
   question_->setObjectName(QStringLiteral("question"));
@@ -62,7 +62,9 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
   remark_->setContentsMargins(0, 4, 0, 0);
 
   supporting_->setObjectName(QStringLiteral("supportingBook"));
-  supporting_->setFont(uiFont(0.95));
+  supporting_->setProperty("small", true);
+  supporting_->setIconSize({14, 14});
+  supporting_->setFont(uiFont(0.92));
   connect(supporting_, &QPushButton::clicked, this, [this] { emit bookOpened(item_.bookId); });
 
   auto* column = new QVBoxLayout(this);
@@ -74,7 +76,10 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
   column->addSpacing(6);
   column->addWidget(answer_);
   column->addWidget(remark_);
-  column->addWidget(supporting_, 0, Qt::AlignLeft);
+  auto* supportingRow = new QVBoxLayout;
+  supportingRow->setContentsMargins(0, 8, 0, 0);
+  supportingRow->addWidget(supporting_, 0, Qt::AlignLeft);
+  column->addLayout(supportingRow);
   column->addWidget(makeBook());
   item_.id = -1;  // nothing shown yet
   show(item);
