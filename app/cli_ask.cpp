@@ -160,11 +160,11 @@ int questions(const Options& given) {
   options.assistant.resumeReading = false;
   options.assistant.readOnly = true;
   options.assistant.keepConversations = false;
-  QList<Exam> exam = readExam(options.arguments[1]);
+  QList<Exam> exam = readExam(options.arguments.takeLast());
   if (options.first > 0 && exam.size() > options.first) exam.resize(options.first);
   Session session(options);
   openForAsking(session);
-  const qint64 id = session.book(options.arguments[0]);
+  const qint64 id = session.assistant().shelf(booksToAsk(session, options));
   QJsonArray results;
   int correct = 0;
   for (const Exam& one : exam) {

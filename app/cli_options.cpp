@@ -17,7 +17,8 @@ const char* const kDescription =
     "  ask DOC [DOC...] \"QUESTION\"  answer a question about a book, or about several at once: their memories are\n"
     "                               added, and the book that supports the answer best is named\n"
     "  ask --all \"QUESTION\"         the same of every book that has been read\n"
-    "  questions DOC FILE.json      ask every [{\"question\", \"answer\", \"kind\"}] from memory and count the right "
+    "  questions DOC [DOC...] FILE.json\n"
+    "                               ask every [{\"question\", \"answer\", \"kind\"}] from memory and count the right "
     "ones\n"
     "  summarize DOC                the book card, made from memory\n"
     "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt\n"
@@ -76,7 +77,7 @@ void checkArguments(const Options& options) {
   } else {
     want(2, 100000, "ask DOC [DOC...] \"QUESTION\"");
   }
-  want(2, 2, "questions DOC FILE.json");
+  want(2, 100000, "questions DOC [DOC...] FILE.json");
   want(1, 1, "summarize DOC [--out FILE]");
   want(2, 2, "export DOC FILE");
   want(1, 1, "remove DOC");

@@ -214,6 +214,12 @@ TEST_F(CliTest, QuestionsAreComparedWithTheTruthAndCounted) {
   const Result first = run({S("questions"), S("1"), file, S("--first"), S("1")});
   EXPECT_THAT(first.out, HasText("✗ Who kept the umbrella?"));
   EXPECT_THAT(first.out, HasText("0 of 1 right, from memory, 0 pages re-read"));
+  run({S("read"), write(S("other.txt"), prose(8, 3))});
+  const Result both = run({S("questions"), S("1"), S("2"), file, S("--json")});
+  for (const QJsonValue& answer : json(both).object()[u"answers"].toArray()) {
+    EXPECT_THAT(answer[u"provenance"].toString(), HasText("2 whole books"));
+    EXPECT_FALSE(answer[u"supporting_book"][u"title"].toString().isEmpty());
+  }
   EXPECT_EQ(run({S("questions"), S("1"), write(S("bad.json"), "{")}).code, cli::Failed);
   EXPECT_EQ(run({S("questions"), S("1"), write(S("bad.json"), "[{\"question\": \"x\"}]")}).code, cli::Failed);
 }
