@@ -99,23 +99,24 @@ void Assistant::Parts::opened(const WriteOutcome& outcome) {
 
 // Away from this thread: the file may be locked by another program, and a library has many covers.
 void Assistant::Parts::openReader() {
-  errand([file = options.database, watching = isReadOnly] { return loadShelf(file, watching); },
-         [this](Shelf& shelf) { shelved(shelf); },
+  errand([file = options.database, watching = isReadOnly] { return loadLibrary(file, watching); },
+         [this](Opened& library) { loaded(library); },
          [this](const QString& reason) {
            problem = reason;  // first: whoever hears of it asks for it
            fail(problem);
          });
 }
 
-Assistant::Parts::Shelf Assistant::Parts::loadShelf(const std::filesystem::path& database, bool watching) {
-  Shelf shelf;
-  shelf.connection.emplace(openForReading(database));
+Assistant::Parts::Opened Assistant::Parts::loadLibrary(const std::filesystem::path& database, bool watching) {
+  Opened library;
+  library.connection.emplace(openForReading(database));
   if (watching) {
-    shelf.watched = std::make_shared<Watched>(Watched{storage::Database::open(database, storage::Access::ReadOnly), 0});
-    shelf.watched->version = shelf.watched->connection.dataVersion();  // before the books: what comes after is news
+    library.watched =
+        std::make_shared<Watched>(Watched{storage::Database::open(database, storage::Access::ReadOnly), 0});
+    library.watched->version = library.watched->connection.dataVersion();  // before the books: what comes after is news
   }
-  shelf.books = loadBooks(*shelf.connection, {});
-  return shelf;
+  library.books = loadBooks(*library.connection, {});
+  return library;
 }
 
 std::vector<Assistant::Parts::Entry> Assistant::Parts::loadBooks(storage::Database& database,
@@ -132,15 +133,15 @@ std::vector<Assistant::Parts::Entry> Assistant::Parts::loadBooks(storage::Databa
   return books;
 }
 
-void Assistant::Parts::shelved(Shelf& shelf) {
-  reader = std::move(shelf.connection);
+void Assistant::Parts::loaded(Opened& library) {
+  reader = std::move(library.connection);
   reader->setBusyTimeout(kBusyMilliseconds);
-  for (Entry& book : shelf.books) {
+  for (Entry& book : library.books) {
     Entry& entry = entries[book.document.id];
     entry = std::move(book);
     rebuild(entry);
   }
-  watched = std::move(shelf.watched);
+  watched = std::move(library.watched);
   if (watched) watch();
   isOpen = true;
   emit self->libraryReset();

@@ -54,7 +54,12 @@ class Assistant : public QObject {
 
   QList<ui::LibraryItem> library() const;  // newest first
   std::optional<ui::LibraryItem> item(qint64 id) const;
-  QList<ui::ConversationItem> conversation(qint64 id) const;
+  QList<ui::ConversationItem> conversation(qint64 id) const;  // with a book or a shelf
+  // The id by which several books are asked at once: that of their shelf, the same for the same books in any order. Of
+  // one book it is the book's own. What is no book of the library is left out; 0 = nothing is left. Asking a shelf
+  // needs a whole memory of each book by the loaded model, or passages only; its answers name the book that supports
+  // them.
+  qint64 shelf(const QList<qint64>& books);
   ui::ModelStatus model() const;
   QList<qint64> match(const QString& words) const;  // storage::Library::match
 
@@ -65,6 +70,7 @@ class Assistant : public QObject {
   void cancel(qint64 id);  // stops reading; the text and what was read stay
   void retry(qint64 id, const QString& password = {});
   void remove(qint64 id);  // the caller has asked the person
+  // `id`: of a book, or of a shelf, as in conversation(), clearConversation() and the answer's signals.
   void ask(qint64 id, const QString& question, ui::AnswerWay way, const palimpsest::app::Sampling& sampling = {});
   void summarize(qint64 id);
   void stopAnswer();  // stops the answer or summary that is streaming

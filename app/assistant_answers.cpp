@@ -13,11 +13,52 @@ void Assistant::ask(qint64 id, const QString& question, ui::AnswerWay way, const
   parts_->ask(id, asked, way, sampling, false);
 }
 
-void Assistant::summarize(qint64 id) { parts_->ask(id, {}, ui::AnswerWay::Memory, {}, true); }
+void Assistant::summarize(qint64 id) {
+  if (!parts_->booksOf(id).empty()) return parts_->fail(tr("A summary is made of one book: choose one."));
+  parts_->ask(id, {}, ui::AnswerWay::Memory, {}, true);
+}
+
+qint64 Assistant::shelf(const QList<qint64>& books) {
+  std::vector<storage::Id> there;
+  for (const qint64 id : books)
+    if (parts_->find(id)) there.push_back(id);
+  std::ranges::sort(there);
+  there.erase(std::unique(there.begin(), there.end()), there.end());
+  if (there.empty()) return 0;
+  if (there.size() == 1) return there.front();
+  auto& shelves = parts_->shelves;
+  const auto known = std::ranges::find(shelves, there);
+  const qint64 id = -1 - (known - shelves.begin());
+  if (known == shelves.end()) shelves.push_back(std::move(there));
+  return id;
+}
+
+std::vector<storage::Id> Assistant::Parts::booksOf(qint64 shelf) const {
+  return shelf < 0 && -shelf <= std::ssize(shelves) ? shelves[static_cast<std::size_t>(-1 - shelf)]
+                                                    : std::vector<storage::Id>();
+}
+
+// Those that are still in the library.
+std::vector<storage::DocumentRecord> Assistant::Parts::documentsOf(const std::vector<storage::Id>& books) const {
+  std::vector<storage::DocumentRecord> documents;
+  for (const storage::Id id : books)
+    if (const auto entry = entries.find(id); entry != entries.end()) documents.push_back(entry->second.document);
+  return documents;
+}
+
+bool Assistant::Parts::isThere(qint64 id) {
+  const std::vector<storage::Id> books = booksOf(id);
+  const bool there =
+      books.empty() ? find(id) != nullptr : std::ranges::all_of(books, [&](auto book) { return find(book); });
+  if (!there)
+    fail(books.empty() ? Assistant::tr("This book is no longer in the library.")
+                       : Assistant::tr("A book of this shelf is no longer in the library."));
+  return there;
+}
 
 void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling,
                            bool summary) {
-  if (!find(id)) return fail(Assistant::tr("This book is no longer in the library."));
+  if (!isThere(id)) return;
   const quint64 number = nextAnswer++;
   Answering& answering = answers[number];
   answering.document = id;
@@ -29,6 +70,7 @@ void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way
   AnswerJob job;
   job.number = number;
   job.id = id;
+  job.shelf = booksOf(id);
   job.summary = summary;
   job.question = question;
   job.way = way;
@@ -63,9 +105,8 @@ void Assistant::Parts::answered(const AnswerResult& result) {
   ui::ConversationItem& item = found->second.item;
   if (!result.problem.isEmpty()) {
     item.error = result.problem;
-    Entry* entry = find(result.id);
-    if (result.memoryRefused && entry && !entry->job)
-      setState(*entry, storage::DocumentState::Failed, result.problem, "memory");
+    Entry* entry = find(result.refusedBook);
+    if (entry && !entry->job) setState(*entry, storage::DocumentState::Failed, result.problem, "memory");
     return finishAnswer(result.number);
   }
   const auto book = entries.find(result.id);  // not there: removed in the meantime
@@ -77,8 +118,9 @@ void Assistant::Parts::answered(const AnswerResult& result) {
     summary.text = result.turn.answer;
     summary.coverage = result.turn.coverage;
     summary.finished = result.turn.finished;
-    return result.summary ? makeConversationItem(library, document, summary)
-                          : makeConversationItem(library, document, result.turn);
+    return result.summary               ? makeConversationItem(library, document, summary)
+           : !result.turn.shelf.empty() ? makeConversationItem(documentsOf(result.turn.shelf), result.turn)
+                                        : makeConversationItem(library, document, result.turn);
   };
   item = reading(complete, item);
   item.at = at;
@@ -116,20 +158,11 @@ void Assistant::Parts::finishAnswer(quint64 number) {
 
 QList<ui::ConversationItem> Assistant::conversation(qint64 id) const {
   const Parts& p = *parts_;
-  const auto found = p.entries.find(id);
-  if (found == p.entries.end()) return {};
+  const std::vector<storage::Id> books = p.booksOf(id);
+  if (books.empty() && !p.entries.contains(id)) return {};
   auto items = p.reading(
       [&](storage::Database& database) {
-        const storage::Library library(database);
-        const storage::ConversationStore conversations(database);
-        QList<ui::ConversationItem> stored;
-        for (const auto& turn : conversations.turns(id))
-          stored.append(makeConversationItem(library, found->second.document, turn));
-        const auto summaries = conversations.summaries(id);
-        for (auto summary = summaries.rbegin(); summary != summaries.rend(); ++summary)
-          stored.append(makeConversationItem(library, found->second.document, *summary));
-        std::stable_sort(stored.begin(), stored.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
-        return stored;
+        return books.empty() ? p.stored(database, id) : p.storedOfShelf(database, books);
       },
       QList<ui::ConversationItem>());
   for (const auto& [number, answering] : p.answers)
@@ -137,14 +170,42 @@ QList<ui::ConversationItem> Assistant::conversation(qint64 id) const {
   return items;
 }
 
+QList<ui::ConversationItem> Assistant::Parts::stored(storage::Database& database, qint64 id) const {
+  const storage::DocumentRecord& document = entries.at(id).document;
+  const storage::Library library(database);
+  const storage::ConversationStore conversations(database);
+  QList<ui::ConversationItem> items;
+  for (const auto& turn : conversations.turns(id)) items.append(makeConversationItem(library, document, turn));
+  const auto summaries = conversations.summaries(id);
+  for (auto summary = summaries.rbegin(); summary != summaries.rend(); ++summary)
+    items.append(makeConversationItem(library, document, *summary));
+  std::stable_sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
+  return items;
+}
+
+QList<ui::ConversationItem> Assistant::Parts::storedOfShelf(storage::Database& database,
+                                                            const std::vector<storage::Id>& books) const {
+  const std::vector<storage::DocumentRecord> documents = documentsOf(books);
+  QList<ui::ConversationItem> items;
+  for (const auto& turn : storage::ConversationStore(database).shelfTurns(books))
+    items.append(makeConversationItem(documents, turn));
+  return items;
+}
+
 void Assistant::clearConversation(qint64 id) {
   Parts& p = *parts_;
-  if (!p.find(id) || !p.mayWrite(tr("Clearing a conversation"))) return;
-  p.writer.perform([id](storage::Database& database) { storage::ConversationStore(database).clear(id); }, this,
-                   [this, &p, id](const WriteOutcome& outcome) {
-                     if (!outcome.ok()) return p.fail(outcome.problem);
-                     emit conversationCleared(id);
-                   });
+  const std::vector<storage::Id> books = p.booksOf(id);
+  if ((books.empty() && !p.find(id)) || !p.mayWrite(tr("Clearing a conversation"))) return;
+  p.writer.perform(
+      [id, books](storage::Database& database) {
+        storage::ConversationStore conversations(database);
+        books.empty() ? conversations.clear(id) : conversations.clearShelf(books);
+      },
+      this,
+      [this, &p, id](const WriteOutcome& outcome) {
+        if (!outcome.ok()) return p.fail(outcome.problem);
+        emit conversationCleared(id);
+      });
 }
 
 void Assistant::exportDocument(qint64 id, const QString& file, ExportFormat format) {

@@ -51,7 +51,7 @@ struct Assistant::Parts {
   };
 
   // What opening the library brings.
-  struct Shelf {
+  struct Opened {
     std::optional<storage::Database> connection;
     std::shared_ptr<Watched> watched;  // where the library is read-only
     std::vector<Entry> books;
@@ -76,10 +76,10 @@ struct Assistant::Parts {
   // assistant.cpp
   void opened(const WriteOutcome& outcome);
   void openReader();
-  static Shelf loadShelf(const std::filesystem::path& database, bool watching);  // any thread; throws DatabaseError
+  static Opened loadLibrary(const std::filesystem::path& database, bool watching);  // any thread; throws DatabaseError
   // Any thread; throws DatabaseError. Without the covers of `covered`.
   static std::vector<Entry> loadBooks(storage::Database& database, const std::set<qint64>& covered);
-  void shelved(Shelf& shelf);
+  void loaded(Opened& library);
   void loadModel();
   void takeUp(Entry& entry);  // an unfinished book of the last session
   void modelLoaded(const ui::ModelStatus& status, const ModelIdentity& loaded);
@@ -120,6 +120,11 @@ struct Assistant::Parts {
   void dequeue(qint64 id);
 
   // assistant_answers.cpp
+  std::vector<storage::Id> booksOf(qint64 shelf) const;  // empty = the id is no shelf's
+  std::vector<storage::DocumentRecord> documentsOf(const std::vector<storage::Id>& books) const;
+  QList<ui::ConversationItem> stored(storage::Database& database, qint64 book) const;
+  QList<ui::ConversationItem> storedOfShelf(storage::Database& database, const std::vector<storage::Id>& books) const;
+  bool isThere(qint64 id);  // else says that the book, or a book of the shelf, is gone
   void ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling, bool summary);
   void piece(quint64 number, const QString& text);
   void answered(const AnswerResult& result);
@@ -133,6 +138,7 @@ struct Assistant::Parts {
   bool isOpen = false, isReadOnly = false;
   QString problem;  // why the library is not open, or not for writing
   std::map<qint64, Entry> entries;
+  std::vector<std::vector<storage::Id>> shelves;  // asked or looked at in this run; the first has the id -1
   std::deque<qint64> toExtract, toRead;
   std::optional<qint64> extractingId, readingId;
   std::map<quint64, Answering> answers;  // by number, in the order asked

@@ -37,6 +37,7 @@ struct Options {
   QString out, password;
   int first = 0;  // questions: only so many, 0 = all
   double benchSeconds = 5;
+  bool all = false;  // ask: every book that can be asked
   bool json = false, yes = false;
 };
 

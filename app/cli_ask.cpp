@@ -42,6 +42,44 @@ void openForAsking(Session& session) {
   if (!said.isEmpty()) complain(said + QLatin1Char('\n'));
 }
 
+// With --all, what cannot be asked is named and left out.
+QList<qint64> booksToAsk(Session& session, const Options& options) {
+  QList<qint64> books;
+  for (const QString& words : options.arguments) books << session.book(words);
+  if (!options.all) return books;
+  const bool fromPassages = options.way == ui::AnswerWay::Passages || !session.assistant().model().hasMemory;
+  QStringList left;
+  for (const ui::LibraryItem& item : session.assistant().library()) {
+    const bool whole = item.state == ui::BookState::Ready && item.hasMemory && item.progress >= 1.0;
+    if (fromPassages ? item.hasText : whole)
+      books << item.id;
+    else
+      left << QStringLiteral("“%1” (%2)").arg(item.title, stateWords(item));
+  }
+  if (!left.isEmpty())
+    complain((fromPassages ? QStringLiteral("Left out, as nothing has been taken from its file: %1.\n")
+                           : QStringLiteral("Left out, as this model has no whole memory of it: %1.\n"))
+                 .arg(left.join(u", ")));
+  if (books.isEmpty())
+    throw Exit{NoSuchBook, QStringLiteral("No book in the library can be asked. Read one: palimpsest-cli read FILE")};
+  return books;
+}
+
+// Each with how well it alone supports the answer; null where that was not looked at.
+QJsonArray booksAsked(Session& session, QList<qint64> books, const ui::ConversationItem& item) {
+  std::ranges::sort(books);
+  books.erase(std::unique(books.begin(), books.end()), books.end());
+  QJsonArray asked;
+  for (const qint64 id : books) {
+    const auto score = std::ranges::find(item.scores, id, &ui::BookScore::id);
+    asked.append(QJsonObject{
+        {QStringLiteral("id"), id},
+        {QStringLiteral("title"), session.assistant().item(id).value_or(ui::LibraryItem()).title},
+        {QStringLiteral("log_probability"), score == item.scores.end() ? QJsonValue() : score->logProbability}});
+  }
+  return asked;
+}
+
 struct Exam {
   QString question, kind;
   QStringList truths;  // any of them is right
@@ -97,17 +135,21 @@ QString normalisedAnswer(const QString& answer) {
 
 int ask(const Options& given) {
   Options options = whereItIs(given);
-  if (options.arguments[1].trimmed().isEmpty())
-    throw Exit{WrongUsage, QStringLiteral("The question is empty. Usage: palimpsest-cli ask DOC \"QUESTION\"")};
+  const QString question = options.arguments.takeLast();
+  if (question.trimmed().isEmpty())
+    throw Exit{WrongUsage,
+               QStringLiteral("The question is empty. Usage: palimpsest-cli ask DOC [DOC...] \"QUESTION\"")};
   options.assistant.resumeReading = false;
   Session session(options);
   openForAsking(session);
-  const qint64 id = session.book(options.arguments[0]);
-  const ui::ConversationItem item = answerOf(session, !options.json, [&] {
-    session.assistant().ask(id, options.arguments[1], options.way, options.sampling);
-  });
+  const QList<qint64> books = booksToAsk(session, options);
+  const qint64 id = session.assistant().shelf(books);
+  const ui::ConversationItem item =
+      answerOf(session, !options.json, [&] { session.assistant().ask(id, question, options.way, options.sampling); });
+  QJsonObject result = toJson(item);
+  if (id < 0) result[QLatin1String("books")] = booksAsked(session, books, item);
   if (options.json)
-    printJson(toJson(item));
+    printJson(result);
   else
     print(QStringLiteral("\n\n") + underAnswer(item));
   return Done;
@@ -118,11 +160,11 @@ int questions(const Options& given) {
   options.assistant.resumeReading = false;
   options.assistant.readOnly = true;
   options.assistant.keepConversations = false;
-  QList<Exam> exam = readExam(options.arguments[1]);
+  QList<Exam> exam = readExam(options.arguments.takeLast());
   if (options.first > 0 && exam.size() > options.first) exam.resize(options.first);
   Session session(options);
   openForAsking(session);
-  const qint64 id = session.book(options.arguments[0]);
+  const qint64 id = session.assistant().shelf(booksToAsk(session, options));
   QJsonArray results;
   int correct = 0;
   for (const Exam& one : exam) {

@@ -14,8 +14,11 @@ const char* const kDescription =
     "Verbs:\n"
     "  read [FILE...]               read books into the library; without FILE, go on with unfinished ones\n"
     "  list                         what is in the library\n"
-    "  ask DOC \"QUESTION\"           answer a question about a book\n"
-    "  questions DOC FILE.json      ask every [{\"question\", \"answer\", \"kind\"}] from memory and count the right "
+    "  ask DOC [DOC...] \"QUESTION\"  answer a question about a book, or about several at once: their memories are\n"
+    "                               added, and the book that supports the answer best is named\n"
+    "  ask --all \"QUESTION\"         the same of every book that has been read\n"
+    "  questions DOC [DOC...] FILE.json\n"
+    "                               ask every [{\"question\", \"answer\", \"kind\"}] from memory and count the right "
     "ones\n"
     "  summarize DOC                the book card, made from memory\n"
     "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt\n"
@@ -69,8 +72,12 @@ void checkArguments(const Options& options) {
   };
   want(0, 100000, "read [FILE...]");
   want(0, 0, "list");
-  want(2, 2, "ask DOC \"QUESTION\"");
-  want(2, 2, "questions DOC FILE.json");
+  if (options.all && options.verb == u"ask") {
+    want(1, 1, "ask --all \"QUESTION\"");
+  } else {
+    want(2, 100000, "ask DOC [DOC...] \"QUESTION\"");
+  }
+  want(2, 100000, "questions DOC [DOC...] FILE.json");
   want(1, 1, "summarize DOC [--out FILE]");
   want(2, 2, "export DOC FILE");
   want(1, 1, "remove DOC");
@@ -118,11 +125,12 @@ Options parseOptions(const QStringList& commandLine) {
                                    QStringLiteral("bench: for how long it reads (default: 5)."),
                                    QStringLiteral("seconds"), QStringLiteral("5"));
   const QCommandLineOption json({QStringLiteral("json")}, QStringLiteral("Results as JSON."));
+  const QCommandLineOption all({QStringLiteral("all")}, QStringLiteral("ask: every book that has been read."));
   const QCommandLineOption yes({QStringLiteral("yes")}, QStringLiteral("remove: do not ask back."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
   parser.addOptions(
-      {db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds, json, yes});
+      {db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds, all, json, yes});
   // Not Qt's own: that comes with --help-all, whose Qt options do nothing here.
   const QCommandLineOption help({QStringLiteral("h"), QStringLiteral("help")}, QStringLiteral("This text."));
   parser.addOption(help);
@@ -153,6 +161,7 @@ Options parseOptions(const QStringList& commandLine) {
       numberOf(QStringLiteral("checkpoint"), parser.value(checkpoint), 0, 1e9, "seconds");
   options.benchSeconds = numberOf(QStringLiteral("seconds"), parser.value(seconds), 0.01, 3600, "seconds");
   options.json = parser.isSet(json);
+  options.all = parser.isSet(all);
   options.yes = parser.isSet(yes);
   checkArguments(options);
   return options;

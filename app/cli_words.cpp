@@ -99,9 +99,15 @@ QString listLine(const ui::LibraryItem& item) {
 QString underAnswer(const ui::ConversationItem& item) {
   QString text =
       QStringLiteral("[%1%2]\n").arg(item.provenance, item.stopped ? QStringLiteral(" · stopped") : QString());
+  if (!item.scores.isEmpty()) {
+    text += QStringLiteral("Best supported by: %1\n").arg(item.bookTitle);
+    for (const ui::BookScore& score : item.scores)
+      text += QStringLiteral("  %1  %2\n").arg(score.logProbability, 7, 'f', 3).arg(score.title);
+  }
+  const QString book = item.bookId > 0 ? QStringLiteral("“%1”").arg(item.bookTitle) : QStringLiteral("the book");
   if (!item.quotes.isEmpty())
-    text += item.quotesSupport ? QStringLiteral("In the book:\n")
-                               : QStringLiteral("Nearest to the question in the book:\n");
+    text += (item.quotesSupport ? QStringLiteral("In %1:\n") : QStringLiteral("Nearest to the question in %1:\n"))
+                .arg(book);
   for (const ui::Quote& quote : item.quotes) {
     const QString place = ui::placeOf(quote);
     // A mark at the line's head: a sentence that is speech has quotation marks of its own.
@@ -135,13 +141,19 @@ QJsonObject toJson(const ui::ConversationItem& item) {
                               {QStringLiteral("page"), quote.page},
                               {QStringLiteral("chapter"), quote.chapter},
                               {QStringLiteral("begin"), quote.begin}});
-  return {{QStringLiteral("question"), item.question},
-          {QStringLiteral("answer"), item.answer},
-          {QStringLiteral("way"), toQt(nameOfWay(item.way))},
-          {QStringLiteral("provenance"), item.provenance},
-          {QStringLiteral("stopped"), item.stopped},
-          {QStringLiteral("quotes"), quotes},
-          {QStringLiteral("quotes_support_the_answer"), item.quotesSupport && !item.quotes.isEmpty()}};
+  QJsonObject result{{QStringLiteral("question"), item.question},
+                     {QStringLiteral("answer"), item.answer},
+                     {QStringLiteral("way"), toQt(nameOfWay(item.way))},
+                     {QStringLiteral("provenance"), item.provenance},
+                     {QStringLiteral("stopped"), item.stopped},
+                     {QStringLiteral("quotes"), quotes},
+                     {QStringLiteral("quotes_support_the_answer"), item.quotesSupport && !item.quotes.isEmpty()}};
+  if (item.bookId == 0) return result;
+  // Of several books: the one that supports the answer (null = none), and the one that is quoted.
+  const QJsonObject book{{QStringLiteral("id"), item.bookId}, {QStringLiteral("title"), item.bookTitle}};
+  result[QLatin1String("supporting_book")] = item.scores.isEmpty() ? QJsonValue() : QJsonValue(book);
+  result[QLatin1String("quoted_book")] = book;
+  return result;
 }
 
 }  // namespace palimpsest::app::cli

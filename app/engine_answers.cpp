@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <utility>
 
+#include "app/engine_parts.h"
 #include "app/engine_worker.h"
 #include "app/quote_finder.h"
 #include "app/words.h"
@@ -13,29 +15,26 @@
 
 namespace palimpsest::app {
 
+void refuse(const QString& sentence) { throw std::runtime_error(sentence.toStdString()); }
+
+int countReread(std::span<const storage::PassageRecord> used, bool inPages) {
+  if (!inPages) return static_cast<int>(used.size());
+  std::set<std::pair<storage::Id, int>> pages;
+  for (const storage::PassageRecord& passage : used) pages.emplace(passage.documentId, passage.page);
+  return static_cast<int>(pages.size());
+}
+
 namespace {
 
-constexpr int kPassages = 6;  // put before the question
 constexpr std::size_t kEarlierTurns = 2;
 
-[[noreturn]] void refuse(const QString& sentence) { throw std::runtime_error(sentence.toStdString()); }
-
-std::vector<engine::Turn> earlierTurns(const storage::ConversationStore& conversations, qint64 id) {
+std::vector<engine::Turn> latestOf(const std::vector<storage::TurnRecord>& conversation) {
   std::vector<engine::Turn> turns;
-  for (storage::TurnRecord& turn : conversations.turns(id))
-    if (turn.finished) turns.push_back({std::move(turn.question), std::move(turn.answer)});
+  for (const storage::TurnRecord& turn : conversation)
+    if (turn.finished) turns.push_back({turn.question, turn.answer});
   if (turns.size() > kEarlierTurns)
     turns.erase(turns.begin(), turns.end() - static_cast<std::ptrdiff_t>(kEarlierTurns));
   return turns;
-}
-
-// Pages, or passages where the format has none.
-int countReread(const std::vector<storage::PassageRecord>& passages, int used, int pageCount) {
-  const auto end = passages.begin() + std::min<std::ptrdiff_t>(used, std::ssize(passages));
-  if (pageCount == 0) return static_cast<int>(end - passages.begin());
-  std::set<int> pages;
-  std::for_each(passages.begin(), end, [&](const auto& passage) { pages.insert(passage.page); });
-  return static_cast<int>(pages.size());
 }
 
 }  // namespace
@@ -61,13 +60,14 @@ void EngineWorker::answer(const AnswerJob& job) {
   result.id = job.id;
   result.summary = job.summary;
   result.turn.documentId = job.id;
+  result.turn.shelf = job.shelf;
   result.turn.question = job.question.toStdString();
   result.turn.way = nameOfWay(job.way);
   try {
     if (!model_) refuse(loadProblem_.isEmpty() ? tr("No model is loaded.") : loadProblem_);
-    compose(job, result);
+    job.shelf.empty() ? compose(job, result) : composeShelf(job, result);
   } catch (const engine::SnapshotError& error) {
-    result.memoryRefused = true;
+    if (job.shelf.empty()) result.refusedBook = job.id;
     result.problem = tr("%1 Retry reads the book again from its stored text.").arg(asSentence(error));
   } catch (const std::exception& error) {
     result.problem = asSentence(error);
@@ -106,39 +106,61 @@ void EngineWorker::sumUp(const AnswerJob& job, const Held* held, AnswerResult& r
   result.turn.finished = made.end != engine::Generation::End::Stopped;
 }
 
-void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::DocumentRecord& document,
-                         AnswerResult& result) {
-  const storage::Library library(database());
+engine::Question EngineWorker::questionOf(const AnswerJob& job, const std::vector<storage::TurnRecord>& earlier,
+                                          const std::vector<storage::PassageRecord>& passages) const {
   engine::Question question;
-  question.text = result.turn.question;
+  question.text = job.question.toStdString();
   question.sampling = job.sampling;
-  if (job.earlierTurns) question.earlierTurns = earlierTurns(storage::ConversationStore(database()), job.id);
-  std::vector<storage::PassageRecord> passages;
-  if (wayOfName(result.turn.way) != ui::AnswerWay::Memory) passages = library.search(job.id, question.text, kPassages);
-  if (!held && passages.empty())
-    refuse(model_->hasMemory()
-               ? tr("No passage of the book matches the words of the question. Try other words, or ask from memory.")
-               : tr("No passage of the book matches the words of the question. Try other words."));
+  if (job.earlierTurns) question.earlierTurns = latestOf(earlier);
   for (const storage::PassageRecord& passage : passages) question.passages.push_back(passage.text);
+  return question;
+}
 
+// Without memory and passages an answer would be the model's own words, not the book's.
+engine::Generation EngineWorker::say(const AnswerJob& job, const engine::CompressiveMemory* memory,
+                                     const engine::Question& question, storage::TurnRecord& turn) {
+  if (!memory && question.passages.empty()) {
+    if (job.shelf.empty())
+      refuse(model_->hasMemory()
+                 ? tr("No passage of the book matches the words of the question. Try other words, or ask from memory.")
+                 : tr("No passage of the book matches the words of the question. Try other words."));
+    refuse(model_->hasMemory()
+               ? tr("No passage of these books matches the words of the question. Try other words, or ask from memory.")
+               : tr("No passage of these books matches the words of the question. Try other words."));
+  }
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
-  const engine::Generation made = generator_->answer(held ? &held->memory : nullptr, question, onText, job.stop);
-  // Without memory and passages these would be the model's own words, not the book's.
-  if (!held && made.passagesUsed == 0 && made.end != engine::Generation::End::Stopped)
+  engine::Generation made = generator_->answer(memory, question, onText, job.stop);
+  if (!memory && made.passagesUsed == 0 && made.end != engine::Generation::End::Stopped)
     refuse(tr("The passages that match are too long for the context of %1. Ask from memory, or choose a larger model.")
                .arg(toQt(model_->name())));
-  storage::TurnRecord& turn = result.turn;
   turn.answer = made.text;
   turn.finished = made.end != engine::Generation::End::Stopped;
-  turn.pagesReread = countReread(passages, made.passagesUsed, document.pageCount);
-  const bool partly = held && !held->reading.complete && wayOfName(turn.way) == ui::AnswerWay::Memory;
-  const std::int64_t readUpTo = partly ? held->reading.position : std::numeric_limits<std::int64_t>::max();
-  // "The book does not say" has no support in the book.
-  if (!made.unknown) turn.quotes = supportingQuotes(library, job.id, turn.question, turn.answer, readUpTo);
+  return made;
+}
+
+// "The book does not say" has no support in the book.
+void EngineWorker::quote(const storage::Library& library, bool unknown, std::int64_t readUpTo,
+                         storage::TurnRecord& turn) {
+  if (!unknown) turn.quotes = supportingQuotes(library, turn.documentId, turn.question, turn.answer, readUpTo);
   turn.quotesSupport = holdTheAnswer(turn.quotes, turn.question, turn.answer);
-  if (turn.quotes.empty()) turn.quotes = nearestQuotes(library, job.id, turn.question, readUpTo);
+  if (turn.quotes.empty()) turn.quotes = nearestQuotes(library, turn.documentId, turn.question, readUpTo);
+}
+
+void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::DocumentRecord& document,
+                         AnswerResult& result) {
+  const storage::Library library(database());
+  storage::TurnRecord& turn = result.turn;
+  const ui::AnswerWay way = wayOfName(turn.way);
+  std::vector<storage::PassageRecord> passages;
+  if (way != ui::AnswerWay::Memory) passages = library.search(job.id, turn.question, kPassages);
+  const auto earlier = storage::ConversationStore(database()).turns(job.id);
+  const engine::Generation made = say(job, held ? &held->memory : nullptr, questionOf(job, earlier, passages), turn);
+  turn.pagesReread =
+      countReread(std::span(passages).first(static_cast<std::size_t>(made.passagesUsed)), document.pageCount > 0);
+  const bool partly = held && !held->reading.complete && way == ui::AnswerWay::Memory;
+  quote(library, made.unknown, partly ? held->reading.position : std::numeric_limits<std::int64_t>::max(), turn);
 }
 
 }  // namespace palimpsest::app

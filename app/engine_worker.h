@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "app/library_items.h"
 #include "engine/generator.h"
 #include "storage/database.h"
+#include "storage/library.h"
 #include "ui/records.h"
 
 namespace palimpsest::app {
@@ -38,7 +40,8 @@ struct ReadingEnd {
 
 struct AnswerJob {
   quint64 number = 0;
-  qint64 id = 0;
+  qint64 id = 0;                   // of the book, or of the shelf
+  std::vector<storage::Id> shelf;  // its books, ascending: their memories are added in this order; empty = one book
   bool summary = false;
   QString question;
   ui::AnswerWay way = ui::AnswerWay::Memory;
@@ -53,7 +56,7 @@ struct AnswerResult {
   bool summary = false;
   storage::TurnRecord turn;  // a summary uses its answer, coverage, finished and modelName
   QString problem;           // a sentence instead of an answer
-  bool memoryRefused = false;
+  qint64 refusedBook = 0;    // the book whose stored memory cannot be used; 0 = none
 };
 
 struct EngineOptions {
@@ -125,9 +128,23 @@ class EngineWorker : public QObject {
   void report(Reading& reading);
   void endReading(ReadingEnd::Outcome outcome, const QString& problem = {});
   const Held* memoryFor(qint64 id);
+  struct ShelfBook;
   void compose(const AnswerJob& job, AnswerResult& result);
   void sumUp(const AnswerJob& job, const Held* held, AnswerResult& result);
   void reply(const AnswerJob& job, const Held* held, const storage::DocumentRecord& document, AnswerResult& result);
+  engine::Question questionOf(const AnswerJob& job, const std::vector<storage::TurnRecord>& earlier,
+                              const std::vector<storage::PassageRecord>& passages) const;
+  engine::Generation say(const AnswerJob& job, const engine::CompressiveMemory* memory,
+                         const engine::Question& question, storage::TurnRecord& turn);
+  static void quote(const storage::Library& library, bool unknown, std::int64_t readUpTo, storage::TurnRecord& turn);
+
+  // engine_shelf.cpp
+  void composeShelf(const AnswerJob& job, AnswerResult& result);
+  std::vector<ShelfBook> openShelf(const AnswerJob& job, ui::AnswerWay way, AnswerResult& result);
+  std::optional<engine::MemorySnapshot> wholeMemory(const storage::DocumentRecord& document, QStringList& lacking);
+  std::vector<storage::BookScore> scoresOf(const AnswerJob& job, const std::vector<ShelfBook>& books,
+                                           const engine::Question& question,
+                                           std::span<const storage::PassageRecord> used, const std::string& answer);
   ui::AnswerWay possibleWay(ui::AnswerWay wanted) const;
 
   EngineOptions options_;

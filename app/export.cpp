@@ -79,7 +79,7 @@ ExportData collectExport(storage::Database& database, const storage::DocumentRec
   const storage::ConversationStore conversations(database);
   ExportData data;
   data.document = document;
-  if (data.document.title.empty()) data.document.title = QFileInfo(toQt(document.path)).fileName().toStdString();
+  data.document.title = titleOf(document).toStdString();
   if (const auto summary = conversations.latestSummary(document.id)) {
     data.summary = makeConversationItem(library, document, *summary);
     data.models << toQt(summary->modelName);

@@ -48,6 +48,7 @@ void Wiring::connectWindow() {
   on(&MainWindow::addFilesRequested, [this](const QStringList& files) { add(files); });
   on(&MainWindow::bundledBookRequested, [this] { add({bundledBook()}); });
   on(&MainWindow::bookSelected, [this](qint64 id) { showConversation(id); });
+  on(&MainWindow::shelfSelected, [this](const QList<qint64>& books) { showShelf(books); });
   on(&MainWindow::askRequested,
      [this](qint64 id, const QString& question, ui::AnswerWay way) { assistant_->ask(id, question, way); });
   on(&MainWindow::summarizeRequested, [this](qint64 id) { assistant_->summarize(id); });
@@ -103,6 +104,7 @@ void Wiring::libraryOpened() {
   if (!assistant_->readOnly()) reception_.open(options_.database);
   window_.showLibrary(assistant_->library());
   if (window_.currentBook() > 0) showConversation(window_.currentBook());
+  if (window_.currentBooks().size() > 1) showShelf(window_.currentBooks());
   isOpen_ = true;
   add(std::exchange(waiting_, {}));
 }
@@ -118,6 +120,11 @@ void Wiring::add(const QStringList& files) {
 }
 
 void Wiring::showConversation(qint64 id) { window_.showConversation(id, assistant_->conversation(id)); }
+
+void Wiring::showShelf(const QList<qint64>& books) {
+  const qint64 shelf = assistant_->shelf(books);
+  window_.showShelf(shelf, assistant_->conversation(shelf));
+}
 
 void Wiring::useModel(const QString& folder) {
   chosenModel_ = QFileInfo(folder).absoluteFilePath();

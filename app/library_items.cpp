@@ -85,7 +85,32 @@ Coverage coverageOf(const storage::Library& library, const storage::DocumentReco
   return coverage;
 }
 
+// What a turn says by itself, whoever was asked.
+ui::ConversationItem itemOf(const storage::TurnRecord& turn, const Coverage& coverage) {
+  ui::ConversationItem item;
+  item.id = turn.id;
+  item.question = toQt(turn.question);
+  item.answer = toQt(turn.answer);
+  item.way = wayOfName(turn.way);
+  item.provenance = provenanceWords(item.way, turn.pagesReread, coverage);
+  for (const storage::QuoteRecord& quote : turn.quotes)
+    item.quotes.append({toQt(quote.text), quote.page, toQt(quote.chapterTitle), quote.begin,
+                        turn.shelf.empty() ? 0 : turn.documentId});
+  item.quotesSupport = turn.quotesSupport;
+  item.stopped = !turn.finished;
+  item.at = QDateTime::fromSecsSinceEpoch(turn.askedAt);
+  return item;
+}
+
 }  // namespace
+
+QString titleOf(const storage::DocumentRecord& document) {
+  return document.title.empty() ? QFileInfo(toQt(document.path)).fileName() : toQt(document.title);
+}
+
+bool havePages(const std::vector<storage::DocumentRecord>& books) {
+  return std::ranges::all_of(books, [](const auto& book) { return book.pageCount > 0; });
+}
 
 std::optional<storage::MemoryRecord> memoryOf(const std::vector<storage::MemoryRecord>& memories,
                                               const ModelIdentity& model) {
@@ -99,7 +124,7 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
                          const std::vector<storage::MemoryRecord>& memories, const ModelIdentity& model) {
   ui::LibraryItem item;
   item.id = document.id;
-  item.title = document.title.empty() ? QFileInfo(toQt(document.path)).fileName() : toQt(document.title);
+  item.title = titleOf(document);
   item.author = toQt(document.author);
   item.format = toQt(document.format);
   item.state = toUi(document.state);
@@ -127,17 +152,23 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
 
 ui::ConversationItem makeConversationItem(const storage::Library& library, const storage::DocumentRecord& document,
                                           const storage::TurnRecord& turn) {
-  ui::ConversationItem item;
-  item.id = turn.id;
-  item.question = toQt(turn.question);
-  item.answer = toQt(turn.answer);
-  item.way = wayOfName(turn.way);
-  item.provenance = provenanceWords(item.way, turn.pagesReread, coverageOf(library, document, turn.coverage));
-  for (const storage::QuoteRecord& quote : turn.quotes)
-    item.quotes.append({toQt(quote.text), quote.page, toQt(quote.chapterTitle), quote.begin});
-  item.quotesSupport = turn.quotesSupport;
-  item.stopped = !turn.finished;
-  item.at = QDateTime::fromSecsSinceEpoch(turn.askedAt);
+  return itemOf(turn, coverageOf(library, document, turn.coverage));
+}
+
+ui::ConversationItem makeConversationItem(const std::vector<storage::DocumentRecord>& shelf,
+                                          const storage::TurnRecord& turn) {
+  Coverage coverage;
+  coverage.pageCount = havePages(shelf) ? 1 : 0;
+  coverage.books = static_cast<int>(shelf.size());
+  ui::ConversationItem item = itemOf(turn, coverage);
+  const auto title = [&](storage::Id id) {
+    const auto book = std::ranges::find(shelf, id, &storage::DocumentRecord::id);
+    return book == shelf.end() ? QString() : titleOf(*book);
+  };
+  item.bookId = turn.documentId;
+  item.bookTitle = title(turn.documentId);
+  for (const storage::BookScore& score : turn.scores)
+    item.scores.append({score.documentId, title(score.documentId), score.logProbability});
   return item;
 }
 

@@ -18,6 +18,9 @@ struct ModelIdentity {
   std::string fingerprint;
 };
 
+// A document's title; its file's name where it has none.
+QString titleOf(const storage::DocumentRecord& document);
+
 // The item of a document without the figures of a running job. `memories` are the document's headers.
 ui::LibraryItem makeItem(const storage::Library& library, const storage::DocumentRecord& document,
                          const std::vector<storage::MemoryRecord>& memories, const ModelIdentity& model);
@@ -30,5 +33,10 @@ ui::ConversationItem makeConversationItem(const storage::Library& library, const
                                           const storage::TurnRecord& turn);
 ui::ConversationItem makeConversationItem(const storage::Library& library, const storage::DocumentRecord& document,
                                           const storage::SummaryRecord& summary);
+// Of a turn that was asked of several books: all of them are in `shelf`.
+ui::ConversationItem makeConversationItem(const std::vector<storage::DocumentRecord>& shelf,
+                                          const storage::TurnRecord& turn);
+// Whether what is read again of these books can be counted in pages.
+bool havePages(const std::vector<storage::DocumentRecord>& books);
 
 }  // namespace palimpsest::app

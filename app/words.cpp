@@ -51,6 +51,7 @@ ui::AnswerWay wayOfName(const std::string& name) {
 }
 
 QString coverageWords(const Coverage& coverage) {
+  if (coverage.books > 1) return Words::tr("%n whole books", nullptr, coverage.books);
   if (coverage.share >= 1.0) return Words::tr("whole book");
   // Never "100 %" of a book that is not whole.
   const QString share = QString::number(std::min(99, static_cast<int>(coverage.share * 100)));
@@ -71,6 +72,9 @@ QString rereadWords(int reread, bool pages) {
 QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage) {
   switch (way) {
     case ui::AnswerWay::Passages:
+      if (coverage.books > 1)
+        return Words::tr("From passages of %n books · %1", nullptr, coverage.books)
+            .arg(rereadWords(reread, coverage.pageCount > 0));
       return Words::tr("From passages only · %1").arg(rereadWords(reread, coverage.pageCount > 0));
     case ui::AnswerWay::MemoryAndPassages:
       return Words::tr("From memory and passages · %1 · %2")

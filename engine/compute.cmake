@@ -17,6 +17,7 @@ list(APPEND ENGINE_SOURCES
   cpu_stream.cpp
   generator.cpp
   memory_snapshot.cpp
+  memory_sum.cpp
   model.cpp
   transformer.cpp
   transformer_load.cpp)

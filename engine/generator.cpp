@@ -1,6 +1,7 @@
 #include "engine/generator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "engine/answer_writer.h"
@@ -22,6 +23,25 @@ std::string trimmed(const std::string& text) {
 
 int segmentLength(const ModelConfig& config) {
   return config.infiniAttention ? config.infiniAttention->segmentLength : config.maxPositionEmbeddings;
+}
+
+// Tokens of the context that are kept for the answer.
+int answerRoom(const ModelConfig& config, const SamplingOptions& sampling) {
+  return std::min(sampling.maxTokens, config.maxPositionEmbeddings / 4);
+}
+
+// The logits of an answer's first token, with unknown_bias taken from `lessLikely`.
+std::vector<float> biased(const ModelConfig& config, std::span<const float> logits, std::optional<TokenId> lessLikely) {
+  std::vector<float> first(logits.begin(), logits.end());
+  if (lessLikely) first[static_cast<std::size_t>(*lessLikely)] -= config.infiniAttention->unknownBias;
+  return first;
+}
+
+double logProbability(std::span<const float> logits, TokenId token) {
+  const double most = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - most);
+  return logits[static_cast<std::size_t>(token)] - most - std::log(sum);
 }
 
 }  // namespace
@@ -74,18 +94,47 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
   return reading;
 }
 
+Prompt Generator::promptOf(const Question& question) const {
+  const ModelConfig& config = model_->config();
+  return questionPrompt(config, model_->tokenizer(), {question.text, question.earlierTurns, question.passages},
+                        config.maxPositionEmbeddings - answerRoom(config, question.sampling));
+}
+
 Generation Generator::answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
                              std::stop_token stop) {
   const ModelConfig& config = model_->config();
-  const int answerTokens = std::min(question.sampling.maxTokens, config.maxPositionEmbeddings / 4);
-  const Prompt prompt =
-      questionPrompt(config, model_->tokenizer(), {question.text, question.earlierTurns, question.passages},
-                     config.maxPositionEmbeddings - answerTokens);
-  Generation generation = generate(memory, prompt.tokens, question.sampling, onText, stop,
-                                   biasedToken(config, model_->tokenizer()));
+  const Prompt prompt = promptOf(question);
+  Generation generation =
+      generate(memory, prompt.tokens, question.sampling, onText, stop, biasedToken(config, model_->tokenizer()));
   generation.passagesUsed = prompt.passagesUsed;
   generation.unknown = isUnknownAnswer(config, generation.text);
   return generation;
+}
+
+AnswerScore Generator::score(const CompressiveMemory* memory, const Question& question, std::string_view answer,
+                             std::stop_token stop) {
+  const ModelConfig& config = model_->config();
+  const Transformer& transformer = model_->transformer();
+  const Prompt prompt = promptOf(question);
+  std::vector<TokenId> tokens = answerTokens(config, model_->tokenizer(), answer);
+  if (tokens.empty()) throw ModelError("There is no answer to be scored.");
+  const int room = config.maxPositionEmbeddings - static_cast<int>(prompt.tokens.size());
+  const std::span<const TokenId> scored =
+      std::span(tokens).first(std::min(tokens.size(), static_cast<std::size_t>(std::max(room, 1))));
+  SegmentState segment = transformer.beginSegment(*workspace_->transformer, memory);
+  const std::span<const float> afterPrompt = transformer.extend(*workspace_->transformer, segment, prompt.tokens, stop);
+  double sum = logProbability(biased(config, afterPrompt, biasedToken(config, model_->tokenizer())), scored[0]);
+  // The rest in passes: row i of the logits [rows x V] tells of the token after the i-th put in.
+  const auto V = static_cast<std::size_t>(config.vocabSize);
+  const auto most = static_cast<std::size_t>(transformer.passRows());
+  for (std::size_t done = 0; done + 1 < scored.size();) {
+    const std::size_t rows = std::min(most, scored.size() - 1 - done);
+    const std::span<const float> logits =
+        transformer.extend(*workspace_->transformer, segment, scored.subspan(done, rows), stop, static_cast<int>(rows));
+    for (std::size_t i = 0; i < rows; ++i) sum += logProbability(logits.subspan(i * V, V), scored[done + i + 1]);
+    done += rows;
+  }
+  return {sum / static_cast<double>(scored.size()), static_cast<int>(scored.size())};
 }
 
 Generation Generator::summarize(const CompressiveMemory& memory, const SamplingOptions& sampling,
@@ -109,13 +158,8 @@ Generation Generator::generate(const CompressiveMemory* memory, std::span<const 
   };
   try {
     AnswerWriter writer(*model_, *workspace_->transformer, memory);
-    std::span<const float> logits = writer.put(prompt, stop);
-    std::vector<float> first;
-    if (lessLikely) {
-      first.assign(logits.begin(), logits.end());
-      first[static_cast<std::size_t>(*lessLikely)] -= model_->config().infiniAttention->unknownBias;
-      logits = first;
-    }
+    const std::vector<float> first = biased(model_->config(), writer.put(prompt, stop), lessLikely);
+    std::span<const float> logits = first;
     generation.end = Generation::End::MaxTokens;
     while (generation.generatedTokens < sampling.maxTokens) {
       const TokenId token = sampler.next(logits);

@@ -35,6 +35,12 @@ struct Generation {
   int passagesUsed = 0;  // how many of Question::passages fitted
 };
 
+// How likely an answer is. Mean over its tokens, so that long and short answers compare.
+struct AnswerScore {
+  double logProbability = 0;  // nats per token, at most 0
+  int tokens = 0;             // how many of the answer's were scored
+};
+
 // Called with each new piece of text, on the calling thread.
 using TextCallback = std::function<void(std::string_view piece)>;
 
@@ -61,12 +67,21 @@ class Generator {
   Generation answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText = {},
                     std::stop_token stop = {});
 
+  // How likely `answer` is after the same prompt that answer() would put before `memory` (nullptr: passages alone): the
+  // mean log-probability of its tokens, with unknown_bias as in answer(), before any temperature. Says which of several
+  // memories supports a given answer best. An answer too long for the room that answers have (a quarter of the context)
+  // is judged by its beginning. Throws ModelError for an empty answer or a question that is too long, Stopped. The
+  // memory is not changed.
+  AnswerScore score(const CompressiveMemory* memory, const Question& question, std::string_view answer,
+                    std::stop_token stop = {});
+
   // The book card, generated from memory with prompts["summary"].
   Generation summarize(const CompressiveMemory& memory, const SamplingOptions& sampling = {},
                        const TextCallback& onText = {}, std::stop_token stop = {});
 
  private:
   struct Workspace;
+  Prompt promptOf(const Question& question) const;
   // lessLikely: the token that loses unknown_bias as the first of the answer.
   Generation generate(const CompressiveMemory* memory, std::span<const TokenId> prompt, const SamplingOptions& sampling,
                       const TextCallback& onText, std::stop_token stop, std::optional<TokenId> lessLikely = {});

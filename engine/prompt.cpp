@@ -263,6 +263,13 @@ std::vector<TokenId> stopTokens(const ModelConfig& config, const Tokenizer& toke
   return stops;
 }
 
+std::vector<TokenId> answerTokens(const ModelConfig& config, const Tokenizer& tokenizer, std::string_view answer) {
+  std::string text = chatFormat(config) == ChatFormat::None ? " " : "";
+  const std::string_view words = trimmed(answer);
+  text += words;
+  return words.empty() ? std::vector<TokenId>() : tokenizer.encode(text);
+}
+
 std::optional<TokenId> biasedToken(const ModelConfig& config, const Tokenizer& tokenizer) {
   if (!config.infiniAttention || config.infiniAttention->unknownBias == 0.0F) return std::nullopt;
   const std::string unknown = promptText(config, "unknown");

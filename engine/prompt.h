@@ -55,6 +55,9 @@ std::vector<TokenId> summaryPrompt(const ModelConfig& config, const Tokenizer& t
 // Every token that ends an answer: the config's eos ids, and the end-of-turn token of the chat format.
 std::vector<TokenId> stopTokens(const ModelConfig& config, const Tokenizer& tokenizer);
 
+// An answer as the model writes it after the question: a base model opens it with a space, a chat model does not.
+std::vector<TokenId> answerTokens(const ModelConfig& config, const Tokenizer& tokenizer, std::string_view answer);
+
 // The token with which prompts["unknown"] begins after a question; none where the config asks for no bias against it.
 // How readily a model says that the book does not say depends on what it was trained with; unknown_bias (nats, taken
 // from this token's logit) sets the threshold apart from the weights.

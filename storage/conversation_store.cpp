@@ -1,6 +1,8 @@
 #include "storage/conversation_store.h"
 
+#include <algorithm>
 #include <map>
+#include <sstream>
 
 #include "storage/sql.h"
 
@@ -8,10 +10,47 @@ namespace palimpsest::storage {
 
 namespace {
 
+// What shelves.books holds: "3,7,8".
+std::string keyOf(std::vector<Id> books) {
+  std::sort(books.begin(), books.end());
+  std::string key;
+  for (const Id book : books) {
+    if (!key.empty()) key += ',';
+    key += std::to_string(book);
+  }
+  return key;
+}
+
+std::vector<Id> booksOf(const std::string& key) {
+  std::vector<Id> books;
+  std::istringstream numbers(key);
+  for (std::string number; std::getline(numbers, number, ',');) books.push_back(std::stoll(number));
+  return books;
+}
+
+// The shelf of these books, made where there is none. The key is no reference, so it is looked whether all are there.
+Id shelfOf(SQLite::Database& connection, const std::vector<Id>& books) {
+  SQLite::Statement there(connection, "SELECT count(*) FROM documents WHERE id=?");
+  for (const Id book : books) {
+    there.bind(1, book);
+    there.executeStep();
+    if (there.getColumn(0).getInt() == 0) throw SQLite::Exception("a book of the shelf is no longer in the library");
+    there.reset();
+  }
+  const std::string key = keyOf(books);
+  SQLite::Statement insert(connection, "INSERT INTO shelves(books) VALUES (?) ON CONFLICT(books) DO NOTHING");
+  insert.bind(1, key);
+  insert.exec();
+  SQLite::Statement found(connection, "SELECT id FROM shelves WHERE books=?");
+  found.bind(1, key);
+  found.executeStep();
+  return found.getColumn(0).getInt64();
+}
+
 Id insertTurn(SQLite::Database& connection, const TurnRecord& turn) {
   SQLite::Statement insert(connection,
                            "INSERT INTO turns(document_id, question, answer, way, pages_reread, coverage, finished, "
-                           "model_name, asked_at, quotes_support) VALUES (?,?,?,?,?,?,?,?,?,?)");
+                           "model_name, asked_at, quotes_support, shelf_id) VALUES (?,?,?,?,?,?,?,?,?,?,?)");
   insert.bind(1, turn.documentId);
   insert.bind(2, turn.question);
   insert.bind(3, turn.answer);
@@ -22,8 +61,20 @@ Id insertTurn(SQLite::Database& connection, const TurnRecord& turn) {
   insert.bind(8, turn.modelName);
   insert.bind(9, turn.askedAt != 0 ? turn.askedAt : now());
   insert.bind(10, turn.quotesSupport ? 1 : 0);
+  if (!turn.shelf.empty()) insert.bind(11, shelfOf(connection, turn.shelf));  // else NULL
   insert.exec();
   return connection.getLastInsertRowid();
+}
+
+void insertScores(SQLite::Database& connection, Id turnId, const std::vector<BookScore>& scores) {
+  SQLite::Statement insert(connection, "INSERT INTO turn_scores(turn_id, document_id, log_probability) VALUES (?,?,?)");
+  for (const BookScore& score : scores) {
+    insert.bind(1, turnId);
+    insert.bind(2, score.documentId);
+    insert.bind(3, score.logProbability);
+    insert.exec();
+    insert.reset();
+  }
 }
 
 void insertQuotes(SQLite::Database& connection, Id turnId, const std::vector<QuoteRecord>& quotes) {
@@ -57,24 +108,46 @@ TurnRecord turnOf(SQLite::Statement& row) {
   turn.modelName = row.getColumn(8).getString();
   turn.askedAt = row.getColumn(9).getInt64();
   turn.quotesSupport = row.getColumn(10).getInt() != 0;
+  turn.shelf = booksOf(row.getColumn(11).getString());
   return turn;
 }
 
-void addQuotes(SQLite::Database& connection, Id documentId, std::vector<TurnRecord>& turns) {
+// The turns of one conversation, whose condition on turns `t` has the one parameter that `bind` sets.
+template <typename Bind>
+std::vector<TurnRecord> turnsWhere(SQLite::Database& connection, const std::string& condition, Bind bind) {
+  std::vector<TurnRecord> turns;
+  SQLite::Statement query(
+      connection,
+      "SELECT t.id, t.document_id, t.question, t.answer, t.way, t.pages_reread, t.coverage, t.finished, t.model_name, "
+      "t.asked_at, t.quotes_support, coalesce(s.books, '') FROM turns t LEFT JOIN shelves s ON s.id = t.shelf_id "
+      "WHERE " +
+          condition + " ORDER BY t.id");
+  bind(query);
+  while (query.executeStep()) turns.push_back(turnOf(query));
+
   std::map<Id, TurnRecord*> byId;
   for (TurnRecord& turn : turns) byId[turn.id] = &turn;
-  SQLite::Statement query(connection,
-                          "SELECT q.turn_id, q.text, q.page, q.chapter_title, q.passage_id, q.begin FROM quotes q "
-                          "JOIN turns t ON t.id = q.turn_id WHERE t.document_id=? ORDER BY q.turn_id, q.ordinal");
-  query.bind(1, documentId);
-  while (query.executeStep()) {
-    const auto turn = byId.find(query.getColumn(0).getInt64());
-    if (turn == byId.end()) continue;
-    turn->second->quotes.push_back({query.getColumn(1).getString(), query.getColumn(2).getInt(),
-                                    query.getColumn(3).getString(), query.getColumn(4).getInt64(),
-                                    query.getColumn(5).getInt64()});
-  }
+  const std::string ofThese = "JOIN turns t ON t.id = x.turn_id LEFT JOIN shelves s ON s.id = t.shelf_id WHERE ";
+  SQLite::Statement quotes(
+      connection, "SELECT x.turn_id, x.text, x.page, x.chapter_title, x.passage_id, x.begin FROM quotes x " + ofThese +
+                      condition + " ORDER BY x.turn_id, x.ordinal");
+  bind(quotes);
+  while (quotes.executeStep())
+    if (const auto turn = byId.find(quotes.getColumn(0).getInt64()); turn != byId.end())
+      turn->second->quotes.push_back({quotes.getColumn(1).getString(), quotes.getColumn(2).getInt(),
+                                      quotes.getColumn(3).getString(), quotes.getColumn(4).getInt64(),
+                                      quotes.getColumn(5).getInt64()});
+  SQLite::Statement scores(connection, "SELECT x.turn_id, x.document_id, x.log_probability FROM turn_scores x " +
+                                           ofThese + condition + " ORDER BY x.turn_id, x.log_probability DESC");
+  bind(scores);
+  while (scores.executeStep())
+    if (const auto turn = byId.find(scores.getColumn(0).getInt64()); turn != byId.end())
+      turn->second->scores.push_back({scores.getColumn(1).getInt64(), scores.getColumn(2).getDouble()});
+  return turns;
 }
+
+constexpr const char* kOfOneBook = "t.document_id=? AND t.shelf_id IS NULL";
+constexpr const char* kOfAShelf = "s.books=?";
 
 }  // namespace
 
@@ -82,28 +155,35 @@ Id ConversationStore::addTurn(const TurnRecord& turn) {
   return inTransaction(*database_, "storing an answer", [&](SQLite::Database& connection) {
     const Id id = insertTurn(connection, turn);
     insertQuotes(connection, id, turn.quotes);
+    insertScores(connection, id, turn.scores);
     return id;
   });
 }
 
 std::vector<TurnRecord> ConversationStore::turns(Id documentId) const {
   return withErrors(*database_, "reading a conversation", [&](SQLite::Database& connection) {
-    SQLite::Statement query(
-        connection,
-        "SELECT id, document_id, question, answer, way, pages_reread, coverage, finished, model_name, "
-        "asked_at, quotes_support FROM turns WHERE document_id=? ORDER BY id");
-    query.bind(1, documentId);
-    std::vector<TurnRecord> turns;
-    while (query.executeStep()) turns.push_back(turnOf(query));
-    addQuotes(connection, documentId, turns);
-    return turns;
+    return turnsWhere(connection, kOfOneBook, [&](SQLite::Statement& query) { query.bind(1, documentId); });
+  });
+}
+
+std::vector<TurnRecord> ConversationStore::shelfTurns(std::vector<Id> books) const {
+  return withErrors(*database_, "reading a conversation", [&](SQLite::Database& connection) {
+    return turnsWhere(connection, kOfAShelf, [&](SQLite::Statement& query) { query.bind(1, keyOf(books)); });
   });
 }
 
 void ConversationStore::clear(Id documentId) {
   withErrors(*database_, "clearing a conversation", [&](SQLite::Database& connection) {
-    SQLite::Statement statement(connection, "DELETE FROM turns WHERE document_id=?");
+    SQLite::Statement statement(connection, "DELETE FROM turns WHERE document_id=? AND shelf_id IS NULL");
     statement.bind(1, documentId);
+    statement.exec();
+  });
+}
+
+void ConversationStore::clearShelf(std::vector<Id> books) {
+  withErrors(*database_, "clearing a conversation", [&](SQLite::Database& connection) {
+    SQLite::Statement statement(connection, "DELETE FROM shelves WHERE books=?");  // its turns by cascade
+    statement.bind(1, keyOf(std::move(books)));
     statement.exec();
   });
 }

@@ -13,9 +13,16 @@ class ConversationStore {
  public:
   explicit ConversationStore(Database& database) : database_(&database) {}
 
-  Id addTurn(const TurnRecord& turn);                  // with its quotes, in one transaction
-  std::vector<TurnRecord> turns(Id documentId) const;  // oldest first
+  // With its quotes and scores, in one transaction. A turn of a shelf that is asked for the first time makes that
+  // shelf; one of its books that is no longer in the library is a DatabaseError.
+  Id addTurn(const TurnRecord& turn);
+  std::vector<TurnRecord> turns(Id documentId) const;  // of this book alone, oldest first
   void clear(Id documentId);
+
+  // The same for the conversation with several books, which is kept until one of them is removed. `books`: their ids in
+  // any order, each once.
+  std::vector<TurnRecord> shelfTurns(std::vector<Id> books) const;
+  void clearShelf(std::vector<Id> books);
 
   Id addSummary(const SummaryRecord& summary);
   std::optional<SummaryRecord> latestSummary(Id documentId) const;

@@ -119,7 +119,28 @@ constexpr const char* kWarnings = "ALTER TABLE documents ADD COLUMN warnings TEX
 // Whether a turn's quotes support its answer or only stand near its question.
 constexpr const char* kQuotesSupport = "ALTER TABLE turns ADD COLUMN quotes_support INTEGER NOT NULL DEFAULT 1";
 
-constexpr std::array<const char*, 3> kSteps = {kFirst, kWarnings, kQuotesSupport};
+// Conversations with several books at once. A shelf is the set of its books, so the same books are the same shelf; when
+// one of them goes, nothing can ask that shelf any more, and its conversation goes as well.
+constexpr const char* kShelves = R"sql(
+CREATE TABLE shelves (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  books TEXT NOT NULL UNIQUE               -- ids of its documents, ascending: "3,7,8"
+);
+ALTER TABLE turns ADD COLUMN shelf_id INTEGER REFERENCES shelves(id) ON DELETE CASCADE;  -- NULL = of one book
+CREATE INDEX turns_by_shelf ON turns(shelf_id);
+CREATE TRIGGER shelves_lose_a_book AFTER DELETE ON documents BEGIN
+  DELETE FROM shelves WHERE ',' || books || ',' LIKE '%,' || old.id || ',%';
+END;
+
+CREATE TABLE turn_scores (
+  turn_id INTEGER NOT NULL REFERENCES turns(id) ON DELETE CASCADE,
+  document_id INTEGER NOT NULL,
+  log_probability REAL NOT NULL,           -- mean over the answer's tokens
+  PRIMARY KEY (turn_id, document_id)
+) WITHOUT ROWID;
+)sql";
+
+constexpr std::array<const char*, 4> kSteps = {kFirst, kWarnings, kQuotesSupport, kShelves};
 
 }  // namespace
 

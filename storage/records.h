@@ -67,10 +67,19 @@ struct QuoteRecord {
   std::int64_t begin = 0;  // byte offset of `text` in the stored text
 };
 
+// How well one book of a shelf alone supports an answer.
+struct BookScore {
+  Id documentId = 0;
+  double logProbability = 0;  // mean over the answer's tokens, nats
+  bool operator==(const BookScore&) const = default;
+};
+
 // One exchange of a conversation. `way`: "memory", "memory+passages", "passages".
 struct TurnRecord {
   Id id = 0;
-  Id documentId = 0;
+  Id documentId = 0;      // of a shelf: the book that the quotes are from, the one that supports the answer best
+  std::vector<Id> shelf;  // all the books that were asked together, ascending; empty = documentId alone
+  std::vector<BookScore> scores;  // of a shelf, best first; empty = no book was found to support the answer
   std::string question, answer;
   std::string way;
   int pagesReread = 0;    // 0 from memory alone; passages counted where the format has no pages

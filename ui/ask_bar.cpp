@@ -168,8 +168,9 @@ void AskBar::setStreaming(bool streaming) {
   refresh();
 }
 
-void AskBar::setBookTitle(const QString& title) {
+void AskBar::setBookTitle(const QString& title, int books) {
   title_ = title;
+  books_ = books;
   refresh();
 }
 
@@ -194,6 +195,7 @@ void AskBar::refresh() {
   // Isolated, so that a right-to-left title does not turn the sentence around it.
   const QString isolated = QChar(0x2068) + shortTitle + QChar(0x2069);
   field_->setPlaceholderText(!why_.isEmpty()    ? why_
+                             : books_ > 1       ? tr("Ask these %n books…", nullptr, books_)
                              : title_.isEmpty() ? tr("Ask this book…")
                                                 : tr("Ask “%1”…").arg(isolated));
   field_->viewport()->update();  // Qt 6.4 leaves the old words standing
@@ -203,7 +205,9 @@ void AskBar::refresh() {
   const QSignalBlocker blocker(ways_);
   ways_->setCurrentIndex(static_cast<int>(std::find(std::begin(kWays), std::end(kWays), way()) - std::begin(kWays)));
   ways_->setToolTip(words::wayExplained(way()));
-  wayNote_->setText(memoryUsable_ || !why_.isEmpty() ? QString() : tr("no memory of this book for this model"));
+  wayNote_->setText(memoryUsable_ || !why_.isEmpty() ? QString()
+                    : books_ > 1                     ? tr("not all of these are remembered whole")
+                                                     : tr("no memory of this book for this model"));
   button_->setText(streaming_ ? tr("Stop") : tr("Ask"));
   button_->setIconName(streaming_ ? QStringLiteral("stop") : QStringLiteral("send"));
   button_->setToolTip(streaming_ ? tr("Stop this answer (Esc)") : tr("Ask (Enter). Shift+Enter starts a new line."));

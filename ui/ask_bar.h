@@ -47,7 +47,7 @@ class AskBar : public QWidget {
   // `why`: shown in the field while nothing can be asked; empty = it can.
   void setAvailability(const QString& why, bool memoryUsable);
   void setStreaming(bool streaming);
-  void setBookTitle(const QString& title);
+  void setBookTitle(const QString& title, int books = 1);  // books > 1: several are asked at once
   void focusField();
   void giveBack(const QString& question);  // one that was not answered, unless another is being written
   AskField* field() const { return field_; }
@@ -70,6 +70,7 @@ class AskBar : public QWidget {
   IconButton* button_;
   AnswerWay chosen_ = AnswerWay::Memory;
   QString why_, title_;
+  int books_ = 1;
   bool memoryUsable_ = true;
   bool streaming_ = false;
 };

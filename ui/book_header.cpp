@@ -82,8 +82,23 @@ QWidget* BookHeader::makeButtons() {
   return buttons;
 }
 
+// What is done to one book is not offered for several.
+void BookHeader::showShelf(const QList<LibraryItem>& books) {
+  item_ = {};
+  shelf_ = books;
+  title_->setText(words::shelfTitle(books));
+  author_->setText(words::titles(books));
+  author_->show();
+  memory_->setText(words::shelfMemoryLine(books));
+  note_->setText(words::shelfNote(books));
+  note_->setVisible(!note_->text().isEmpty());
+  for (IconButton* button : {pause_, resume_, cancel_, retry_, export_, summarise_}) button->hide();
+  update();
+}
+
 void BookHeader::showBook(const LibraryItem& item) {
   item_ = item;
+  shelf_.clear();
   title_->setText(item.title);
   author_->setText(item.author);
   author_->setVisible(!item.author.isEmpty());
@@ -107,7 +122,7 @@ void BookHeader::showBook(const LibraryItem& item) {
 
 void BookHeader::setReadOnly(bool readOnly) {
   readOnly_ = readOnly;
-  showBook(LibraryItem(item_));
+  if (shelf_.isEmpty()) showBook(LibraryItem(item_));
 }
 
 QWidget* BookHeader::heirOf(const QWidget* button) const {

@@ -17,6 +17,7 @@ class BookHeader : public QWidget {
  public:
   explicit BookHeader(QWidget* parent = nullptr);
   void showBook(const LibraryItem& item);
+  void showShelf(const QList<LibraryItem>& books);  // several that are asked at once
   void showModel(const ModelStatus& model);
   void setCanSummarise(bool can, const QString& why);
   void setReadOnly(bool readOnly);               // hides the verbs that write
@@ -38,7 +39,8 @@ class BookHeader : public QWidget {
   QWidget* makeButtons();
   void elideModel();
 
-  LibraryItem item_;
+  LibraryItem item_;          // of a shelf: none
+  QList<LibraryItem> shelf_;  // empty = one book
   bool readOnly_ = false;
   LinesLabel* title_;
   LinesLabel* author_;

@@ -1,6 +1,7 @@
 #include "ui/book_page.h"
 
 #include <QVBoxLayout>
+#include <algorithm>
 
 #include "ui/ask_bar.h"
 #include "ui/book_header.h"
@@ -22,11 +23,12 @@ BookPage::BookPage(ConversationModel* conversation, QWidget* parent)
   column->addWidget(ask_);
 }
 
-void BookPage::showBook(const LibraryItem& item) {
-  item_ = item;
+void BookPage::showBooks(const QList<LibraryItem>& books) {
+  if (books.isEmpty()) return;
+  books_ = books;
   keepFocus([&] {
-    header_->showBook(item);
-    ask_->setBookTitle(item.title);
+    isShelf() ? header_->showShelf(books_) : header_->showBook(books_.constFirst());
+    ask_->setBookTitle(books_.constFirst().title, static_cast<int>(books_.size()));
     refresh();
   });
 }
@@ -62,18 +64,29 @@ void BookPage::keepFocus(const std::function<void()>& change) {
   }
 }
 
-bool BookPage::memoryUsable() const { return item_.hasMemory && model_.hasMemory; }
+// Memories are added whole: what has been read of a book so far can be asked of that book alone.
+bool BookPage::memoryUsable() const {
+  const bool all =
+      isShelf() ? std::all_of(books_.begin(), books_.end(), words::rememberedWhole) : books_.constFirst().hasMemory;
+  return all && model_.hasMemory;
+}
 
-bool BookPage::canSummarise() const { return whyNotAsk().isEmpty() && memoryUsable() && !streamingHere_; }
+bool BookPage::canSummarise() const { return !isShelf() && whyNotAsk().isEmpty() && memoryUsable() && !streamingHere_; }
 
 QString BookPage::whyNotAsk() const {
   if (model_.loading) return tr("The model is being loaded…");
   if (!model_.loaded) return tr("There is no model to answer yet.");
-  if (item_.state == BookState::Waiting || item_.state == BookState::Extracting)
-    return tr("This book is not open yet…");
-  if (item_.state == BookState::Failed && !item_.hasMemory) return tr("This book could not be read.");
-  if (item_.state == BookState::Reading && !item_.hasMemory) return tr("The first pages are being read…");
+  for (const LibraryItem& book : books_)
+    if (const QString why = whyNotAsk(book); !why.isEmpty())
+      return isShelf() ? tr("“%1”: %2").arg(book.title.left(60), why) : why;
   if (!streamingElsewhere_.isEmpty()) return tr("One answer at a time: “%1” is answering…").arg(streamingElsewhere_);
+  return {};
+}
+
+QString BookPage::whyNotAsk(const LibraryItem& book) const {
+  if (book.state == BookState::Waiting || book.state == BookState::Extracting) return tr("This book is not open yet…");
+  if (book.state == BookState::Failed && !book.hasMemory) return tr("This book could not be read.");
+  if (book.state == BookState::Reading && !book.hasMemory) return tr("The first pages are being read…");
   return {};
 }
 
@@ -84,7 +97,7 @@ void BookPage::refresh() {
   header_->setCanSummarise(canSummarise(), !why.isEmpty()   ? why
                                            : streamingHere_ ? tr("One answer at a time.")
                                                             : tr("A summary needs a memory of this book."));
-  view_->setHint(words::hintFor(item_, model_));
+  view_->setHint(isShelf() ? words::hintForShelf(books_, model_) : words::hintFor(books_.constFirst(), model_));
 }
 
 }  // namespace palimpsest::ui

@@ -1,4 +1,4 @@
-// The right side of the window: header, conversation and ask field of the book that is selected.
+// The right side of the window: header, conversation and ask field of the book, or the books, that are selected.
 #pragma once
 
 #include <QWidget>
@@ -18,11 +18,11 @@ class BookPage : public QWidget {
  public:
   explicit BookPage(ConversationModel* conversation, QWidget* parent = nullptr);
 
-  void showBook(const LibraryItem& item);
+  void showBook(const LibraryItem& item) { showBooks({item}); }
+  void showBooks(const QList<LibraryItem>& books);  // several are asked at once
   void showModel(const ModelStatus& model);
   // `otherTitle`: the book that is being answered about, when it is not this one.
   void showStreaming(bool here, const QString& otherTitle);
-  const LibraryItem& book() const { return item_; }
   bool canSummarise() const;
   void focusQuestion();  // as soon as one can be asked
   AskBar* askBar() const { return ask_; }
@@ -30,12 +30,14 @@ class BookPage : public QWidget {
   ConversationView* view() const { return view_; }
 
  private:
+  bool isShelf() const { return books_.size() > 1; }
   QString whyNotAsk() const;  // empty = a question can be asked now
+  QString whyNotAsk(const LibraryItem& book) const;
   bool memoryUsable() const;
   void refresh();
   void keepFocus(const std::function<void()>& change);
 
-  LibraryItem item_;
+  QList<LibraryItem> books_{LibraryItem()};  // never empty
   ModelStatus model_;
   bool streamingHere_ = false;
   QString streamingElsewhere_;

@@ -1,5 +1,5 @@
-// The conversation with one book, oldest first. The answer that is streaming is kept here whichever book is shown, so
-// that switching books and back loses none of it. UI thread only.
+// The conversation with one book, or with the several of one shelf, oldest first; "book" stands for both, by their ids.
+// The answer that is streaming is kept here whichever is shown, so that switching and back loses none of it. UI thread only.
 #pragma once
 
 #include <QAbstractListModel>

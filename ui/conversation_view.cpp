@@ -106,6 +106,7 @@ TurnWidget* ConversationView::makeTurn(int row) {
   auto* turn = new TurnWidget(model_->items()[row], column_);
   connect(turn, &TurnWidget::stopRequested, this, &ConversationView::stopRequested);
   connect(turn, &TurnWidget::quoteOpened, this, &ConversationView::quoteOpened);
+  connect(turn, &TurnWidget::bookOpened, this, &ConversationView::bookOpened);
   return turn;
 }
 

@@ -29,6 +29,7 @@ class ConversationView : public QScrollArea {
  signals:
   void stopRequested();
   void quoteOpened(const palimpsest::ui::Quote& quote);
+  void bookOpened(qint64 id);
 
  protected:
   void resizeEvent(QResizeEvent* event) override;

@@ -96,9 +96,9 @@ void exportBook(QWidget* parent, const QString& title, std::function<void(const 
   dialog->open();
 }
 
-void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, std::function<void()> then) {
-  confirm(parent, Dialogs::tr("Remove “%1” from the library?").arg(shortTitle(item)), words::removalLoss(item, turns),
-          Dialogs::tr("Remove"), std::move(then));
+void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, bool others, std::function<void()> then) {
+  confirm(parent, Dialogs::tr("Remove “%1” from the library?").arg(shortTitle(item)),
+          words::removalLoss(item, turns, others), Dialogs::tr("Remove"), std::move(then));
 }
 
 void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()> then) {
@@ -107,6 +107,14 @@ void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()
       Dialogs::tr(
           "Its questions and answers are deleted. The book, its memory and its summary stay. This cannot be undone."),
       Dialogs::tr("Delete"), std::move(then));
+}
+
+void confirmClearShelf(QWidget* parent, const QList<LibraryItem>& books, std::function<void()> then) {
+  confirm(parent, Dialogs::tr("Delete the conversation about these %n books?", nullptr, static_cast<int>(books.size())),
+          Dialogs::tr("The questions that were asked of all of them at once are deleted, with their answers: %1. The "
+                      "books, their memories and their own conversations stay. This cannot be undone.")
+              .arg(words::titles(books)),
+          Dialogs::tr("Delete"), std::move(then));
 }
 
 void askPassword(QWidget* parent, const LibraryItem& item, std::function<void(const QString&)> then) {

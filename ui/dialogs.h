@@ -16,8 +16,9 @@ void openBooks(QWidget* parent, const QStringList& patterns, std::function<void(
 void exportBook(QWidget* parent, const QString& title, std::function<void(const QString& file)> then);
 void rememberFolderOf(const QString& file);  // where the next dialog opens
 // Says what is lost and what is not. The safe button is the default one.
-void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, std::function<void()> then);
+void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, bool others, std::function<void()> then);
 void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()> then);
+void confirmClearShelf(QWidget* parent, const QList<LibraryItem>& books, std::function<void()> then);
 void askPassword(QWidget* parent, const LibraryItem& item, std::function<void(const QString& password)> then);
 void chooseModelFolder(QWidget* parent, std::function<void(const QString& folder)> then);
 

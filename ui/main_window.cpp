@@ -20,6 +20,7 @@
 #include "ui/sidebar.h"
 #include "ui/system_scheme.h"
 #include "ui/window_actions.h"
+#include "ui/words.h"
 
 namespace palimpsest::ui {
 namespace {
@@ -31,6 +32,7 @@ const QString kSplitter = QStringLiteral("window/splitter");
 const QString kTheme = QStringLiteral("window/theme");
 const QString kWay = QStringLiteral("window/way");
 const QString kLastBook = QStringLiteral("window/lastBook");
+const QString kLastShelf = QStringLiteral("window/lastShelf");  // the ids of several
 
 }  // namespace
 
@@ -100,7 +102,8 @@ void MainWindow::recall() {
   page_->askBar()->setWay(way >= 0 && way <= 2 ? static_cast<AnswerWay>(way) : AnswerWay::Memory);
   const int theme = settings.value(kTheme, 0).toInt();
   theme_ = theme >= 0 && theme <= 2 ? static_cast<ThemeChoice>(theme) : ThemeChoice::System;
-  lastBook_ = settings.value(kLastBook, 0).toLongLong();
+  for (const QString& id : settings.value(kLastShelf).toStringList()) lastBooks_ << id.toLongLong();
+  if (lastBooks_.isEmpty()) lastBooks_ << settings.value(kLastBook, 0).toLongLong();
   actions_->setTheme(theme_);
   dress();
 }
@@ -112,28 +115,46 @@ void MainWindow::remember() {
   settings.setValue(kWay, static_cast<int>(page_->askBar()->chosenWay()));
   settings.setValue(kTheme, static_cast<int>(theme_));
   settings.setValue(kLastBook, currentBook());
+  QStringList shelf;
+  if (currentBooks().size() > 1)
+    for (const qint64 id : currentBooks()) shelf << QString::number(id);
+  settings.setValue(kLastShelf, shelf);
 }
 
 qint64 MainWindow::currentBook() const { return sidebar_->selectedId(); }
 
+QList<qint64> MainWindow::currentBooks() const { return sidebar_->selectedIds(); }
+
+qint64 MainWindow::currentConversation() const { return currentBooks().size() > 1 ? shelf_ : currentBook(); }
+
+QList<LibraryItem> MainWindow::currentItems() const {
+  QList<LibraryItem> items;
+  for (const qint64 id : currentBooks())
+    if (const auto item = library_->item(id)) items << *item;
+  return items;
+}
+
 void MainWindow::selectBook(qint64 id) { sidebar_->select(id); }
 
+void MainWindow::selectBooks(const QList<qint64>& ids) { sidebar_->select(ids); }
+
 void MainWindow::showLibrary(const QList<LibraryItem>& items) {
-  const qint64 before = currentBook() > 0 ? currentBook() : lastBook_;
+  const QList<qint64> before = currentBooks().isEmpty() ? lastBooks_ : currentBooks();
   library_->reset(items);
   empty_->showProblem({});
-  if (!items.isEmpty()) selectBook(library_->rowOf(before) >= 0 ? before : items.constFirst().id);
+  const bool there = std::ranges::all_of(before, [this](qint64 id) { return library_->rowOf(id) >= 0; });
+  if (!items.isEmpty()) selectBooks(there ? before : QList<qint64>{items.constFirst().id});
   refresh();
 }
 
 void MainWindow::putItem(const LibraryItem& item) {
   library_->put(item);
-  if (currentBook() == 0) selectBook(item.id);
+  if (currentBooks().isEmpty()) selectBook(item.id);
   refresh();
 }
 
 void MainWindow::removeItem(qint64 id) {
-  if (id == currentBook()) closeReader();
+  if (currentBooks().contains(id)) closeReader();
   library_->remove(id);
   conversation_->forget(id);
   refresh();
@@ -173,9 +194,15 @@ void MainWindow::comeForward() {
 }
 
 void MainWindow::showConversation(qint64 id, const QList<ConversationItem>& items) {
-  if (id != currentBook()) return;  // the reader has moved on
+  if (id != currentConversation()) return;  // the reader has moved on
   conversation_->show(id, items);
   refresh();
+}
+
+void MainWindow::showShelf(qint64 shelf, const QList<ConversationItem>& items) {
+  if (currentBooks().size() < 2) return;
+  shelf_ = shelf;
+  showConversation(shelf, items);
 }
 
 void MainWindow::answerStarted(qint64 id, const ConversationItem& item) {
@@ -188,13 +215,13 @@ void MainWindow::answerText(qint64 id, const QString& piece) { conversation_->an
 void MainWindow::answerFinished(qint64 id, const ConversationItem& item) {
   conversation_->answerFinished(id, item);
   // What could not be answered is not stored either: it is there to be asked again.
-  if (!item.error.isEmpty() && !item.isSummary && id == currentBook()) page_->askBar()->giveBack(item.question);
+  if (!item.error.isEmpty() && !item.isSummary && id == currentConversation()) page_->askBar()->giveBack(item.question);
   refresh();
 }
 
 void MainWindow::showStoredText(qint64 id, const QString& text, const Quote& quote) {
   const auto item = library_->item(id);
-  if (!item || id != currentBook()) return;
+  if (!item || !currentBooks().contains(id)) return;
   if (text.isEmpty()) return showProblem(tr("The stored text of “%1” could not be loaded.").arg(item->title));
   reader_->show();
   placeReader();
@@ -203,17 +230,21 @@ void MainWindow::showStoredText(qint64 id, const QString& text, const Quote& quo
 
 void MainWindow::refresh() {
   const bool any = library_->rowCount() > 0;
-  const auto item = library_->item(currentBook());
+  const QList<LibraryItem> items = currentItems();
+  const auto item = items.size() == 1 ? std::optional(items.constFirst()) : std::nullopt;
   showPage(any);
   const auto streaming = conversation_->streamingBook();
-  const bool here = streaming && *streaming == currentBook();
+  const bool here = streaming && *streaming == currentConversation();
   const auto other = streaming && !here ? library_->item(*streaming) : std::nullopt;
-  page_->showStreaming(here, other ? other->title.left(60) : QString());
-  if (item) page_->showBook(*item);
+  page_->showStreaming(here, other ? other->title.left(60) : streaming && !here ? tr("several books") : QString());
+  page_->showBooks(items);
   actions_->update(item, item && page_->canSummarise(), conversation_->rowCount() > 0);
+  if (shelf_ != 0 && items.size() > 1) actions_->clear->setEnabled(conversation_->rowCount() > 0);
   actions_->chooseModel->setEnabled(!streaming);
   if (readOnly_) actions_->disableWriting();
-  setWindowTitle(item ? tr("%1 — Palimpsest").arg(item->title.left(120)) : tr("Palimpsest"));
+  setWindowTitle(item               ? tr("%1 — Palimpsest").arg(item->title.left(120))
+                 : items.size() > 1 ? tr("%1 — Palimpsest").arg(words::shelfTitle(items))
+                                    : tr("Palimpsest"));
 }
 
 // The focus is moved first: left alone it would go to the first button of the page, or from a list that is hidden.

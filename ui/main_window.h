@@ -32,8 +32,11 @@ class MainWindow : public QMainWindow {
   explicit MainWindow(const QString& bundledTitle = {}, QWidget* parent = nullptr);
   ~MainWindow() override;
 
-  qint64 currentBook() const;  // 0 = none
+  qint64 currentBook() const;          // 0 = none, or several
+  QList<qint64> currentBooks() const;  // ascending
+  qint64 currentConversation() const;  // the book's id, or that of the shelf of several; 0 = not known yet
   void selectBook(qint64 id);
+  void selectBooks(const QList<qint64>& ids);
   void setBookPatterns(const QStringList& patterns) { bookPatterns_ = patterns; }  // what "Open books" offers first
   LibraryModel* library() const { return library_; }
   ConversationModel* conversation() const { return conversation_; }
@@ -44,6 +47,8 @@ class MainWindow : public QMainWindow {
   void removeItem(qint64 id);
   void showModel(const palimpsest::ui::ModelStatus& status);
   void showConversation(qint64 id, const QList<palimpsest::ui::ConversationItem>& items);
+  // The several books that are selected, and the id by which they are asked at once.
+  void showShelf(qint64 shelf, const QList<palimpsest::ui::ConversationItem>& items);
   void answerStarted(qint64 id, const palimpsest::ui::ConversationItem& item);
   void answerText(qint64 id, const QString& piece);
   void answerFinished(qint64 id, const palimpsest::ui::ConversationItem& item);
@@ -58,7 +63,8 @@ class MainWindow : public QMainWindow {
  signals:
   void addFilesRequested(const QStringList& files);
   void bundledBookRequested();
-  void bookSelected(qint64 id);  // showConversation() should follow
+  void bookSelected(qint64 id);                    // showConversation() should follow
+  void shelfSelected(const QList<qint64>& books);  // showShelf() should follow
   void askRequested(qint64 id, const QString& question, palimpsest::ui::AnswerWay way);
   void summarizeRequested(qint64 id);
   void stopRequested();
@@ -67,8 +73,8 @@ class MainWindow : public QMainWindow {
   void resumeRequested(qint64 id);
   void cancelRequested(qint64 id);
   void retryRequested(qint64 id, const QString& password);
-  void removeRequested(qint64 id);  // the person has confirmed
-  void clearConversationRequested(qint64 id);
+  void removeRequested(qint64 id);                                          // the person has confirmed
+  void clearConversationRequested(qint64 id);                               // of a book or a shelf
   void storedTextRequested(qint64 id, const palimpsest::ui::Quote& quote);  // showStoredText() should follow
   void modelFolderChosen(const QString& folder);
   void shippedModelRequested();
@@ -88,7 +94,8 @@ class MainWindow : public QMainWindow {
   void connectActions();
   void recall();  // geometry, theme, way, last book
   void remember();
-  void refresh();           // what depends on the selected book, the model and the answer that streams
+  QList<LibraryItem> currentItems() const;
+  void refresh();           // what depends on the selected books, the model and the answer that streams
   void showPage(bool any);  // the page of a book, or the empty library
   void placeReader();
   void closeReader();
@@ -121,7 +128,8 @@ class MainWindow : public QMainWindow {
   QStringList bookPatterns_;
   QString exportedFolder_;
   bool readOnly_ = false;
-  qint64 lastBook_ = 0;  // selected when the window was closed
+  QList<qint64> lastBooks_;  // selected when the window was closed
+  qint64 shelf_ = 0;         // the id of the several books that are selected; 0 = one book, or not known yet
   ThemeChoice theme_ = ThemeChoice::System;
 };
 

@@ -32,24 +32,34 @@ void MainWindow::connectPieces() {
   connect(sidebar_, &Sidebar::addRequested, this, &MainWindow::openFiles);
   connect(sidebar_, &Sidebar::actionRequested, this, &MainWindow::act);
   connect(sidebar_, &Sidebar::menuRequested, this, [this](qint64 id, const QPoint& where) {
-    selectBook(id);
+    if (!currentBooks().contains(id)) selectBook(id);
     actions_->bookMenu()->popup(where);
   });
   connect(sidebar_, &Sidebar::selected, this, [this](qint64 id) {
+    shelf_ = 0;
     closeReader();
     conversation_->show(id, {});
     refresh();
     if (id > 0) emit bookSelected(id);
   });
+  connect(sidebar_, &Sidebar::severalSelected, this, [this](const QList<qint64>& ids) {
+    shelf_ = 0;
+    closeReader();
+    conversation_->show(0, {});
+    refresh();
+    emit shelfSelected(ids);
+  });
   connect(empty_, &EmptyLibrary::openRequested, this, &MainWindow::openFiles);
   connect(empty_, &EmptyLibrary::bundledBookRequested, this, &MainWindow::bundledBookRequested);
   connect(page_->askBar(), &AskBar::asked, this,
-          [this](const QString& question, AnswerWay way) { emit askRequested(currentBook(), question, way); });
+          [this](const QString& question, AnswerWay way) { emit askRequested(currentConversation(), question, way); });
   connect(page_->askBar(), &AskBar::refused, this, &MainWindow::showProblem);
   connect(page_->askBar(), &AskBar::stopRequested, this, &MainWindow::stopRequested);
   connect(page_->view(), &ConversationView::stopRequested, this, &MainWindow::stopRequested);
-  connect(page_->view(), &ConversationView::quoteOpened, this,
-          [this](const Quote& quote) { emit storedTextRequested(currentBook(), quote); });
+  connect(page_->view(), &ConversationView::quoteOpened, this, [this](const Quote& quote) {
+    emit storedTextRequested(quote.bookId > 0 ? quote.bookId : currentBook(), quote);
+  });
+  connect(page_->view(), &ConversationView::bookOpened, this, &MainWindow::selectBook);
   connect(reader_, &ReaderPane::closed, this, &MainWindow::closeReader);
   connect(modelBanner_, &Banner::actionTriggered, this, &MainWindow::chooseModel);
   connect(modelBanner_, &Banner::secondTriggered, this, &MainWindow::shippedModelRequested);
@@ -118,10 +128,15 @@ void MainWindow::removeCurrent() {
   const auto item = library_->item(currentBook());
   if (!item) return;
   const int turns = conversation_->bookId() == item->id ? conversation_->rowCount() : -1;
-  dialogs::confirmRemoval(this, *item, turns, [this, id = item->id] { emit removeRequested(id); });
+  dialogs::confirmRemoval(this, *item, turns, library_->rowCount() > 1,
+                          [this, id = item->id] { emit removeRequested(id); });
 }
 
 void MainWindow::clearCurrent() {
+  if (const auto books = currentItems(); books.size() > 1) {
+    dialogs::confirmClearShelf(this, books, [this, shelf = shelf_] { emit clearConversationRequested(shelf); });
+    return;
+  }
   const auto item = library_->item(currentBook());
   if (!item) return;
   dialogs::confirmClear(this, *item, [this, id = item->id] { emit clearConversationRequested(id); });

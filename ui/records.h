@@ -1,4 +1,7 @@
 // What the window shows, as plain values. ui/ knows Qt and these, nothing else; app/ fills them.
+//
+// A conversation has the id of its book, or where several books are asked at once the id of their shelf. Those are
+// negative, given by the Assistant and good for one run of the program.
 #pragma once
 
 #include <QByteArray>
@@ -39,7 +42,15 @@ struct Quote {
   QString text;  // verbatim
   int page = 0;  // 0 = none
   QString chapter;
-  qint64 begin = 0;  // byte offset in the stored text (UTF-8), for a reader view
+  qint64 begin = 0;   // byte offset in the stored text (UTF-8), for a reader view
+  qint64 bookId = 0;  // the book that it stands in, where several were asked; 0 = the one that was asked
+};
+
+// How well one book of a shelf alone supports an answer.
+struct BookScore {
+  qint64 id = 0;
+  QString title;
+  double logProbability = 0;  // mean over the answer's tokens, nats; at most 0
 };
 
 struct ConversationItem {
@@ -53,6 +64,10 @@ struct ConversationItem {
   bool isSummary = false;
   QString error;  // a sentence, instead of an answer
   QDateTime at;
+  // Where several books were asked at once:
+  qint64 bookId = 0;        // the book that the quotes are from; 0 = one book was asked
+  QString bookTitle;        // its title
+  QList<BookScore> scores;  // best first, the first one is bookId's; empty = none supports the answer
 };
 
 struct ModelStatus {

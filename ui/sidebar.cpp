@@ -8,6 +8,8 @@
 #include <QListView>
 #include <QVBoxLayout>
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "ui/icon_button.h"
 #include "ui/icons.h"
@@ -79,15 +81,10 @@ void Sidebar::makeSearch() {
   searchIcon_ = search_->addAction(icon(QStringLiteral("search"), currentColours().faded), QLineEdit::LeadingPosition);
   connect(search_, &QLineEdit::textChanged, this, [this](const QString& words) {
     // A book that the search hides stays the one shown; it is only out of sight.
-    filtering_ = true;
+    adjusting_ = true;
     filter_->setWords(words);
-    const QModelIndex index = filter_->mapFromSource(model_->index(std::max(0, model_->rowOf(selected_))));
-    if (selected_ > 0 && index.isValid()) {
-      list_->setCurrentIndex(index);
-    } else {
-      list_->selectionModel()->clear();
-    }
-    filtering_ = false;
+    showChosen();
+    adjusting_ = false;
     nothingFound_->setVisible(!words.trimmed().isEmpty() && filter_->rowCount() == 0);
   });
 }
@@ -100,39 +97,79 @@ void Sidebar::makeList() {
   list_->setResizeMode(QListView::Adjust);
   list_->setVerticalScrollMode(QAbstractItemView::ScrollPerPixel);
   list_->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-  list_->setSelectionMode(QAbstractItemView::SingleSelection);
+  list_->setSelectionMode(QAbstractItemView::ExtendedSelection);
   list_->setEditTriggers(QAbstractItemView::NoEditTriggers);
   list_->setMouseTracking(true);
   list_->setContextMenuPolicy(Qt::CustomContextMenu);
   connect(list_, &QListView::customContextMenuRequested, this, &Sidebar::showMenuAt);
   connect(delegate_, &LibraryDelegate::actionRequested, this, &Sidebar::actionRequested);
   connect(model_, &LibraryModel::rowHeightChanged, list_, [this] { list_->doItemsLayout(); });
-  connect(list_->selectionModel(), &QItemSelectionModel::currentChanged, this, [this](const QModelIndex& now) {
-    const qint64 id = now.data(LibraryModel::IdRole).toLongLong();
-    if (filtering_ || id == 0 || id == selected_) return;
-    selected_ = id;
-    emit selected(id);
+  connect(list_->selectionModel(), &QItemSelectionModel::selectionChanged, this, [this] {
+    if (adjusting_) return;
+    QList<qint64> ids;
+    for (const QModelIndex& index : list_->selectionModel()->selectedIndexes())
+      ids << index.data(LibraryModel::IdRole).toLongLong();
+    if (!ids.isEmpty()) return choose(ids);
+    // A click beside the books, or Ctrl on the only one: it stays the one shown, and the list says so. Later, for rows
+    // may be on their way out.
+    QMetaObject::invokeMethod(
+        this,
+        [this] {
+          if (!list_->selectionModel()->hasSelection()) showChosen();
+        },
+        Qt::QueuedConnection);
   });
   connect(model_, &QAbstractItemModel::rowsRemoved, this, [this] {
-    if (selected_ == 0 || model_->rowOf(selected_) >= 0) return;
-    selected_ = list_->currentIndex().data(LibraryModel::IdRole).toLongLong();
-    emit selected(selected_);
+    const QList<qint64> left = selectedIds();
+    if (left.size() == chosen_.size()) return;
+    if (!left.isEmpty()) return choose(left);
+    choose({list_->currentIndex().data(LibraryModel::IdRole).toLongLong()});
+    showChosen();
   });
 }
 
-qint64 Sidebar::selectedId() const { return model_->rowOf(selected_) >= 0 ? selected_ : 0; }
+qint64 Sidebar::selectedId() const {
+  const QList<qint64> ids = selectedIds();
+  return ids.size() == 1 ? ids.constFirst() : 0;
+}
 
-void Sidebar::select(qint64 id) {
-  const int row = model_->rowOf(id);
-  if (row < 0) return;
-  const QModelIndex index = filter_->mapFromSource(model_->index(row));
-  if (index.isValid()) {
-    list_->setCurrentIndex(index);
-    list_->scrollTo(index);
-  } else if (selected_ != id) {
-    selected_ = id;
-    emit selected(id);
-  }
+QList<qint64> Sidebar::selectedIds() const {
+  QList<qint64> ids;
+  for (const qint64 id : chosen_)
+    if (model_->rowOf(id) >= 0) ids << id;
+  return ids;
+}
+
+void Sidebar::choose(const QList<qint64>& ids) {
+  QList<qint64> sorted = ids;
+  std::ranges::sort(sorted);
+  if (sorted == chosen_) return;
+  chosen_ = sorted;
+  chosen_.size() == 1 ? emit selected(chosen_.constFirst()) : emit severalSelected(chosen_);
+}
+
+// Selects in the list what is chosen, as far as the search shows it.
+void Sidebar::showChosen() {
+  QItemSelection visible;
+  for (const qint64 id : selectedIds())
+    if (const QModelIndex index = filter_->mapFromSource(model_->index(model_->rowOf(id))); index.isValid())
+      visible.select(index, index);
+  QItemSelectionModel* selection = list_->selectionModel();
+  if (visible.isEmpty()) return selection->clear();
+  if (!visible.contains(selection->currentIndex()))
+    selection->setCurrentIndex(visible.constFirst().topLeft(), QItemSelectionModel::NoUpdate);
+  selection->select(visible, QItemSelectionModel::ClearAndSelect);
+}
+
+void Sidebar::select(const QList<qint64>& ids) {
+  QList<qint64> there;
+  std::ranges::copy_if(ids, std::back_inserter(there), [this](qint64 id) { return model_->rowOf(id) >= 0; });
+  if (there.isEmpty()) return;
+  choose(there);
+  const bool before = std::exchange(adjusting_, true);  // what the list then selects is chosen already
+  showChosen();
+  adjusting_ = before;
+  if (list_->currentIndex().isValid()) list_->scrollTo(list_->currentIndex());
 }
 
 void Sidebar::setReadOnly(bool readOnly) {

@@ -1,4 +1,5 @@
-// The library at the left: heading and [+ Add], search field, the list, and where to drop.
+// The library at the left: heading and [+ Add], search field, the list, and where to drop. Ctrl and Shift select
+// several books, which are then asked at once.
 #pragma once
 
 #include <QWidget>
@@ -17,15 +18,18 @@ class Sidebar : public QWidget {
  public:
   explicit Sidebar(LibraryModel* model, QWidget* parent = nullptr);
 
-  qint64 selectedId() const;  // 0 = nothing selected
-  void select(qint64 id);
+  qint64 selectedId() const;          // 0 = nothing selected, or several
+  QList<qint64> selectedIds() const;  // ascending
+  void select(qint64 id) { select(QList<qint64>{id}); }
+  void select(const QList<qint64>& ids);  // those that are in the library; nothing changes where none is
   void focusSearch();
   void setReadOnly(bool readOnly);
   QListView* list() const { return list_; }
 
  signals:
   void addRequested();
-  void selected(qint64 id);
+  void selected(qint64 id);  // one book; 0 = none is left
+  void severalSelected(const QList<qint64>& ids);
   void actionRequested(qint64 id, palimpsest::ui::BookAction action);
   void menuRequested(qint64 id, const QPoint& globalPosition);
 
@@ -38,6 +42,8 @@ class Sidebar : public QWidget {
   void makeSearch();
   void makeList();
   void showMenuAt(const QPoint& viewportPosition);
+  void choose(const QList<qint64>& ids);
+  void showChosen();
 
   LibraryModel* model_;
   LibraryFilter* filter_;
@@ -48,8 +54,8 @@ class Sidebar : public QWidget {
   QWidget* add_ = nullptr;
   QLabel* hint_;
   QLabel* nothingFound_;
-  qint64 selected_ = 0;
-  bool filtering_ = false;
+  QList<qint64> chosen_;    // ascending; a search may hide some of them
+  bool adjusting_ = false;  // the selection follows what is chosen, not the other way round
 };
 
 }  // namespace palimpsest::ui

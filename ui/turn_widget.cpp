@@ -3,6 +3,7 @@
 #include <QEvent>
 #include <QLabel>
 #include <QLayout>
+#include <QLocale>
 #include <QStyle>
 #include <algorithm>
 
@@ -23,6 +24,20 @@ bool sameQuotes(const QList<Quote>& a, const QList<Quote>& b) {
                     [](const Quote& x, const Quote& y) { return x.begin == y.begin && x.text == y.text; });
 }
 
+constexpr qsizetype kLongestTitle = 60;
+
+QString escaped(QString caption) { return caption.replace(QLatin1Char('&'), QStringLiteral("&&")); }  // of a button
+
+// How likely each book alone makes the answer, for whoever wants to know how sure the name is.
+QString scoreLines(const QList<BookScore>& scores) {
+  QStringList lines{
+      TurnWidget::tr("Show this book. How well each one alone supports the answer (log-probability per token):")};
+  for (const BookScore& score : scores)
+    lines << TurnWidget::tr("%1  %2").arg(QLocale().toString(score.logProbability, 'f', 2),
+                                          score.title.left(kLongestTitle));
+  return lines.join(QLatin1Char('\n')).toHtmlEscaped().replace(QLatin1Char('\n'), QStringLiteral("<br>"));
+}
+
 }  // namespace
 
 TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
@@ -33,6 +48,7 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
       stop_(new IconButton(QStringLiteral("stop"), tr("Stop"), IconButton::Kind::Normal, this)),
       answer_(new PlainTextBlock(this)),
       remark_(new QLabel(this)),
+      supporting_(new IconButton(QStringLiteral("book"), QString(), IconButton::Kind::Normal, this)),
       book_(new QWidget(this)),
       quotes_(new QVBoxLayout) {
   question_->setObjectName(QStringLiteral("question"));
@@ -45,6 +61,12 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
   remark_->setWordWrap(true);
   remark_->setContentsMargins(0, 4, 0, 0);
 
+  supporting_->setObjectName(QStringLiteral("supportingBook"));
+  supporting_->setProperty("small", true);
+  supporting_->setIconSize({14, 14});
+  supporting_->setFont(uiFont(0.92));
+  connect(supporting_, &QPushButton::clicked, this, [this] { emit bookOpened(item_.bookId); });
+
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(0);
@@ -54,6 +76,10 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
   column->addSpacing(6);
   column->addWidget(answer_);
   column->addWidget(remark_);
+  auto* supportingRow = new QVBoxLayout;
+  supportingRow->setContentsMargins(0, 8, 0, 0);
+  supportingRow->addWidget(supporting_, 0, Qt::AlignLeft);
+  column->addLayout(supportingRow);
   column->addWidget(makeBook());
   item_.id = -1;  // nothing shown yet
   show(item);
@@ -88,6 +114,7 @@ QWidget* TurnWidget::makeBook() {
   QFont italic = bookFont(0.98);
   italic.setItalic(true);
   bookHeading_->setFont(italic);
+  bookHeading_->setTextFormat(Qt::PlainText);
   bookHeading_->setProperty("faded", true);
   quotes_->setSpacing(8);
   auto* column = new QVBoxLayout(book_);
@@ -119,7 +146,16 @@ void TurnWidget::show(const ConversationItem& item) {
     remark_->setProperty("faded", item.error.isEmpty());
     remark_->style()->polish(remark_);
   }
-  bookHeading_->setText(item.quotesSupport ? tr("In the book") : tr("Nearest to the question in the book"));
+  const QString title = item.bookTitle.size() > kLongestTitle
+                            ? item.bookTitle.left(kLongestTitle - 1).trimmed() + QChar(0x2026)
+                            : item.bookTitle;
+  supporting_->setVisible(!item.scores.isEmpty() && !item.streaming);
+  supporting_->setText(tr("Best supported by “%1”").arg(escaped(title)));
+  supporting_->setToolTip(scoreLines(item.scores));
+  if (item.bookId == 0)
+    bookHeading_->setText(item.quotesSupport ? tr("In the book") : tr("Nearest to the question in the book"));
+  else
+    bookHeading_->setText((item.quotesSupport ? tr("In “%1”") : tr("Nearest to the question, in “%1”")).arg(title));
   if (quotesChanged || wayChanged) showQuotes(item.quotes);
   if (wayChanged) refreshIcon();
 }

@@ -23,6 +23,7 @@ class TurnWidget : public QWidget {
  signals:
   void stopRequested();
   void quoteOpened(const palimpsest::ui::Quote& quote);
+  void bookOpened(qint64 id);  // the one that an answer of several books names
 
  protected:
   void changeEvent(QEvent* event) override;
@@ -39,8 +40,9 @@ class TurnWidget : public QWidget {
   QLabel* origin_;
   IconButton* stop_;
   PlainTextBlock* answer_;
-  QLabel* remark_;  // stopped, or why there is no answer
-  QWidget* book_;   // the quotes under their heading
+  QLabel* remark_;                 // stopped, or why there is no answer
+  IconButton* supporting_;         // the book of a shelf that supports the answer best
+  QWidget* book_;                  // the quotes under their heading
   QLabel* bookHeading_ = nullptr;  // says whether they support the answer
   QVBoxLayout* quotes_;
 };

@@ -152,7 +152,45 @@ Hint hintFor(const LibraryItem& item, const ModelStatus& model) {
       Words::tr("There is no memory of this book for this model: answers come from passages that the search finds.")};
 }
 
-QString removalLoss(const LibraryItem& item, int turns) {
+bool rememberedWhole(const LibraryItem& item) {
+  return item.state == BookState::Ready && item.hasMemory && !item.canReadAgain && item.progress >= 1.0;
+}
+
+QString shelfTitle(const QList<LibraryItem>& books) {
+  return Words::tr("%n books", nullptr, static_cast<int>(books.size()));
+}
+
+QString titles(const QList<LibraryItem>& books) {
+  QStringList all;
+  for (const LibraryItem& book : books) all << book.title;
+  return all.join(QStringLiteral(" · "));
+}
+
+QString shelfMemoryLine(const QList<LibraryItem>& books) {
+  const auto whole = std::count_if(books.begin(), books.end(), rememberedWhole);
+  if (whole < books.size()) return Words::tr("memory: %1 of %2 books").arg(whole).arg(books.size());
+  // The sum is as large as each of them.
+  return Words::tr("memory: %1 whole books, added, %2").arg(whole).arg(bytes(books.constFirst().memoryBytes));
+}
+
+QString shelfNote(const QList<LibraryItem>& books) {
+  QStringList lacking;
+  for (const LibraryItem& book : books)
+    if (!rememberedWhole(book)) lacking << Words::tr("“%1”").arg(book.title);
+  return lacking.isEmpty() ? QString() : Words::tr("Not remembered whole: %1").arg(lacking.join(Words::tr(", ")));
+}
+
+Hint hintForShelf(const QList<LibraryItem>& books, const ModelStatus& model) {
+  if (std::all_of(books.begin(), books.end(), rememberedWhole) && (model.hasMemory || !model.loaded))
+    return {Words::tr("Asked together"),
+            Words::tr("Their memories are added, nothing is read again. Each answer names the book that supports it "
+                      "best.")};
+  return {Words::tr("Asked together"),
+          Words::tr("Not all of them are remembered whole by this model: answers come from passages that the search "
+                    "finds in them.")};
+}
+
+QString removalLoss(const LibraryItem& item, int turns, bool others) {
   QStringList lost;
   if (item.hasText) lost << Words::tr("its stored text");
   if (item.hasMemory) {
@@ -162,6 +200,7 @@ QString removalLoss(const LibraryItem& item, int turns) {
   if (turns == 1) lost << Words::tr("one question with its answer");
   if (turns > 1) lost << Words::tr("%n questions with their answers", nullptr, turns);
   if (turns < 0) lost << Words::tr("the conversation about it");
+  if (others && item.hasText) lost << Words::tr("what was asked of it together with other books");
   if (lost.isEmpty()) return Words::tr("Nothing of it has been stored. The file that you added stays where it is.");
   const QString last = lost.takeLast();
   const QString list = lost.isEmpty() ? last : Words::tr("%1 and %2").arg(lost.join(Words::tr(", ")), last);

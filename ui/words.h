@@ -28,7 +28,16 @@ struct Hint {
 };
 Hint hintFor(const LibraryItem& item, const ModelStatus& model);
 
-// What is lost when the book goes, and what is not. `turns` < 0: not known.
-QString removalLoss(const LibraryItem& item, int turns);
+// Several books that are asked at once.
+QString shelfTitle(const QList<LibraryItem>& books);       // "3 books"
+QString titles(const QList<LibraryItem>& books);           // "The Time Machine · Kipps"
+QString shelfMemoryLine(const QList<LibraryItem>& books);  // "memory: 3 whole books, added"
+QString shelfNote(const QList<LibraryItem>& books);        // which of them cannot be asked from memory; may be empty
+Hint hintForShelf(const QList<LibraryItem>& books, const ModelStatus& model);
+bool rememberedWhole(const LibraryItem& item);
+
+// What is lost when the book goes, and what is not. `turns` < 0: not known. `others`: it may have been asked together
+// with other books.
+QString removalLoss(const LibraryItem& item, int turns, bool others = false);
 
 }  // namespace palimpsest::ui::words

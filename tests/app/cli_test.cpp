@@ -64,6 +64,54 @@ TEST_F(CliTest, ReadsInOneProcessAndAnswersInAnother) {
   EXPECT_THAT(answer.out, HasText("  > Professor Zanzibar kept the purple umbrella in the lighthouse."));
 }
 
+TEST_F(CliTest, SeveralBooksAreAskedAtOnceAndTheOneThatSupportsTheAnswerIsNamed) {
+  run({S("read"), write(S("alpha.txt"), novel()), write(S("beta.txt"), prose(8, 3)),
+       write(S("gamma.txt"), prose(6, 4))});
+  const QString question = S("Who kept the purple umbrella?");
+  const Result asked = run({S("ask"), S("alpha"), S("beta"), question, S("--json")});
+  ASSERT_EQ(asked.code, cli::Done) << asked.err.toStdString();
+  const QJsonObject answer = json(asked).object();
+  EXPECT_EQ(answer[u"question"].toString(), question);
+  EXPECT_EQ(answer[u"provenance"].toString(), S("From memory · 0 pages re-read · 2 whole books"));
+  const QJsonArray books = answer[u"books"].toArray();
+  ASSERT_EQ(books.size(), 2);
+  double best = -1e9;
+  QString supporting;
+  for (const QJsonValue& book : books) {
+    EXPECT_LT(book[u"log_probability"].toDouble(), 0.0);
+    if (book[u"log_probability"].toDouble() <= best) continue;
+    best = book[u"log_probability"].toDouble();
+    supporting = book[u"title"].toString();
+  }
+  EXPECT_EQ(answer[u"supporting_book"][u"title"].toString(), supporting);
+  EXPECT_EQ(answer[u"quoted_book"][u"title"].toString(), supporting);
+
+  const Result said = run({S("ask"), S("beta"), S("alpha"), S("gamma"), S("Who sang?")});
+  EXPECT_THAT(said.out, HasText("3 whole books]\nBest supported by: "));
+  const Result one = run({S("ask"), S("alpha"), S("alpha"), question, S("--json")});
+  EXPECT_FALSE(json(one).object().contains(u"books")) << "a book that is named twice is asked once, alone";
+  EXPECT_THAT(json(one).object()[u"provenance"].toString(), HasText("whole book"));
+  EXPECT_EQ(run({S("ask"), S("alpha"), S("Moby-Dick"), question}).code, cli::NoSuchBook);
+}
+
+TEST_F(CliTest, AllAsksEveryBookThatHasBeenReadAndNamesTheOthers) {
+  EXPECT_EQ(runBare({S("ask"), S("--all")}).code, cli::WrongUsage);
+  EXPECT_EQ(runBare({S("ask"), S("--all"), S("alpha"), S("q")}).code, cli::WrongUsage);
+  run({S("read"), S(PALIMPSEST_TEST_DATA "/documents/locked.pdf")});
+  const Result none = run({S("ask"), S("--all"), S("Who?")});
+  EXPECT_EQ(none.code, cli::NoSuchBook);
+  EXPECT_THAT(none.err, HasText("No book in the library can be asked"));
+  run({S("read"), write(S("alpha.txt"), novel()), write(S("beta.txt"), prose(8, 3))});
+  const Result asked = run({S("ask"), S("--all"), S("Who sang?"), S("--json")});
+  ASSERT_EQ(asked.code, cli::Done) << asked.err.toStdString();
+  EXPECT_EQ(json(asked).object()[u"books"].toArray().size(), 2);
+  EXPECT_THAT(asked.err, HasText("Left out, as this model has no whole memory of it: “locked.pdf” (failed)."));
+  const Result passages = run({S("ask"), S("--all"), S("Who sang?"), S("--way"), S("passages")});
+  EXPECT_THAT(passages.err, HasText("Left out, as nothing has been taken from its file: “locked.pdf” (failed)."));
+  EXPECT_THAT(passages.out, HasText("From passages of 2 books"));
+  EXPECT_THAT(runBare({S("--help")}).out, HasText("ask --all"));
+}
+
 TEST_F(CliTest, TheListIsForPeopleAndForPrograms) {
   EXPECT_EQ(run({S("list")}).code, cli::NoLibrary);
   run({S("read"), book()});
@@ -181,6 +229,12 @@ TEST_F(CliTest, QuestionsAreComparedWithTheTruthAndCounted) {
   const Result first = run({S("questions"), S("1"), file, S("--first"), S("1")});
   EXPECT_THAT(first.out, HasText("✗ Who kept the umbrella?"));
   EXPECT_THAT(first.out, HasText("0 of 1 right, from memory, 0 pages re-read"));
+  run({S("read"), write(S("other.txt"), prose(8, 3))});
+  const Result both = run({S("questions"), S("1"), S("2"), file, S("--json")});
+  for (const QJsonValue& answer : json(both).object()[u"answers"].toArray()) {
+    EXPECT_THAT(answer[u"provenance"].toString(), HasText("2 whole books"));
+    EXPECT_FALSE(answer[u"supporting_book"][u"title"].toString().isEmpty());
+  }
   EXPECT_EQ(run({S("questions"), S("1"), write(S("bad.json"), "{")}).code, cli::Failed);
   EXPECT_EQ(run({S("questions"), S("1"), write(S("bad.json"), "[{\"question\": \"x\"}]")}).code, cli::Failed);
 }

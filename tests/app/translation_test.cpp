@@ -31,6 +31,10 @@ TEST_F(TranslationTest, WhereAnAnswerComesFrom) {
             QStringLiteral("[From passages only · [3 pages re-read]]"));
   EXPECT_EQ(provenanceWords(ui::AnswerWay::MemoryAndPassages, 1, {0.5, 3, 9}),
             QStringLiteral("[From memory and passages · [1 page re-read] · [first 50 % (pages 1–3 of 9)]]"));
+  EXPECT_EQ(provenanceWords(ui::AnswerWay::Memory, 0, {1, 0, 0, 3}),
+            QStringLiteral("[From memory · 0 pages re-read · [3 whole books]]"));
+  EXPECT_EQ(provenanceWords(ui::AnswerWay::Passages, 2, {1, 0, 0, 3}),
+            QStringLiteral("[From passages of 3 books · [2 passages re-read]]"));
   EXPECT_EQ(summaryProvenance({0.5}), QStringLiteral("[Summed up from memory · 0 pages re-read · [first 50 %]]"));
 }
 
@@ -44,6 +48,12 @@ TEST_F(TranslationTest, WhatTheAssistantRefusesAndTells) {
   EXPECT_EQ(ask(id, "Zyzzyva?", ui::AnswerWay::Passages).error,
             QStringLiteral(
                 "[No passage of the book matches the words of the question. Try other words, or ask from memory.]"));
+  const qint64 other = addAndRead(write(QStringLiteral("other.txt"), prose(8, 3)));
+  EXPECT_EQ(ask(assistant_->shelf({id, other}), "Zyzzyva?", ui::AnswerWay::Passages).error,
+            QStringLiteral(
+                "[No passage of these books matches the words of the question. Try other words, or ask from memory.]"));
+  assistant_->summarize(assistant_->shelf({id, other}));
+  EXPECT_EQ(failures_.last(), QStringLiteral("[A summary is made of one book: choose one.]"));
   EXPECT_EQ(add(path(QStringLiteral("gone.txt"))), 0);
   EXPECT_THAT(failures_.last(), HasText("[There is no file “"));
   assistant_->useModel(path(QStringLiteral("no-model")));

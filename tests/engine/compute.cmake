@@ -8,6 +8,7 @@ list(APPEND ENGINE_TEST_SOURCES
   generator_test.cpp
   golden_test.cpp
   memory_snapshot_test.cpp
+  memory_sum_test.cpp
   reading_work_test.cpp
   shipped_model_test.cpp
   transformer_test.cpp)

@@ -4,61 +4,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "engine/answer_writer.h"
 #include "engine/backend.h"
 #include "engine/errors.h"
 #include "engine/transformer.h"
+#include "tests/engine/generator_fixture.h"
 #include "tests/engine/sentence.h"
-#include "tests/engine/transformer_fixture.h"
 
 namespace palimpsest::engine {
 namespace {
 
 using testing::HasSubstr;
 using testing::ThrowsMessage;
-
-std::shared_ptr<const Model> load(const std::filesystem::path& folder, Precision precision = Precision::Float32) {
-  return Model::load(folder, {.threads = 2, .precision = precision, .progress = {}});
-}
-
-// Sentences and paragraphs of plain words, several passes long.
-std::string bookText(std::size_t words) {
-  static const char* const kWords[] = {"the",    "old", "clock", "stood", "behind", "Weena", "and",
-                                       "nobody", "saw", "how",   "it",    "turned", "1895"};
-  std::mt19937 random(11);
-  std::string text;
-  for (std::size_t i = 1; i <= words; ++i) {
-    text += kWords[random() % std::size(kWords)];
-    text += i % 90 == 0 ? ".\n\n" : i % 13 == 0 ? ". " : " ";
-  }
-  return text;
-}
-
-void readAll(Generator& generator, CompressiveMemory& memory, std::string_view text, ReadingPosition reading = {}) {
-  while (!reading.complete) reading = generator.read(memory, text, reading);
-}
-
-using Json = nlohmann::json;
-
-// The tiny model with one of its JSON files changed.
-class ChangedModel {
- public:
-  ChangedModel(const std::string& file, const std::function<void(Json&)>& change) {
-    for (const auto& entry : std::filesystem::directory_iterator(tinyFolder())) {
-      if (entry.path().filename() != file)
-        std::filesystem::copy(entry.path(), folder_.path() / entry.path().filename());
-    }
-    Json json = Json::parse(contentOf(tinyFolder() / file));
-    change(json);
-    folder_.write(file, json.dump());
-  }
-  const std::filesystem::path& path() const { return folder_.path(); }
-
- private:
-  TemporaryFolder folder_;
-};
 
 class ReadingTest : public testing::TestWithParam<Precision> {
  protected:
@@ -239,8 +196,7 @@ TEST_F(GeneratorTest, PiecesOfAnAnswerAreItsText) {
 
 TEST_F(GeneratorTest, TheBiasMovesTheThresholdOfTheUnknownAnswerAlone) {
   const auto withBias = [](float bias) {
-    const ChangedModel changed("config.json",
-                               [&](Json& config) { config["infini_attention"]["unknown_bias"] = bias; });
+    const ChangedModel changed("config.json", [&](Json& config) { config["infini_attention"]["unknown_bias"] = bias; });
     return load(changed.path());
   };
   const auto first = [&](const std::shared_ptr<const Model>& model) {
@@ -259,6 +215,80 @@ TEST_F(GeneratorTest, TheBiasMovesTheThresholdOfTheUnknownAnswerAlone) {
   const SamplingOptions few{.maxTokens = 8};
   EXPECT_EQ(Generator(eager).summarize(memory_, few).text, generator_.summarize(memory_, few).text);
   EXPECT_EQ(eager->fingerprint(), model_->fingerprint()) << "memories that were read before stay good";
+}
+
+// The score's own arithmetic: the probability of each token after those before it, one at a time.
+double scoreByHand(const Model& model, const CompressiveMemory* memory, const Question& question,
+                   std::span<const TokenId> answer) {
+  const auto workspace = model.transformer().makeWorkspace();
+  const Prompt prompt =
+      questionPrompt(model.config(), model.tokenizer(), {question.text, question.earlierTurns, question.passages}, 400);
+  AnswerWriter writer(model, *workspace, memory);
+  std::span<const float> logits = writer.put(prompt.tokens, {});
+  double product = 0;
+  for (const TokenId token : answer) {
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+    product += std::log(std::exp(static_cast<double>(logits[static_cast<std::size_t>(token)])) / sum);
+    logits = writer.put(std::span(&token, 1), {});
+  }
+  return product / static_cast<double>(answer.size());
+}
+
+TEST_F(GeneratorTest, TheScoreIsTheMeanLogProbabilityOfTheAnswersTokens) {
+  readAll(generator_, memory_, bookText(500));
+  const std::vector<float> before = copyOf(memory_.values());
+  const Question question{"Who is Weena?", {{"When?", "In 1895."}}, {"It was old."}, {.maxTokens = 20}};
+  const std::string answer = " nobody saw the old clock\n";
+  const auto tokens = answerTokens(model_->config(), model_->tokenizer(), answer);
+  ASSERT_GT(tokens.size(), 3U);
+  for (const CompressiveMemory* memory :
+       {static_cast<const CompressiveMemory*>(&memory_), (const CompressiveMemory*)nullptr}) {
+    const AnswerScore score = generator_.score(memory, question, answer);
+    EXPECT_EQ(score.tokens, static_cast<int>(tokens.size()));
+    EXPECT_LT(score.logProbability, 0);
+    EXPECT_NEAR(score.logProbability, scoreByHand(*model_, memory, question, tokens), 1e-5);
+    EXPECT_EQ(generator_.score(memory, question, answer).logProbability, score.logProbability);
+  }
+  EXPECT_NE(generator_.score(&memory_, question, answer).logProbability,
+            generator_.score(nullptr, question, answer).logProbability);
+  EXPECT_EQ(copyOf(memory_.values()), before);
+}
+
+TEST_F(GeneratorTest, WhatTheModelSaysItselfScoresHigherThanAnythingElse) {
+  readAll(generator_, memory_, bookText(500));
+  const Question question{"Who?", {}, {}, {.maxTokens = 1}};
+  const std::string said = generator_.answer(&memory_, question).text;
+  ASSERT_FALSE(said.empty());
+  const double own = generator_.score(&memory_, question, said).logProbability;
+  for (const char* other : {"clock", "Weena", "1895", "behind"})
+    if (answerTokens(model_->config(), model_->tokenizer(), other).size() == 1)
+      EXPECT_LE(generator_.score(&memory_, question, other).logProbability, own) << other;
+}
+
+TEST_F(GeneratorTest, ALongAnswerIsScoredByItsBeginningAndAnEmptyOneIsRefused) {
+  const std::string text = bookText(2000);
+  const AnswerScore score = generator_.score(nullptr, {"Who?", {}, {}, {}}, text);
+  EXPECT_GT(score.tokens, model_->config().maxPositionEmbeddings / 4);
+  EXPECT_LE(score.tokens, model_->config().maxPositionEmbeddings);
+  EXPECT_THAT(
+      [&] {
+        generator_.score(nullptr, {"Who?", {}, {}, {}}, " \n");
+      },
+      ThrowsMessage<ModelError>(HasSubstr("no answer to be scored")));
+  std::stop_source source;
+  source.request_stop();
+  EXPECT_THROW(generator_.score(nullptr, {"Who?", {}, {}, {}}, "Weena", source.get_token()), Stopped);
+}
+
+TEST_F(GeneratorTest, TheScoreKnowsTheBiasOfTheUnknownAnswer) {
+  const ChangedModel changed("config.json", [](Json& config) { config["infini_attention"]["unknown_bias"] = 5.0; });
+  const auto wary = load(changed.path());
+  Generator generator(wary);
+  const Question question{"Who?", {}, {}, {}};
+  const std::string unknown = promptText(model_->config(), "unknown");
+  EXPECT_LT(generator.score(nullptr, question, unknown).logProbability,
+            generator_.score(nullptr, question, unknown).logProbability);
 }
 
 TEST_F(GeneratorTest, MaxTokensEndsAnAnswer) {
@@ -343,11 +373,7 @@ TEST_F(GeneratorTest, SummariesReadTheMemory) {
 
 TEST(GeneratorWithoutMemory, AnswersFromPassagesAndRefusesToRead) {
   const TemporaryFolder folder;
-  for (const auto& entry : std::filesystem::directory_iterator(tinyFolder())) {
-    if (entry.path().filename() != "memory_heads.safetensors")
-      std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
-  }
-  const auto model = load(folder.path());
+  const auto model = loadWithoutMemory(folder);
   EXPECT_FALSE(model->hasMemory());
   EXPECT_EQ(model->emptyMemory().bytes(), 0U);
   Generator generator(model);

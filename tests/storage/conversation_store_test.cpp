@@ -88,6 +88,62 @@ TEST_F(ConversationStoreTest, SummariesAreKeptAndTheLatestIsFirst) {
   EXPECT_EQ(all[1].modelName, "mini");
 }
 
+class ShelfConversationTest : public ConversationStoreTest {
+ protected:
+  TurnRecord shelfTurn(const std::vector<Id>& shelf, const std::string& question) const {
+    TurnRecord record = turn(other_, question);
+    record.shelf = shelf;
+    record.scores = {{other_, -0.25}, {id_, -1.5}};
+    return record;
+  }
+  Library library_{database_};
+  Id third_ = library_.add(book("h3"));
+};
+
+TEST_F(ShelfConversationTest, TheSameBooksInAnyOrderAreTheSameShelf) {
+  conversations_.addTurn(shelfTurn({id_, other_}, "one"));
+  conversations_.addTurn(shelfTurn({other_, id_}, "two"));
+  conversations_.addTurn(shelfTurn({id_, other_, third_}, "three"));
+  const auto turns = conversations_.shelfTurns({other_, id_});
+  ASSERT_EQ(turns.size(), 2U);
+  EXPECT_EQ(turns[0].question, "one");
+  EXPECT_EQ(turns[1].question, "two");
+  EXPECT_EQ(turns[1].shelf, (std::vector<Id>{id_, other_}));
+  EXPECT_EQ(turns[0].documentId, other_);
+  EXPECT_EQ(turns[0].scores, (std::vector<BookScore>{{other_, -0.25}, {id_, -1.5}}));
+  EXPECT_EQ(turns[0].quotes.size(), 2U);
+  EXPECT_EQ(conversations_.shelfTurns({id_, other_, third_}).size(), 1U);
+  EXPECT_TRUE(conversations_.shelfTurns({id_, third_}).empty());
+}
+
+TEST_F(ShelfConversationTest, IsNoneOfItsBooksOwn) {
+  conversations_.addTurn(shelfTurn({id_, other_}, "of both"));
+  conversations_.addTurn(turn(other_, "of one"));
+  ASSERT_EQ(conversations_.turns(other_).size(), 1U);
+  EXPECT_EQ(conversations_.turns(other_)[0].question, "of one");
+  conversations_.clear(other_);
+  EXPECT_EQ(conversations_.shelfTurns({id_, other_}).size(), 1U);
+  conversations_.addTurn(turn(other_, "again"));
+  conversations_.clearShelf({other_, id_});
+  EXPECT_TRUE(conversations_.shelfTurns({id_, other_}).empty());
+  EXPECT_EQ(conversations_.turns(other_).size(), 1U);
+}
+
+TEST_F(ShelfConversationTest, GoesWithAnyOfItsBooksAndTheOthersStay) {
+  conversations_.addTurn(shelfTurn({id_, other_}, "gone"));
+  conversations_.addTurn(shelfTurn({other_, third_}, "kept"));
+  conversations_.addTurn(turn(other_, "alone"));
+  library_.remove(id_);  // not the book that the turn points to
+  EXPECT_TRUE(conversations_.shelfTurns({id_, other_}).empty());
+  EXPECT_EQ(conversations_.shelfTurns({other_, third_}).size(), 1U);
+  EXPECT_EQ(conversations_.turns(other_).size(), 1U);
+}
+
+TEST_F(ShelfConversationTest, AShelfWithoutOneOfItsBooksIsRefusedWhole) {
+  EXPECT_EQ(reasonOf([&] { conversations_.addTurn(shelfTurn({other_, 999}, "stray")); }), DatabaseError::Reason::Other);
+  EXPECT_TRUE(conversations_.shelfTurns({other_, 999}).empty());
+}
+
 TEST_F(ConversationStoreTest, ATurnOfNoDocumentIsRefusedWhole) {
   EXPECT_THROW(conversations_.addTurn(turn(999, "stray")), DatabaseError);
   EXPECT_TRUE(conversations_.turns(999).empty());

@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "fixture.h"
+#include "storage/conversation_store.h"
 #include "storage/library.h"
 #include "storage/memory_store.h"
 #include "storage/migrations.h"
@@ -64,21 +65,36 @@ TEST_F(DatabaseTest, MigrationsRunOnceInOrderAndKeepWhatIsThere) {
   EXPECT_EQ(connection.execAndGet("PRAGMA user_version").getInt(), 2);
 }
 
-TEST_F(DatabaseTest, ALibraryOfTheFirstVersionKeepsItsBooks) {
-  {
+// A file as a Palimpsest of that schema version left it, with one book and one question about it.
+void makeOlderLibrary(const std::filesystem::path& file, std::size_t version) {
+  SQLite::Database old(file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+  old.exec("PRAGMA application_id = 1346456649");
+  migrate(old, migrations().first(version));
+  old.exec(
+      "INSERT INTO documents(content_hash, path, title, state, added_at) VALUES ('ab', 'a', 'A book', 'ready', 1);"
+      "INSERT INTO turns(document_id, question, answer, way, pages_reread, coverage, finished, model_name, asked_at) "
+      "VALUES (1, 'Who?', 'Weena.', 'memory', 0, 1, 1, 'mini', 7);"
+      "INSERT INTO quotes VALUES (1, 0, 'her name was Weena', 52, 'V', 9, 345)");
+}
+
+TEST_F(DatabaseTest, ALibraryOfEachOlderVersionKeepsItsBooksAndConversations) {
+  for (std::size_t version = 1; version < migrations().size(); ++version) {
+    std::filesystem::remove(file());
+    makeOlderLibrary(file(), version);
     Database database = Database::open(file());
-    SQLite::Database& old = database.connection();
-    old.exec(
-        "ALTER TABLE documents DROP COLUMN warnings; ALTER TABLE turns DROP COLUMN quotes_support; PRAGMA user_version "
-        "= 1");
-    old.exec(
-        "INSERT INTO documents(content_hash, path, title, state, added_at) VALUES ('ab', 'a', 'A book', 'ready', 1)");
+    const auto books = Library(database).list();
+    ASSERT_EQ(books.size(), 1U) << "version " << version;
+    EXPECT_EQ(books[0].title, "A book");
+    EXPECT_TRUE(books[0].warnings.empty());
+    const auto turns = ConversationStore(database).turns(1);
+    ASSERT_EQ(turns.size(), 1U) << "version " << version;
+    EXPECT_EQ(turns[0].answer, "Weena.");
+    EXPECT_TRUE(turns[0].quotesSupport);
+    EXPECT_TRUE(turns[0].shelf.empty());
+    EXPECT_TRUE(turns[0].scores.empty());
+    ASSERT_EQ(turns[0].quotes.size(), 1U);
+    EXPECT_EQ(turns[0].quotes[0].text, "her name was Weena");
   }
-  Database database = Database::open(file());
-  const auto books = Library(database).list();
-  ASSERT_EQ(books.size(), 1U);
-  EXPECT_EQ(books[0].title, "A book");
-  EXPECT_TRUE(books[0].warnings.empty());
 }
 
 TEST_F(DatabaseTest, AMigrationThatFailsLeavesTheVersionBefore) {

@@ -58,6 +58,55 @@ TEST_F(SidebarTest, RemovingTheSelectedBookSelectsItsNeighbour) {
   EXPECT_EQ(selected[0][0].toLongLong(), bar.selectedId());
 }
 
+TEST_F(SidebarTest, CtrlAndShiftSelectSeveralAndAClickOne) {
+  QSignalSpy several(&bar, &Sidebar::severalSelected), one(&bar, &Sidebar::selected);
+  const auto click = [&](int row, Qt::KeyboardModifiers keys) {
+    QTest::mouseClick(bar.list()->viewport(), Qt::LeftButton, keys,
+                      bar.list()->visualRect(bar.list()->model()->index(row, 0)).center());
+  };
+  click(2, Qt::ControlModifier);
+  ASSERT_EQ(several.size(), 1);
+  EXPECT_EQ(several[0][0].value<QList<qint64>>(), (QList<qint64>{1, 3}));
+  EXPECT_EQ(bar.selectedId(), 0);
+  click(0, {});
+  EXPECT_EQ(bar.selectedId(), 1);
+  click(2, Qt::ShiftModifier);
+  EXPECT_EQ(bar.selectedIds(), (QList<qint64>{1, 2, 3}));
+  click(1, Qt::ControlModifier);
+  EXPECT_EQ(bar.selectedIds(), (QList<qint64>{1, 3}));
+  click(2, Qt::ControlModifier);
+  EXPECT_EQ(bar.selectedId(), 1);
+  EXPECT_EQ(one.size(), 2);
+}
+
+TEST_F(SidebarTest, TheOnlyBookCannotBeDeselected) {
+  QSignalSpy selected(&bar, &Sidebar::selected);
+  QTest::mouseClick(bar.list()->viewport(), Qt::LeftButton, Qt::ControlModifier,
+                    bar.list()->visualRect(bar.list()->model()->index(0, 0)).center());
+  QTRY_COMPARE(bar.list()->selectionModel()->selectedIndexes().size(), 1);
+  EXPECT_EQ(bar.selectedId(), 1);
+  EXPECT_EQ(selected.size(), 0);
+}
+
+TEST_F(SidebarTest, SearchingKeepsAShelf) {
+  bar.select(QList<qint64>{1, 3});
+  QSignalSpy several(&bar, &Sidebar::severalSelected), one(&bar, &Sidebar::selected);
+  QTest::keyClicks(search(), "kipps");
+  EXPECT_EQ(bar.selectedIds(), (QList<qint64>{1, 3}));
+  search()->clear();
+  EXPECT_EQ(bar.list()->selectionModel()->selectedIndexes().size(), 2);
+  EXPECT_EQ(several.size() + one.size(), 0);
+}
+
+TEST_F(SidebarTest, RemovingOneOfAShelfLeavesTheOthersEvenWhereASearchHidesThem) {
+  bar.select(QList<qint64>{1, 2, 3});
+  QSignalSpy several(&bar, &Sidebar::severalSelected);
+  QTest::keyClicks(search(), "kipps");
+  model.remove(1);
+  ASSERT_EQ(several.size(), 1);
+  EXPECT_EQ(several[0][0].value<QList<qint64>>(), (QList<qint64>{2, 3}));
+}
+
 TEST_F(SidebarTest, AddButtonAsks) {
   QSignalSpy add(&bar, &Sidebar::addRequested);
   QTest::mouseClick(bar.findChild<QPushButton*>("addButton"), Qt::LeftButton);

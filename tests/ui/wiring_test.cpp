@@ -145,6 +145,40 @@ TEST_F(WiringTest, ABookInAnAnswerOutAndAllOfItThereAfterARestart) {
   ASSERT_TRUE(waitForAnswers(2));
 }
 
+TEST_F(WiringTest, SeveralBooksAreAskedAtOnceAndTheConversationIsThereAfterARestart) {
+  open({write("novel.txt", novel()), write("other.txt", prose(10, 3)), write("third.txt", prose(10, 4))});
+  ASSERT_TRUE(waitForReady(3));
+  QList<qint64> ids;
+  for (int row = 0; row < 2; ++row) ids << window->library()->index(row).data(ui::LibraryModel::IdRole).toLongLong();
+  std::ranges::sort(ids);
+  window->selectBooks(ids);
+  EXPECT_LT(window->currentConversation(), 0);
+  ask("Where is the purple umbrella of Professor Zanzibar?");
+  ASSERT_TRUE(waitForAnswers(1));
+  const ui::ConversationItem answered = window->conversation()->items()[0];
+  EXPECT_EQ(answered.error, "");
+  EXPECT_THAT(answered.provenance, HasText("2 whole books"));
+  EXPECT_EQ(answered.scores.size(), 2);
+  window->close();  // which remembers the selection
+  close();
+
+  open();
+  ASSERT_TRUE(waitFor([&] { return window->library()->rowCount() == 3; }));
+  EXPECT_EQ(window->currentBooks(), ids);
+  ASSERT_EQ(window->conversation()->items().size(), 1);
+  EXPECT_EQ(window->conversation()->items()[0].answer, answered.answer);
+  EXPECT_EQ(window->conversation()->items()[0].bookId, answered.bookId);
+  auto* supporting = window->findChild<QPushButton*>("supportingBook");
+  ASSERT_NE(supporting, nullptr);
+  QTest::mouseClick(supporting, Qt::LeftButton);
+  EXPECT_EQ(window->currentBook(), answered.bookId);
+  EXPECT_TRUE(window->conversation()->items().isEmpty()) << "its own conversation";
+  window->selectBooks(ids);
+  EXPECT_EQ(window->conversation()->items().size(), 1);
+  emit window->clearConversationRequested(window->currentConversation());
+  ASSERT_TRUE(waitFor([&] { return window->conversation()->items().isEmpty(); }));
+}
+
 TEST_F(WiringTest, AQuoteOpensTheBookWhereItStands) {
   open({write("novel.txt", novel(400))});
   ASSERT_TRUE(waitForReady());

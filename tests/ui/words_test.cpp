@@ -84,6 +84,24 @@ TEST_F(WordsTest, RemovalSaysWhatIsLostAndWhatIsNot) {
   EXPECT_FALSE(without.contains("memory")) << without.toStdString();
 }
 
+TEST_F(WordsTest, RemovalSaysThatWhatWasAskedOfSeveralGoesAsWell) {
+  EXPECT_TRUE(words::removalLoss(readyBook(1), 0, true).contains("together with other books"));
+  EXPECT_FALSE(words::removalLoss(readyBook(1), 0, false).contains("together with other books"));
+}
+
+TEST_F(WordsTest, AShelfSaysWhichOfItsBooksCannotBeAskedFromMemory) {
+  LibraryItem foreign = readyBook(3, "Emma");
+  foreign.canReadAgain = true;
+  EXPECT_TRUE(words::rememberedWhole(readyBook(1)));
+  EXPECT_FALSE(words::rememberedWhole(readingBook(2)));
+  EXPECT_FALSE(words::rememberedWhole(foreign));
+  EXPECT_EQ(words::shelfNote({readyBook(1), readingBook(2), foreign}), "Not remembered whole: “Moby-Dick”, “Emma”");
+  EXPECT_EQ(words::shelfNote({readyBook(1), readyBook(2)}), "");
+  ModelStatus plain = loadedModel();
+  plain.hasMemory = false;
+  EXPECT_TRUE(words::hintForShelf({readyBook(1), readyBook(2)}, plain).sentence.contains("passages"));
+}
+
 TEST_F(WordsTest, ModelLineSaysWhoAndWhere) {
   EXPECT_EQ(words::modelLine(loadedModel()), "palimpsest-mini · CPU, 2 threads, bf16");
   EXPECT_EQ(words::modelLine({}), "no model");

@@ -103,6 +103,21 @@ def zeroed(states):
     return [[MemoryState(torch.zeros_like(s.M), torch.zeros_like(s.z)) for s in layer] for layer in states]
 
 
+def added(shelf: list):
+    """The sum of several books' states, in the order given: what the engine's addMemories() makes of their memories."""
+    add = lambda parts: MemoryState(sum((s.M for s in parts[1:]), parts[0].M), sum((s.z for s in parts[1:]), parts[0].z))
+    return [[add([states[l][i] for states in shelf]) for i in range(len(shelf[0][l]))] for l in range(len(shelf[0]))]
+
+
+def shelve(documents: list, states: list, books: int):
+    """Every document on a shelf with the next ones: its own questions, the shelf's sum. What another book of the shelf is
+    asked as well is left out: the sum would hold two answers, and what is unknown of one book is known of the other."""
+    around = lambda i: [(i + k) % len(documents) for k in range(books)]
+    asked = [{q for _, q, _ in questions} for _, questions in documents]
+    kept = [(t, [x for x in questions if not any(x[1] in asked[k] for k in around(i)[1:])]) for i, (t, questions) in enumerate(documents)]
+    return kept, [added([states[k] for k in around(i)]) for i in range(len(documents))]
+
+
 def interval(per_document: list[list[bool]], seed: int = 0, rounds: int = 1000) -> list[float]:
     rng = np.random.default_rng(seed)
     hits, totals = np.array([sum(d) for d in per_document]), np.array([len(d) for d in per_document])
@@ -144,11 +159,15 @@ class Cases:
         return np.array(intro + filler * before + needle + filler * (total - before), np.uint16), [("passkey", PASSKEY_QUESTION, key)]
 
 
-def run_cell(reader: Reader, documents: list, knock_out: bool = True) -> dict:
-    """documents: (tokens, questions). Scores per kind, and the knock-outs."""
+def run_cell(reader: Reader, documents: list, knock_out: bool = True, books: int = 1) -> dict:
+    """documents: (tokens, questions). Scores per kind, and the knock-outs. books > 1: each document is asked as one of a
+    shelf of so many, from the sum of their memories; swapped is then a shelf without it."""
     started = time.time()
     states = [reader.read(t) for t, _ in documents]
     read_seconds = time.time() - started
+    if books > 1:
+        assert len(documents) > books, "a shelf without the document needs one document more"
+        documents, states = shelve(documents, states, books)
     encode = lambda q: reader.books.tokenizer.encode(PROMPTS["question"].format(question=q), add_special_tokens=False).ids
     prompts = [[encode(q) for _, q, _ in questions] for _, questions in documents]
     conditions = {"memory": states}
@@ -215,11 +234,13 @@ def cards(reader: Reader, books: Books, size: int, count: int, seed: int) -> dic
 
 
 ROWS = ("facts-8", "passkey", "facts-64", "natural", "book-card people")
+SHELVES = {"shelf-2": 2, "shelf-4": 4, "shelf-8": 8}  # facts-8 in each of so many books, asked of the sum of their memories
 
 
 def belongs(row: str, size: str) -> bool:
     """Which cells there are: a million tokens hold more natural questions of one wording than can be told apart."""
-    return {"facts-64": SIZES[size] <= 131072, "natural": SIZES[size] <= 131072, "book-card people": size in ("32K", "128K")}.get(row, True)
+    return {"facts-64": SIZES[size] <= 131072, "natural": SIZES[size] <= 131072, "book-card people": size in ("32K", "128K"),
+            **{shelf: SIZES[size] <= 131072 for shelf in SHELVES}}.get(row, True)
 
 
 def cell(reader: Reader, row: str, size: str, documents: int, seed: int) -> dict:
@@ -230,9 +251,9 @@ def cell(reader: Reader, row: str, size: str, documents: int, seed: int) -> dict
         return r
     cases, T, depths = Cases(reader.books, seed), SIZES[size], (0.0, 0.5, 1.0)
     make = {"facts-8": lambda i: cases.facts(T, 8), "facts-64": lambda i: cases.facts(T, 64), "natural": lambda i: cases.natural(T),
-            "passkey": lambda i: cases.passkey(T, depths[i % 3])}[row]
+            "passkey": lambda i: cases.passkey(T, depths[i % 3])}.get(row, lambda i: cases.facts(T, 8))
     count = max(30, documents // 2) // 3 * 3 if row == "passkey" else documents
-    r = run_cell(reader, [make(i) for i in range(count)], knock_out=row != "passkey")
+    r = run_cell(reader, [make(i) for i in range(count)], knock_out=row != "passkey", books=SHELVES.get(row, 1))
     m = r["memory"]
     print(f"{row:12} {size:>5} exact {m['names_and_numbers'].get('exact')} {m['names_and_numbers'].get('interval')} all {m['all'].get('exact')} "
           f"zeroed {r.get('zeroed', {}).get('names_and_numbers', {}).get('exact')} swapped {r.get('swapped', {}).get('names_and_numbers', {}).get('exact')} "
@@ -299,7 +320,7 @@ def main() -> None:
     p.add_argument("--tokenizer", required=True)
     p.add_argument("--out", type=Path)
     p.add_argument("--sizes", nargs="*", default=["8K", "128K"], choices=list(SIZES))
-    p.add_argument("--rows", nargs="*", default=list(ROWS), choices=ROWS)
+    p.add_argument("--rows", nargs="*", default=list(ROWS), choices=(*ROWS, *SHELVES))
     p.add_argument("--documents", type=int, default=50)
     p.add_argument("--device", help="cpu, cuda:1, ...; all GPUs if not given")
     a = p.parse_args()

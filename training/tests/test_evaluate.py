@@ -4,9 +4,9 @@ import torch
 from tokenizers import Tokenizer
 
 from palimpsest_training.config import ModelConfig
-from palimpsest_training.evaluate import Reader
+from palimpsest_training.evaluate import Reader, added, run_cell, shelve
 from palimpsest_training.facts import UNKNOWN
-from palimpsest_training.model import InfiniLlama
+from palimpsest_training.model import InfiniLlama, MemoryState
 from palimpsest_training.tokenizer import train_tokenizer
 
 
@@ -31,3 +31,47 @@ def test_the_bias_moves_the_first_token_of_the_unknown_answer_alone():
     assert not plain.startswith(first)
     assert answer(-100.0).startswith(first) and answer(-100.0).count(first) < 4  # the first token, not those after it
     assert answer(100.0) == plain
+
+
+def states(value: float) -> list:
+    """Two layers, the first with two parts."""
+    state = lambda k: MemoryState(torch.full((1, 2, 3, 4), value * k), torch.full((1, 2, 3), value + k))
+    return [[state(1), state(2)], [state(3)]]
+
+
+def test_a_shelf_is_the_sum_of_its_books_memories():
+    a, b, c = states(0.5), states(2.0), states(8.0)
+    total = added([a, b, c])
+    assert [len(layer) for layer in total] == [2, 1]
+    for layer, part in ((0, 0), (0, 1), (1, 0)):
+        assert torch.equal(total[layer][part].M, a[layer][part].M + b[layer][part].M + c[layer][part].M)
+        assert torch.equal(total[layer][part].z, a[layer][part].z + b[layer][part].z + c[layer][part].z)
+    assert torch.equal(added([a])[0][0].M, a[0][0].M)
+
+
+def test_each_document_is_asked_of_its_own_shelf_without_what_two_books_answer():
+    documents = [("t0", [("k", "only 0?", "x"), ("k", "in 0 and 1?", "y")]), ("t1", [("k", "in 0 and 1?", "z"), ("unknown", "in 1 and 2?", "-")]),
+                 ("t2", [("k", "in 1 and 2?", "w")])]
+    kept, sums = shelve(documents, [states(1.0), states(10.0), states(100.0)], 2)
+    assert [[q for _, q, _ in questions] for _, questions in kept] == [["only 0?"], ["in 0 and 1?"], ["in 1 and 2?"]]
+    assert [float(s[0][0].M[0, 0, 0, 0]) for s in sums] == [11.0, 110.0, 101.0]
+
+
+def test_the_questions_of_a_shelf_reach_the_sum():
+    """A stand-in that tells what it was asked from: the sum for the memory, another shelf for swapped."""
+
+    class Stub:
+        books = OnlyTokenizer(train_tokenizer(["Who? Where? When? Question: Answer: \n" * 20], 300))
+        model = type("M", (), {"c": type("C", (), {"unknown_bias": 0.0})})
+
+        def read(self, tokens):
+            return states(float(len(tokens)))
+
+        def answer(self, prompts, given, unknown_bias):
+            return [[str(int(s[0][0].M[0, 0, 0, 0])) for _ in p] for p, s in zip(prompts, given)]
+
+    documents = [([0] * n, [("number", f"Who {n}?", str(n + m))]) for n, m in ((1, 10), (10, 100), (100, 1))]
+    cell = run_cell(Stub(), documents, books=2)
+    assert cell["memory"]["all"]["exact"] == 1.0
+    assert cell["swapped"]["all"]["exact"] == 0.0 and cell["zeroed"]["all"]["exact"] == 0.0
+    assert run_cell(Stub(), documents)["memory"]["all"]["exact"] == 0.0
