@@ -93,6 +93,11 @@ class Books:
             at = int(self.sentence_ends[rng.randrange(starts)]) if starts > 0 else 0
         return at, min(at + length, len(self.tokens))
 
+    def names_in(self, begin: int, end: int) -> list[str]:
+        """The books that a range touches."""
+        first, last = np.searchsorted(self.start, (begin, max(begin, end - 1)), "right") - 1
+        return self.names[first : last + 1]
+
     def questions(self, begin: int, end: int) -> list[int]:
         """Indices into `mined` whose sentence lies in the range."""
         a, b = np.searchsorted(self.mined_pos, (begin, end))
