@@ -17,6 +17,8 @@ const char* const kDescription =
     "  ask DOC \"QUESTION\"           answer a question about a book\n"
     "  questions DOC FILE.json      ask every [{\"question\", \"answer\", \"kind\"}] from memory and count the right "
     "ones\n"
+    "  eval FILE.jsonl              read and ask the documents of a file of cases, apart from the library, and score\n"
+    "                               the answers from memory\n"
     "  summarize DOC                the book card, made from memory\n"
     "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt\n"
     "  remove DOC                   remove a book with its memory and conversation\n"
@@ -71,6 +73,7 @@ void checkArguments(const Options& options) {
   want(0, 0, "list");
   want(2, 2, "ask DOC \"QUESTION\"");
   want(2, 2, "questions DOC FILE.json");
+  want(1, 1, "eval FILE.jsonl [--knock-out]");
   want(1, 1, "summarize DOC [--out FILE]");
   want(2, 2, "export DOC FILE");
   want(1, 1, "remove DOC");
@@ -117,12 +120,15 @@ Options parseOptions(const QStringList& commandLine) {
   const QCommandLineOption seconds({QStringLiteral("seconds")},
                                    QStringLiteral("bench: for how long it reads (default: 5)."),
                                    QStringLiteral("seconds"), QStringLiteral("5"));
+  const QCommandLineOption knockOut(
+      {QStringLiteral("knock-out")},
+      QStringLiteral("eval: ask once more with the memory zeroed, and with another document's."));
   const QCommandLineOption json({QStringLiteral("json")}, QStringLiteral("Results as JSON."));
   const QCommandLineOption yes({QStringLiteral("yes")}, QStringLiteral("remove: do not ask back."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
-  parser.addOptions(
-      {db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds, json, yes});
+  parser.addOptions({db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds,
+                     knockOut, json, yes});
   const QCommandLineOption help = parser.addHelpOption();
   const QCommandLineOption version = parser.addVersionOption();
   parser.addPositionalArgument(QStringLiteral("verb"), QStringLiteral("What to do; see above."));
@@ -150,6 +156,7 @@ Options parseOptions(const QStringList& commandLine) {
   options.assistant.checkpointSeconds =
       numberOf(QStringLiteral("checkpoint"), parser.value(checkpoint), 0, 1e9, "seconds");
   options.benchSeconds = numberOf(QStringLiteral("seconds"), parser.value(seconds), 0.01, 3600, "seconds");
+  options.knockOut = parser.isSet(knockOut);
   options.json = parser.isSet(json);
   options.yes = parser.isSet(yes);
   checkArguments(options);
