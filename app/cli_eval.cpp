@@ -73,6 +73,10 @@ class Evaluation {
 
   void ask(Cell& cell, std::size_t i, Condition condition, const engine::CompressiveMemory& memory) {
     for (const CaseQuestion& question : *cell.results[i].questions) {
+      if (condition != Condition::Memory && question.unanswerable) {  // right without any memory
+        cell.results[i].answers[condition].push_back({});
+        continue;
+      }
       engine::Question asked;
       asked.text = question.exam.question.toStdString();
       asked.earlierTurns = question.turns;

@@ -163,15 +163,15 @@ def joined(documents: dict[tuple[str, str], list[Document]]) -> list[tuple[str, 
     return [(size, d) for (size, _), d in found.items()]
 
 
-def save(path: Path, documents: list[tuple[str, Document]], tokenizer: Tokenizer, header: dict | None = None) -> None:
+def save(path: Path, documents: list[tuple[str, Document]], tokenizer: Tokenizer) -> None:
     """Writes a file of cases. Refuses books that training may know."""
     books = sorted({b for _, d in documents for b in d.books})
     known = [b for b in books if not is_held_out(b)]
     if known:
         raise ValueError("not held out: " + ", ".join(known))
-    lines = [{"palimpsest_cases": FORMAT, "books": books} | (header or {})]
+    lines: list[dict] = [{"palimpsest_cases": FORMAT, "books": books}]
     for size, d in documents:
-        lines.append({"size": size, "paragraphs": stored_paragraphs(d.text, tokenizer) if isinstance(d.text, np.ndarray) else d.text.split("\n\n"),
+        lines.append({"size": size, "paragraphs": stored_paragraphs(d.text, tokenizer),
                       "rows": {row: [a.to_json() for a in asked] for row, asked in d.rows.items()}})
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
 
