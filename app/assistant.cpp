@@ -100,7 +100,11 @@ void Assistant::Parts::opened(const WriteOutcome& outcome) {
 // Away from this thread: the file may be locked by another program, and a library has many covers.
 void Assistant::Parts::openReader() {
   errand([file = options.database, watching = isReadOnly] { return loadShelf(file, watching); },
-         [this](Shelf& shelf) { shelved(shelf); }, [this](const QString& reason) { problem = reason; });
+         [this](Shelf& shelf) { shelved(shelf); },
+         [this](const QString& reason) {
+           problem = reason;  // first: whoever hears of it asks for it
+           fail(problem);
+         });
 }
 
 Assistant::Parts::Shelf Assistant::Parts::loadShelf(const std::filesystem::path& database, bool watching) {

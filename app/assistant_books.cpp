@@ -15,7 +15,10 @@ void Assistant::addDocument(const QString& path, const QString& password) {
   }
   p.errand([path, stop = p.quitting.get_token()] { return contentHash(toPath(path), stop); },
            [&p, path, password](const std::string& hash) { p.add(path, password, hash); },
-           [this, path](const QString&) { emit added(path, 0, false); });
+           [this, &p, path](const QString& reason) {
+             p.fail(reason);
+             emit added(path, 0, false);
+           });
 }
 
 void Assistant::Parts::add(const QString& path, const QString& password, const std::string& hash) {
@@ -43,6 +46,7 @@ void Assistant::Parts::taken(const QString& path, const QString& password, const
                              bool existed) {
   const bool known = entries.contains(document.id);
   Entry& entry = entries[document.id];
+  const bool moved = known && entry.document.path != document.path;
   if (known) {
     entry.document.path = document.path;
   } else {
@@ -58,7 +62,9 @@ void Assistant::Parts::taken(const QString& path, const QString& password, const
     self->retry(document.id, password);
   } else {
     emit self->notice(
-        Assistant::tr("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path));
+        moved
+            ? Assistant::tr("“%1” is in the library already; it is now known to be at %2.").arg(entry.item.title, path)
+            : Assistant::tr("“%1” is in the library already.").arg(entry.item.title));
   }
   emit self->added(path, document.id, existed);  // last: whoever hears it may ask for the book to be read
 }

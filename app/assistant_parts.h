@@ -151,7 +151,8 @@ struct Assistant::Parts {
   EngineWorker* engine = nullptr;  // lives on engineThread
 };
 
-// Does `work` away from this thread, then here `done` with what it gave. What it throws is said, then `otherwise` done.
+// Does `work` away from this thread, then here `done` with what it gave. What it throws is said, by `otherwise` if it
+// is given.
 template <typename Work, typename Done>
 void Assistant::Parts::errand(Work work, Done done, std::function<void(const QString& reason)> otherwise) {
   errands.start([this, work = std::move(work), done = std::move(done), otherwise = std::move(otherwise)] {
@@ -166,8 +167,7 @@ void Assistant::Parts::errand(Work work, Done done, std::function<void(const QSt
         self,
         [this, result, reason, done, otherwise] {
           if (*result) return done(**result);
-          if (otherwise) otherwise(reason);
-          fail(reason);
+          otherwise ? otherwise(reason) : fail(reason);
         },
         Qt::QueuedConnection);
   });

@@ -65,6 +65,8 @@ bool interrupted();
 std::shared_ptr<const engine::Model> loadModel(const Options& options);
 // What blocks runs beside this thread, which looks out for Ctrl+C: then it is asked to stop, and Exit is thrown.
 void runInterruptibly(const std::function<void(std::stop_token)>& work);
+// For verbs about books that are there: a library that is not is said to be missing, and no empty one is made.
+Options whereItIs(Options options);
 
 // One Assistant and the waiting for it. wait() runs the event loop until `done`, and throws Exit on Ctrl+C.
 class Session : public QObject {

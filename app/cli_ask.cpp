@@ -72,7 +72,7 @@ void writeSummary(const Options& options, qint64 id) {
 }  // namespace
 
 int ask(const Options& given) {
-  Options options = given;
+  Options options = whereItIs(given);
   if (options.arguments[1].trimmed().isEmpty())
     throw Exit{WrongUsage, QStringLiteral("The question is empty. Usage: palimpsest-cli ask DOC \"QUESTION\"")};
   options.assistant.resumeReading = false;
@@ -121,7 +121,7 @@ int questions(const Options& given) {
 }
 
 int summarize(const Options& given) {
-  Options options = given;
+  Options options = whereItIs(given);
   options.assistant.resumeReading = false;
   if (!options.out.isEmpty() && !exportFormatOf(options.out))
     throw Exit{

@@ -72,7 +72,7 @@ int exportBook(const Options& given) {
 }
 
 int remove(const Options& given) {
-  const Options options = withoutModel(given, false);
+  const Options options = whereItIs(withoutModel(given, false));
   Session session(options);
   session.open(true);
   const qint64 id = session.book(options.arguments[0]);

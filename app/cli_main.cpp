@@ -1,5 +1,6 @@
 #include <QCoreApplication>
 #include <QGuiApplication>
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -12,16 +13,16 @@ namespace {
 
 using namespace palimpsest::app;
 
-// Only a PDF needs fonts, and with them the GUI half of Qt; it never needs a screen.
-bool wantsPdf(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i)
-    if (exportFormatOf(QString::fromLocal8Bit(argv[i])) == ExportFormat::Pdf) return true;
-  return false;
+// Only a PDF that is written needs fonts, and with them the GUI half of Qt; it never needs a screen. Options may stand
+// before the verb.
+bool writesPdf(int argc, char** argv) {
+  const auto isPdf = [](const char* word) { return exportFormatOf(QString::fromLocal8Bit(word)) == ExportFormat::Pdf; };
+  const auto writes = [](const QByteArray& word) { return word == "export" || word == "summarize"; };
+  return std::any_of(argv, argv + argc, isPdf) && std::any_of(argv, argv + argc, writes);
 }
 
 std::unique_ptr<QCoreApplication> makeApplication(int& argc, char** argv) {
-  const bool writesBooksOut = argc > 1 && (QByteArray(argv[1]) != "read") && wantsPdf(argc, argv);
-  if (!writesBooksOut) return std::make_unique<QCoreApplication>(argc, argv);
+  if (!writesPdf(argc, argv)) return std::make_unique<QCoreApplication>(argc, argv);
   qputenv("QT_QPA_PLATFORM", "offscreen");
   return std::make_unique<QGuiApplication>(argc, argv);
 }

@@ -40,7 +40,7 @@ int countOf(const QString& option, const QString& text) {
   bool ok = false;
   const int count = text.toInt(&ok);
   if (!ok || count < 0 || count > 4096)
-    throw Exit{WrongUsage, QStringLiteral("--%1 wants a number, not “%2”.").arg(option, text)};
+    throw Exit{WrongUsage, QStringLiteral("--%1 wants a whole number from 0 to 4096, not “%2”.").arg(option, text)};
   return count;
 }
 
@@ -129,7 +129,9 @@ Options parseOptions(const QStringList& commandLine) {
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
   parser.addOptions({db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds,
                      knockOut, json, yes});
-  const QCommandLineOption help = parser.addHelpOption();
+  // Not Qt's own: that comes with --help-all, whose Qt options do nothing here.
+  const QCommandLineOption help({QStringLiteral("h"), QStringLiteral("help")}, QStringLiteral("This text."));
+  parser.addOption(help);
   const QCommandLineOption version = parser.addVersionOption();
   parser.addPositionalArgument(QStringLiteral("verb"), QStringLiteral("What to do; see above."));
   parser.addPositionalArgument(QStringLiteral("arguments"), QStringLiteral("See above."), QStringLiteral("[...]"));

@@ -42,8 +42,12 @@ class ProgressView {
   }
 
   void say(const QString& line) {
+    if (!quiet_) fail(line);
+  }
+  // Also where JSON is wanted: no book carries the reason why a file was not taken.
+  void fail(const QString& line) {
     clear();
-    if (!quiet_) complain(line + QLatin1Char('\n'));
+    complain(line + QLatin1Char('\n'));
   }
 
  private:
@@ -111,7 +115,7 @@ int read(const Options& given) {
   QObject::connect(&assistant, &Assistant::itemChanged, &session,
                    [&](const ui::LibraryItem& item) { follow(session, work, view, item.id); });
   QObject::connect(&assistant, &Assistant::failed, &session, [&](const QString& sentence) {
-    if (!work.all.isEmpty() || work.notTaken > 0) view.say(sentence);
+    if (!work.all.isEmpty() || work.notTaken > 0) view.fail(sentence);
   });
   QObject::connect(&assistant, &Assistant::notice, &session, [&](const QString& sentence) { view.say(sentence); });
   QObject::connect(&assistant, &Assistant::added, &session, [&](const QString&, qint64 id, bool) {

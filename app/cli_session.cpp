@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <thread>
 
 #include "app/cli.h"
@@ -118,6 +119,12 @@ void Session::wait(const std::function<bool()>& done) {
   }
 }
 
+Options whereItIs(Options options) {
+  std::error_code unknown;
+  if (!std::filesystem::exists(options.assistant.database, unknown)) options.assistant.readOnly = true;
+  return options;
+}
+
 void Session::open(bool forWriting) {
   assistant_.start();
   wait([this] { return opened_ || !failures_.isEmpty(); });
@@ -135,6 +142,8 @@ void Session::waitForModel() {
 }
 
 qint64 Session::book(const QString& words) {
+  // Every title begins with nothing, and a library of one book would take it for that one.
+  if (words.trimmed().isEmpty()) throw Exit{WrongUsage, QStringLiteral("Which book? See palimpsest-cli list.")};
   QList<qint64> found = assistant_.match(words);
   // A book without a title is listed by its file's name, and found by the beginning of that as well.
   if (found.isEmpty())

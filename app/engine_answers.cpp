@@ -137,8 +137,8 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   const std::int64_t readUpTo = partly ? held->reading.position : std::numeric_limits<std::int64_t>::max();
   // "The book does not say" has no support in the book.
   if (!made.unknown) turn.quotes = supportingQuotes(library, job.id, turn.question, turn.answer, readUpTo);
-  turn.quotesSupport = !turn.quotes.empty();
-  if (!turn.quotesSupport) turn.quotes = nearestQuotes(library, job.id, turn.question, readUpTo);
+  turn.quotesSupport = holdTheAnswer(turn.quotes, turn.question, turn.answer);
+  if (turn.quotes.empty()) turn.quotes = nearestQuotes(library, job.id, turn.question, readUpTo);
 }
 
 }  // namespace palimpsest::app

@@ -39,7 +39,8 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   bool isNumber = false;
   options.assistant.threads = parser.value(threads).toInt(&isNumber);
   if (!isNumber || options.assistant.threads < 0 || options.assistant.threads > kMostThreads) {
-    *problem = QCoreApplication::translate("Options", "--threads wants a number, not “%1”.").arg(parser.value(threads));
+    *problem = QCoreApplication::translate("Options", "--threads wants a whole number from 0 to 4096, not “%1”.")
+                   .arg(parser.value(threads));
   }
   const bool modelNamed = parser.isSet(model) || qEnvironmentVariableIsSet("PALIMPSEST_MODEL");
   // A folder that was chosen in the window counts as long as it is there.

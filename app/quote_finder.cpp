@@ -157,6 +157,14 @@ std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::str
   return quotes;
 }
 
+bool holdTheAnswer(const std::vector<storage::QuoteRecord>& quotes, std::string_view question,
+                   std::string_view answer) {
+  const std::set<std::string> words = wantedWords(question, answer).answer;
+  return std::any_of(quotes.begin(), quotes.end(), [&](const storage::QuoteRecord& quote) {
+    return words.empty() || shared(words, stems(quote.text)) > 0;
+  });
+}
+
 namespace {
 
 // Passages that a search brings, as far as the book has been read.

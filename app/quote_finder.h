@@ -35,6 +35,10 @@ std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& libra
                                                    const std::string& question, const std::string& answer,
                                                    std::int64_t readUpTo = std::numeric_limits<std::int64_t>::max());
 
+// Whether one of these quotes holds a word of the answer that the question does not give itself. Nearly all that was
+// asked about may stand beside another answer: a reader is then not told that the book bears this one out.
+bool holdTheAnswer(const std::vector<storage::QuoteRecord>& quotes, std::string_view question, std::string_view answer);
+
 // What stands nearest to a question, for a reader whom no supported answer helps: the sentences that hold most of its
 // words, rare ones counting more; of those that hold as much, the earliest of the book, where people are introduced.
 std::vector<storage::QuoteRecord> nearestQuotes(const storage::Library& library, storage::Id book,

@@ -25,8 +25,10 @@ constexpr int kReaderBusyMilliseconds = 1000;
 
 std::string quoted(const std::filesystem::path& file) { return "“" + file.string() + "”"; }
 
-Reason reasonOf(int code) {
-  switch (code & 0xff) {
+Reason reasonOf(const SQLite::Exception& error) {
+  // Even a reader makes the small file beside the library that readers and writer share; on a full disk that fails.
+  if (error.getExtendedErrorCode() == SQLITE_IOERR_SHMSIZE) return Reason::Full;
+  switch (error.getErrorCode() & 0xff) {
     case SQLITE_FULL:
       return Reason::Full;
     case SQLITE_CORRUPT:
@@ -117,7 +119,7 @@ void refuseUnfinished(int version, const std::filesystem::path& file) {
 }  // namespace
 
 void throwDatabaseError(const std::filesystem::path& file, std::string_view doing, const SQLite::Exception& error) {
-  const Reason reason = reasonOf(error.getErrorCode());
+  const Reason reason = reasonOf(error);
   throw DatabaseError(
       reason, advice(reason) + " (while " + std::string(doing) + ", " + quoted(file) + ": " + error.what() + ").");
 }

@@ -24,10 +24,12 @@ struct Dialogs {
 
 const QString kLastFolder = QStringLiteral("dialogs/lastFolder");
 
+// A folder that is not there would stand in the dialog as the name of a file.
 QString lastFolder() {
-  return openSettings()
-      .value(kLastFolder, QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation))
-      .toString();
+  const QString documents = QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation);
+  for (const QString& folder : {openSettings().value(kLastFolder).toString(), documents})
+    if (!folder.isEmpty() && QFileInfo(folder).isDir()) return folder;
+  return QDir::homePath();
 }
 
 void confirm(QWidget* parent, const QString& question, const QString& loss, const QString& verb,

@@ -90,7 +90,9 @@ TEST_F(CliTest, ReadingAgainIsDoneAtOnceAndSaysThatItIsThere) {
   run({S("read"), book()});
   const Result again = run({S("read"), book()});
   EXPECT_EQ(again.code, cli::Done);
-  EXPECT_THAT(again.err, HasText("in the library already"));
+  EXPECT_THAT(again.err, HasText("in the library already."));
+  ASSERT_TRUE(QFile::rename(path(S("walk.txt")), path(S("moved.txt"))));
+  EXPECT_THAT(run({S("read"), path(S("moved.txt"))}).err, HasText("it is now known to be at"));
 }
 
 TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
@@ -100,6 +102,19 @@ TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
   EXPECT_THAT(read.err, HasText("empty.txt” is empty"));
   EXPECT_THAT(read.err, HasText("ready"));
   EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
+}
+
+TEST_F(CliTest, AFileThatIsNotTakenIsSaidSoAlsoWhereItIsTheOnlyOneOrTheLast) {
+  const Result none = run({S("read"), path(S("none.epub"))});
+  EXPECT_EQ(none.code, cli::Failed);
+  EXPECT_THAT(none.err, HasText("none.epub"));
+  const Result last = run({S("read"), book(), folder_.path()});
+  EXPECT_EQ(last.code, cli::Failed);
+  EXPECT_THAT(last.err, HasText("is a folder"));
+  EXPECT_THAT(run({S("read"), write(S("empty.txt"), "")}).err, HasText("is empty"));
+  const Result asJson = run({S("read"), path(S("none.epub")), S("--json")});
+  EXPECT_TRUE(json(asJson).array().isEmpty());
+  EXPECT_THAT(asJson.err, HasText("none.epub"));
 }
 
 TEST_F(CliTest, AnEmptyQuestionIsRefused) {
@@ -180,6 +195,8 @@ TEST_F(CliTest, RemoveAsksUnlessTold) {
 TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({S("--help")}).code, cli::Done);
   EXPECT_THAT(runBare({S("--help")}).out, HasText("Exit codes"));
+  EXPECT_THAT(runBare({S("--help")}).out, testing::Not(HasText("--help-all")));
+  EXPECT_EQ(runBare({S("-h")}).out, runBare({S("--help")}).out);
   EXPECT_EQ(runBare({S("--version")}).code, cli::Done);
   EXPECT_EQ(runBare({}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("dance")}).code, cli::WrongUsage);
@@ -188,6 +205,7 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({S("ask"), S("1")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--way"), S("sideways")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("list"), S("--threads"), S("many")}).code, cli::WrongUsage);
+  EXPECT_THAT(runBare({S("list"), S("--threads"), S("5000")}).err, HasText("from 0 to 4096, not “5000”"));
   run({S("read"), book()});
   EXPECT_EQ(run({S("ask"), S("Moby-Dick"), S("q")}).code, cli::NoSuchBook);
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--db"), database(), S("--model"), path(S("no-model"))}).code,
@@ -199,6 +217,25 @@ TEST_F(CliTest, ABookWithoutATitleIsFoundByTheBeginningOfItsFilesName) {
   run({S("read"), write(S("lorem-ipsum.mobi"), QByteArray(300, '\1'))});
   ASSERT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
   EXPECT_EQ(run({S("remove"), S("lorem"), S("--yes")}).code, cli::Done);
+}
+
+TEST_F(CliTest, NoWordsAreNoBookAlsoWhereThereIsOnlyOne) {
+  run({S("read"), book()});
+  for (const char* words : {"", " "}) {
+    EXPECT_EQ(run({S("remove"), QString::fromLatin1(words), S("--yes")}).code, cli::WrongUsage);
+    EXPECT_EQ(run({S("ask"), QString::fromLatin1(words), S("Who?")}).code, cli::WrongUsage);
+  }
+  EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
+}
+
+TEST_F(CliTest, OnlyReadMakesALibrary) {
+  for (const QStringList& verb : {QStringList{S("ask"), S("1"), S("Who?")}, QStringList{S("summarize"), S("1")},
+                                  QStringList{S("remove"), S("1"), S("--yes")}}) {
+    const Result result = run(verb);
+    EXPECT_EQ(result.code, cli::NoLibrary) << verb[0].toStdString();
+    EXPECT_THAT(result.err, HasText("There is no library at"));
+    EXPECT_FALSE(QFile::exists(database())) << verb[0].toStdString();
+  }
 }
 
 TEST_F(CliTest, WordsThatFitSeveralBooksAreSaidToDoSo) {
@@ -269,6 +306,19 @@ TEST_F(CliTest, ALockedPdfIsReadWithItsPassword) {
   EXPECT_EQ(run({S("remove"), S("1"), S("--yes")}).code, cli::Done);
   const Result read = run({S("read"), locked, S("--password"), S("openpassword")});
   EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
+}
+
+// The GUI half of Qt says so on stderr where a computer without a desktop has no place for its files.
+TEST_F(CliTest, ReadingAPdfNeedsNoDesktop) {
+  QProcess process;
+  QProcessEnvironment bare = QProcessEnvironment::systemEnvironment();
+  bare.remove(S("XDG_RUNTIME_DIR"));
+  process.setProcessEnvironment(bare);
+  process.start(S(PALIMPSEST_CLI), common() + QStringList{S("read"), S(PALIMPSEST_TEST_DATA "/documents/locked.pdf"),
+                                                          S("--password"), S("openpassword")});
+  const Result read = finish(process);
+  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
+  EXPECT_THAT(read.err, testing::Not(HasText("QStandardPaths")));
 }
 
 TEST_F(CliTest, EveryVerbSpeaksJson) {

@@ -83,6 +83,16 @@ TEST(QuoteFinder, GivesAtMostAsManyAsAskedAndNoneTwice) {
   EXPECT_NE(quotes[1].text, quotes[2].text);
 }
 
+TEST(QuoteFinder, TellsAQuoteThatHoldsTheAnswerFromOneThatHoldsAnother) {
+  const std::string question = "Who said \"Don’t follow you\"?";
+  const auto quotes = findQuotes(question, "the Psychologist", {passage("“Don’t follow you,” said Filby.")});
+  ASSERT_EQ(quotes.size(), 1U);
+  EXPECT_FALSE(holdTheAnswer(quotes, question, "the Psychologist"));
+  EXPECT_TRUE(holdTheAnswer(quotes, question, "Filby"));
+  EXPECT_TRUE(holdTheAnswer(quotes, question, "Do follow"));  // nothing but words of the question
+  EXPECT_FALSE(holdTheAnswer({}, question, "Filby"));
+}
+
 TEST(QuoteFinder, CutsASentenceOfAPageAfterAWord) {
   std::string text = "Weena was a little woman";
   for (int i = 0; i < 300; ++i) text += " größer";

@@ -1,6 +1,8 @@
 #include "storage/database.h"
 
 #include <SQLiteCpp/SQLiteCpp.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -231,6 +233,41 @@ TEST_F(DatabaseTest, AFullDiskLosesNothingThatWasStored) {
   EXPECT_EQ(memories.load(id, "f")->position, 10);
   EXPECT_EQ(memories.load(id, "f")->snapshot, bytes("the first checkpoint"));
   EXPECT_TRUE(library.passages(id).empty());
+}
+
+// Files of this process cannot grow beyond so many bytes: what a full disk is to SQLite's file of shared memory.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit = {bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_ = {};
+  void (*handler_)(int);
+};
+
+TEST_F(DatabaseTest, OpeningOnAFullDiskSaysThatItIsFull) {
+  {
+    Database made = Database::open(file());
+    Library(made).add(book("h1"));
+  }
+  for (const Access access : {Access::ReadOnly, Access::ReadWrite}) {
+    std::string sentence;
+    {
+      const FileSizeLimit full(4096);
+      EXPECT_EQ(reasonOf([&] { Database::open(file(), access); }, &sentence), Reason::Full);
+    }
+    EXPECT_THAT(sentence, HasSubstr("free some space"));
+  }
+  Database database = Database::open(file());
+  EXPECT_EQ(Library(database).list().size(), 1U);
 }
 
 }  // namespace

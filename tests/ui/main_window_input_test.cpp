@@ -92,6 +92,15 @@ TEST_F(MainWindowInputTest, OpenOffersTheFormatsThatCanBeReadFirst) {
   EXPECT_EQ(dialog<QFileDialog>()->nameFilters(), QStringList({"Books (*.epub *.fb2)", "All files (*)"}));
 }
 
+TEST_F(MainWindowInputTest, AFolderThatIsGoneDoesNotStandInTheDialogAsAFilesName) {
+  openSettings().setValue("dialogs/lastFolder", "/no/such/folder");
+  QTest::keyClick(window.get(), Qt::Key_O, Qt::ControlModifier);
+  auto* open = dialog<QFileDialog>();
+  ASSERT_NE(open, nullptr);
+  EXPECT_EQ(open->findChild<QLineEdit*>()->text(), QString());
+  EXPECT_TRUE(open->directory().exists());
+}
+
 TEST_F(MainWindowInputTest, CtrlEExportsInTheFormatOfTheSuffix) {
   const QTemporaryDir folder;
   for (const auto& [name, kind] : {std::pair("a.html", ExportKind::Html), std::pair("a.pdf", ExportKind::Pdf),
