@@ -5,8 +5,11 @@
 #include <QString>
 #include <QStringList>
 #include <functional>
+#include <memory>
+#include <stop_token>
 
 #include "app/assistant.h"
+#include "engine/model.h"
 
 namespace palimpsest::app::cli {
 
@@ -38,6 +41,7 @@ struct Options {
   int first = 0;  // questions: only so many, 0 = all
   double benchSeconds = 5;
   bool all = false;  // ask: every book that can be asked
+  bool knockOut = false;  // eval: also with the memory zeroed, and with another document's
   bool json = false, yes = false;
 };
 
@@ -58,6 +62,10 @@ QString outputProblem();
 void catchInterrupt();
 bool interrupted();
 
+// The model of the options, without an Assistant. Throws Exit: NoModel.
+std::shared_ptr<const engine::Model> loadModel(const Options& options);
+// What blocks runs beside this thread, which looks out for Ctrl+C: then it is asked to stop, and Exit is thrown.
+void runInterruptibly(const std::function<void(std::stop_token)>& work);
 // For verbs about books that are there: a library that is not is said to be missing, and no empty one is made.
 Options whereItIs(Options options);
 
@@ -87,9 +95,7 @@ int questions(const Options& options);
 int summarize(const Options& options);
 int exportBook(const Options& options);
 int remove(const Options& options);
+int eval(const Options& options);
 int bench(const Options& options);
-
-// The comparison of `questions`: case, punctuation and articles do not matter.
-QString normalisedAnswer(const QString& answer);
 
 }  // namespace palimpsest::app::cli

@@ -3,9 +3,9 @@
 #include <QFileInfo>
 #include <QJsonArray>
 #include <QJsonDocument>
-#include <QRegularExpression>
 
 #include "app/cli.h"
+#include "app/cli_exam.h"
 #include "app/cli_words.h"
 #include "app/export.h"
 #include "storage/library.h"
@@ -80,32 +80,17 @@ QJsonArray booksAsked(Session& session, QList<qint64> books, const ui::Conversat
   return asked;
 }
 
-struct Exam {
-  QString question, kind;
-  QStringList truths;  // any of them is right
-};
-
 QList<Exam> readExam(const QString& file) {
   QFile in(file);
-  if (!in.open(QIODevice::ReadOnly))
-    throw Exit{Failed, QStringLiteral("“%1” cannot be opened: %2.").arg(file, in.errorString())};
+  if (!in.open(QIODevice::ReadOnly)) throw cannotOpen(in);
   QJsonParseError error;
   const QJsonDocument document = QJsonDocument::fromJson(in.readAll(), &error);
   if (!document.isArray())
     throw Exit{Failed, QStringLiteral("“%1” is not a JSON list of questions (%2).")
                            .arg(file, document.isNull() ? error.errorString() : QStringLiteral("no list"))};
   QList<Exam> exam;
-  for (const QJsonValue& value : document.array()) {
-    const QJsonObject entry = value.toObject();
-    Exam one{entry[QLatin1String("question")].toString(), entry[QLatin1String("kind")].toString(), {}};
-    const QJsonValue answer = entry[QLatin1String("answer")];
-    for (const QJsonValue& truth : answer.isArray() ? answer.toArray() : QJsonArray{answer})
-      one.truths << truth.toString();
-    if (one.question.trimmed().isEmpty() || one.truths.join(QString()).isEmpty())
-      throw Exit{Failed, QStringLiteral("Entry %1 of “%2” has no \"question\" or no \"answer\".")
-                             .arg(QString::number(exam.size() + 1), file)};
-    exam << one;
-  }
+  for (const QJsonValue& value : document.array())
+    exam << examOf(value.toObject(), QStringLiteral("Entry %1 of “%2”").arg(QString::number(exam.size() + 1), file));
   return exam;
 }
 
@@ -123,15 +108,6 @@ void writeSummary(const Options& options, qint64 id) {
 }
 
 }  // namespace
-
-QString normalisedAnswer(const QString& answer) {
-  static const QRegularExpression apostrophes(QStringLiteral("['’]"));
-  static const QRegularExpression punctuation(QStringLiteral("[^\\p{L}\\p{N}\\s]"));
-  static const QRegularExpression articles(QStringLiteral("\\b(a|an|the)\\b"));
-  QString text = answer.toCaseFolded();
-  text.remove(apostrophes).replace(punctuation, QStringLiteral(" ")).replace(articles, QStringLiteral(" "));
-  return text.simplified();
-}
 
 int ask(const Options& given) {
   Options options = whereItIs(given);
@@ -173,14 +149,9 @@ int questions(const Options& given) {
     const bool ok = right(one, item.answer);
     correct += ok ? 1 : 0;
     QJsonObject result = toJson(item);
-    result[QLatin1String("truth")] = one.truths.join(QStringLiteral(" | "));
-    result[QLatin1String("kind")] = one.kind;
-    result[QLatin1String("right")] = ok;
+    mark(result, one, ok);
     results.append(result);
-    if (!options.json)
-      print(QStringLiteral("%1 ").arg(ok ? QStringLiteral("✓") : QStringLiteral("✗")) + one.question +
-            QStringLiteral("\n  answer: ") + item.answer + QStringLiteral("\n  truth:  ") +
-            one.truths.join(QStringLiteral(" | ")) + QLatin1Char('\n') + underAnswer(item) + QLatin1Char('\n'));
+    if (!options.json) print(markedLines(one, item.answer, ok) + underAnswer(item) + QLatin1Char('\n'));
   }
   if (options.json)
     printJson(QJsonObject{{QStringLiteral("right"), correct},

@@ -1,17 +1,12 @@
 // palimpsest-cli bench.
 #include <QJsonObject>
 #include <QTemporaryDir>
-#include <atomic>
-#include <chrono>
-#include <exception>
-#include <thread>
 
 #include "app/cli.h"
 #include "app/paths.h"
 #include "app/words.h"
 #include "documents/document.h"
 #include "engine/bench.h"
-#include "engine/errors.h"
 #include "storage/library.h"
 #include "storage/memory_store.h"
 
@@ -29,16 +24,6 @@ std::string textOf(const Options& options) {
     text += paragraph.text;
   }
   return text;
-}
-
-std::shared_ptr<const engine::Model> loadModel(const Options& options) {
-  engine::LoadOptions load;
-  load.threads = options.assistant.threads;
-  try {
-    return engine::Model::load(options.assistant.modelFolder, load);
-  } catch (const engine::ModelError& error) {
-    throw noModel(QStringLiteral("The model could not be loaded. ") + asSentence(error));
-  }
 }
 
 // A memory as the program keeps it: in a library of its own, opened anew for each answer.
@@ -68,33 +53,15 @@ class SavedMemory {
   storage::Id id_ = 0;
 };
 
-// The bench blocks; it runs beside this thread, which looks out for Ctrl+C.
-engine::BenchReport runInterruptibly(const std::shared_ptr<const engine::Model>& model, const std::string& text,
-                                     double seconds) {
+engine::BenchReport measure(const std::shared_ptr<const engine::Model>& model, const std::string& text,
+                            double seconds) {
   SavedMemory saved;
   engine::BenchOptions options;
   options.seconds = seconds;
   options.keep = [&saved](std::vector<std::byte> snapshot) { saved.keep(std::move(snapshot)); };
   options.fetch = [&saved] { return saved.fetch(); };
   engine::BenchReport report;
-  std::exception_ptr error;
-  std::atomic<bool> done = false;
-  std::stop_source stop;
-  std::jthread worker([&] {
-    try {
-      report = engine::runBench(model, text, options, stop.get_token());
-    } catch (...) {
-      error = std::current_exception();
-    }
-    done = true;
-  });
-  while (!done) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    if (interrupted()) stop.request_stop();
-  }
-  worker.join();
-  if (interrupted()) throw Exit{Interrupted, {}};
-  if (error) std::rethrow_exception(error);
+  runInterruptibly([&](std::stop_token stop) { report = engine::runBench(model, text, options, stop); });
   return report;
 }
 
@@ -135,7 +102,7 @@ QString inWords(const engine::BenchReport& report) {
 }  // namespace
 
 int bench(const Options& options) {
-  const engine::BenchReport report = runInterruptibly(loadModel(options), textOf(options), options.benchSeconds);
+  const engine::BenchReport report = measure(loadModel(options), textOf(options), options.benchSeconds);
   options.json ? printJson(toJson(report)) : print(inWords(report));
   return Done;
 }

@@ -36,6 +36,7 @@ int run() {
                                                 {QStringLiteral("summarize"), cli::summarize},
                                                 {QStringLiteral("export"), cli::exportBook},
                                                 {QStringLiteral("remove"), cli::remove},
+                                                {QStringLiteral("eval"), cli::eval},
                                                 {QStringLiteral("bench"), cli::bench}};
   try {
     const cli::Options options = cli::parseOptions(QCoreApplication::arguments());

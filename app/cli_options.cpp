@@ -20,6 +20,8 @@ const char* const kDescription =
     "  questions DOC [DOC...] FILE.json\n"
     "                               ask every [{\"question\", \"answer\", \"kind\"}] from memory and count the right "
     "ones\n"
+    "  eval FILE.jsonl              read and ask the documents of a file of cases, apart from the library, and score\n"
+    "                               the answers from memory\n"
     "  summarize DOC                the book card, made from memory\n"
     "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt\n"
     "  remove DOC                   remove a book with its memory and conversation\n"
@@ -78,6 +80,7 @@ void checkArguments(const Options& options) {
     want(2, 100000, "ask DOC [DOC...] \"QUESTION\"");
   }
   want(2, 100000, "questions DOC [DOC...] FILE.json");
+  want(1, 1, "eval FILE.jsonl [--knock-out]");
   want(1, 1, "summarize DOC [--out FILE]");
   want(2, 2, "export DOC FILE");
   want(1, 1, "remove DOC");
@@ -124,13 +127,16 @@ Options parseOptions(const QStringList& commandLine) {
   const QCommandLineOption seconds({QStringLiteral("seconds")},
                                    QStringLiteral("bench: for how long it reads (default: 5)."),
                                    QStringLiteral("seconds"), QStringLiteral("5"));
+  const QCommandLineOption knockOut(
+      {QStringLiteral("knock-out")},
+      QStringLiteral("eval: ask once more with the memory zeroed, and with another document's."));
   const QCommandLineOption json({QStringLiteral("json")}, QStringLiteral("Results as JSON."));
   const QCommandLineOption all({QStringLiteral("all")}, QStringLiteral("ask: every book that has been read."));
   const QCommandLineOption yes({QStringLiteral("yes")}, QStringLiteral("remove: do not ask back."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
-  parser.addOptions(
-      {db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds, all, json, yes});
+  parser.addOptions({db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds, all,
+                     knockOut, json, yes});
   // Not Qt's own: that comes with --help-all, whose Qt options do nothing here.
   const QCommandLineOption help({QStringLiteral("h"), QStringLiteral("help")}, QStringLiteral("This text."));
   parser.addOption(help);
@@ -160,6 +166,7 @@ Options parseOptions(const QStringList& commandLine) {
   options.assistant.checkpointSeconds =
       numberOf(QStringLiteral("checkpoint"), parser.value(checkpoint), 0, 1e9, "seconds");
   options.benchSeconds = numberOf(QStringLiteral("seconds"), parser.value(seconds), 0.01, 3600, "seconds");
+  options.knockOut = parser.isSet(knockOut);
   options.json = parser.isSet(json);
   options.all = parser.isSet(all);
   options.yes = parser.isSet(yes);

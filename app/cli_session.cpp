@@ -6,14 +6,19 @@
 #include <QJsonDocument>
 #include <QJsonObject>
 #include <QSocketNotifier>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <filesystem>
+#include <thread>
 
 #include "app/cli.h"
 #include "app/words.h"
+#include "engine/errors.h"
 
 namespace palimpsest::app::cli {
 
@@ -70,6 +75,37 @@ void catchInterrupt() {
 }
 
 bool interrupted() { return interruptSeen != 0; }
+
+std::shared_ptr<const engine::Model> loadModel(const Options& options) {
+  engine::LoadOptions load;
+  load.threads = options.assistant.threads;
+  try {
+    return engine::Model::load(options.assistant.modelFolder, load);
+  } catch (const engine::ModelError& error) {
+    throw noModel(QStringLiteral("The model could not be loaded. ") + asSentence(error));
+  }
+}
+
+void runInterruptibly(const std::function<void(std::stop_token)>& work) {
+  std::exception_ptr error;
+  std::atomic<bool> done = false;
+  std::stop_source stop;
+  std::jthread worker([&] {
+    try {
+      work(stop.get_token());
+    } catch (...) {
+      error = std::current_exception();
+    }
+    done = true;
+  });
+  while (!done) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (interrupted()) stop.request_stop();
+  }
+  worker.join();
+  if (interrupted()) throw Exit{Interrupted, {}};
+  if (error) std::rethrow_exception(error);
+}
 
 Session::Session(const Options& options) : assistant_(options.assistant) {
   connect(&assistant_, &Assistant::libraryReset, this, [this] { opened_ = true; });

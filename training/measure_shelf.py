@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from palimpsest_training.books import Books
-from palimpsest_training.evaluate import Cases
+from palimpsest_training.cases import Cases
 from tokenizers import Tokenizer
 
 BOOKS, FACTS = 8, 8
@@ -38,16 +38,17 @@ def main() -> None:
     cases = Cases(Books(tokenizer, a.data), 11)
     documents = [cases.facts(a.tokens, FACTS) for _ in range(BOOKS)]
     files = [a.out / f"book-{i}.txt" for i in range(BOOKS)]
-    for file, (tokens, _) in zip(files, documents):
-        file.write_text(tokenizer.decode(tokens.tolist()))
+    for file, document in zip(files, documents):
+        file.write_text(tokenizer.decode(document.text.tolist()))
     cli("read", *map(str, files))
-    asked = [{q for _, q, _ in questions} for _, questions in documents]
+    questions = [d.rows["facts-8"] for d in documents]
+    asked = [{x.question for x in its} for its in questions]
     for books in (1, 2, 4, 8):
         total = right = named = right_and_named = 0
-        for i, (_, questions) in enumerate(documents):
+        for i in range(BOOKS):
             shelf = [(i + k) % BOOKS for k in range(books)]
-            exam = [{"question": q, "answer": w, "kind": k} for k, q, w in questions
-                    if k != "unknown" and not any(q in asked[other] for other in shelf[1:])]
+            exam = [{"question": x.question, "answer": x.answer, "kind": x.kind} for x in questions[i]
+                    if x.kind != "unknown" and not any(x.question in asked[other] for other in shelf[1:])]
             (a.out / "exam.json").write_text(json.dumps(exam))
             for answer in cli("questions", *(files[k].stem for k in shelf), str(a.out / "exam.json"))["answers"]:
                 its = (answer.get("supporting_book") or {}).get("title") == files[i].stem

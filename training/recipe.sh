@@ -47,3 +47,8 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 # 4. int8 folder, and its tables.
 module export --weights "$out/all.pt" --tokenizer "$out/tokenizer" --out "$out/palimpsest-mini"
 module evaluate --model "$out/palimpsest-mini" --data "$out/heldout.npz" --tokenizer "$out/tokenizer" --sizes "${sizes[@]}" --documents $documents --out "$out/palimpsest-mini/evaluation.json"
+
+# When the folder takes the place of resources/models/palimpsest-mini, what was computed with its weights follows:
+#   python training/make_shipped_golden.py                                                   logits and memory, for the engine's parity
+#   python training/make_cases.py                                                            PyTorch's score of tests/data/cases.jsonl
+#   python -m palimpsest_training.tables resources/models/palimpsest-mini/evaluation.json    the tables of README.md and of the card

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "app/cli.h"
+#include "app/cli_exam.h"
 #include "app/cli_words.h"
 
 namespace palimpsest::app {

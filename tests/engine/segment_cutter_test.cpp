@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <stdexcept>
 
 #include "engine/errors.h"
@@ -61,6 +62,33 @@ TEST(SegmentCutter, CutsWhereTheReferenceDoes) {
   for (std::size_t i = 0; i < cases.size(); ++i) {
     SegmentCutter cutter(*tiny(), cases[i]["segment_length"]);
     EXPECT_EQ(cutsOf(cutter, cases[i]["text"].get<std::string>()), cases[i]["cuts"].get<Cuts>()) << "case " << i;
+  }
+}
+
+// The evaluation in PyTorch reads the same segments (training/make_cases.py has written where they end).
+TEST(SegmentCutter, CutsTheCasesOfTheEvaluationAsPyTorchDoes) {
+  const std::filesystem::path model = PALIMPSEST_SOURCE_DIR "/resources/models/palimpsest-mini";
+  const auto tokenizer = Tokenizer::load(model);
+  const nlohmann::json config = nlohmann::json::parse(contentOf(model / "config.json"));
+  std::istringstream file(contentOf(PALIMPSEST_TEST_DATA "/cases.jsonl"));
+  std::string line;
+  std::getline(file, line);
+  const nlohmann::json expected = nlohmann::json::parse(line).at("reference").at("segments");
+  ASSERT_GT(expected.size(), 4U);
+  for (const nlohmann::json& segments : expected) {
+    ASSERT_TRUE(std::getline(file, line));
+    const nlohmann::json document = nlohmann::json::parse(line);
+    std::string text;
+    for (const nlohmann::json& paragraph : document.at("paragraphs"))
+      text += (text.empty() ? "" : "\n\n") + paragraph.get<std::string>();
+    SegmentCutter cutter(*tokenizer, config.at("infini_attention").at("segment_length"));
+    nlohmann::json found = nlohmann::json::array();
+    std::int64_t position = 0;
+    while (const auto segment = cutter.next(text, position)) {
+      found.push_back({segment->end, segment->tokens.size()});
+      position = segment->end;
+    }
+    EXPECT_EQ(found, segments) << text.substr(0, 60);
   }
 }
 

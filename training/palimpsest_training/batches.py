@@ -102,6 +102,9 @@ class BatchMaker:
         """A natural question about another place of the corpus: the answer is that the book does not say."""
         return self.books.mined[self.rng.randrange(len(self.books.mined))][0]
 
+    def pass_key(self) -> str:
+        return self.names.number(1000, 99999)
+
     def speeches(self, most: int) -> list[Fact]:
         """Lines of other places of the corpus, given to new speakers: who said them can be known from the text alone."""
         rng, found = self.rng, {}
@@ -142,7 +145,7 @@ class BatchMaker:
 
     def passkey_document(self, length: int) -> tuple[np.ndarray, list[tuple[str, str, int]]]:
         rng = self.rng
-        key = str(rng.randint(1000, 99999))
+        key = self.pass_key()
         filler = self.encode(" " + PASSKEY_FILLER)
         intro, needle = self.encode(PASSKEY_INTRO), self.encode(" " + passkey_sentence(key))
         total = max(1, (length - len(intro) - len(needle)) // len(filler))
@@ -164,7 +167,7 @@ class BatchMaker:
         facts += self.speeches(count // 2)
         statements = [f.statement for f in facts]
         if rng.random() < 0.15:
-            key = str(rng.randint(1000, 99999))
+            key = self.pass_key()
             statements.append(passkey_sentence(key))
         else:
             key = None
@@ -196,7 +199,7 @@ class BatchMaker:
         length = int(stage.segments * stage.segment_length * 0.88)
         # a second key begins a document anew (Streams.go_on): rare, lest none grow to a million tokens
         has_key = rng.random() < (0.015 if row == 0 else 0.005)
-        key = str(rng.randint(1000, 99999))
+        key = self.pass_key()
         if row == 0 and rng.random() < 0.8:
             filler = self.encode(" " + PASSKEY_FILLER)
             count = length // len(filler)

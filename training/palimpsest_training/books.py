@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .cutter import TokenTable
+from .facts import held_out
 from .mining import TITLES
 
 _CAPITALISED = re.compile(r"\b[A-Z][a-z]+\b")
@@ -67,7 +68,7 @@ class Books:
         counts = np.maximum(1, np.bincount(self.name_id, minlength=len(texts)))
         self.is_place = np.bincount(self.name_id, self.name_place, len(texts)) > 0.4 * counts
         self.person_words = sorted({w for i in np.flatnonzero((counts >= 5) & ~self.is_place) for w in self.name_text[i].split()
-                                    if _CAPITALISED.fullmatch(w) and w not in _TITLES})
+                                    if _CAPITALISED.fullmatch(w) and w not in _TITLES and not held_out(w)})
         self.word_text, self.word_id = table("word")
         self.word_pos, self.word_idf = moved("word_pos"), joined("word_idf")
         self.mined_pos = moved("mined_pos")
@@ -92,6 +93,11 @@ class Books:
         else:
             at = int(self.sentence_ends[rng.randrange(starts)]) if starts > 0 else 0
         return at, min(at + length, len(self.tokens))
+
+    def names_in(self, begin: int, end: int) -> list[str]:
+        """The books that a range touches."""
+        first, last = np.searchsorted(self.start, (begin, max(begin, end - 1)), "right") - 1
+        return self.names[first : last + 1]
 
     def questions(self, begin: int, end: int) -> list[int]:
         """Indices into `mined` whose sentence lies in the range."""

@@ -8,6 +8,7 @@ same tokens wherever it stands, so a book's tokens are the concatenation of its 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -75,6 +76,7 @@ def cut_tokens(word_ends: np.ndarray, sentence_ends: np.ndarray, segment_length:
 
 
 _PIECE = re.compile(rf"[{SPACE}]*[^{SPACE}]+")
+_SPACES = re.compile(rf"[{SPACE}]*")
 
 
 def _closes_sentence(word: str) -> bool:
@@ -85,9 +87,9 @@ def _closes_sentence(word: str) -> bool:
 def cut_text(text: str, count, segment_length: int) -> list[tuple[int, int]]:
     """Segments of `text` as (begin, end) byte offsets. `count(text)` is the number of tokens of a text, no BOS."""
     pieces = [(m.start(), m.end()) for m in _PIECE.finditer(text)]
-    lengths = [count(text[a:b]) for a, b in pieces]
-    offset = lambda chars: len(text[:chars].encode())
-    out, first, begin = [], 0, 0
+    count_word = lru_cache(1 << 16)(count)  # a book has few different words
+    lengths = [count_word(text[a:b]) for a, b in pieces]
+    ends, first, begin = [], 0, 0  # in characters; segments follow each other without a gap
     while first < len(pieces):
         used, last, sentence = 0, None, None
         for i in range(first, len(pieces)):
@@ -95,16 +97,16 @@ def cut_text(text: str, count, segment_length: int) -> list[tuple[int, int]]:
             if used + length > segment_length:
                 break
             used, last = used + length, i
-            after = text[pieces[i][1] : pieces[i + 1][0]] if i + 1 < len(pieces) else ""
-            gap = re.match(rf"[{SPACE}]*", text[pieces[i][1] :]).group() if i + 1 < len(pieces) else after
-            if used > 3 * segment_length // 4 and (_closes_sentence(text[pieces[i][0] : pieces[i][1]]) or gap.count("\n") >= 2):
-                sentence = i
+            if used > 3 * segment_length // 4:
+                gap = _SPACES.match(text, pieces[i][1]).group() if i + 1 < len(pieces) else ""
+                if _closes_sentence(text[pieces[i][0] : pieces[i][1]]) or gap.count("\n") >= 2:
+                    sentence = i
         if last is None:  # one piece longer than S: as many whole characters as fit
             start, stop = begin, pieces[first][1]
             end = start + 1
             while end < stop and count(text[start : end + 1]) <= segment_length:
                 end += 1
-            out.append((offset(begin), offset(end)))
+            ends.append(end)
             begin = end
             if begin == stop:
                 first += 1
@@ -116,6 +118,16 @@ def cut_text(text: str, count, segment_length: int) -> list[tuple[int, int]]:
         while count(text[begin:end]) > segment_length and last > first:  # a tokenizer that is not additive over pieces
             last -= 1
             end = pieces[last][1]
-        out.append((offset(begin), offset(end)))
+        ends.append(end)
         first, begin = last + 1, end
-    return out
+    begins = [0] + ends[:-1]
+    sizes = [len(text[a:b].encode()) for a, b in zip(begins, ends)]
+    offsets = [0] + np.cumsum(sizes, dtype=np.int64).tolist()
+    return list(zip(offsets[:-1], offsets[1:]))
+
+
+def text_segments(text: str, tokenizer, segment_length: int) -> list[list[int]]:
+    """Token ids (no BOS) of each segment of a stored text, as the engine reads it: each one's text encoded by itself."""
+    encode = lambda t: tokenizer.encode(t, add_special_tokens=False).ids
+    raw = text.encode()
+    return [encode(raw[a:b].decode()) for a, b in cut_text(text, lambda t: len(encode(t)), segment_length)]

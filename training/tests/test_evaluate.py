@@ -1,18 +1,13 @@
 """Answers as the evaluation takes them: greedy, with the threshold of "The book does not say" of the model's config."""
 
 import torch
-from tokenizers import Tokenizer
 
+from palimpsest_training.cases import Asked
 from palimpsest_training.config import ModelConfig
 from palimpsest_training.evaluate import Reader, added, run_cell, shelve
 from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.model import InfiniLlama, MemoryState
 from palimpsest_training.tokenizer import train_tokenizer
-
-
-class OnlyTokenizer:
-    def __init__(self, tokenizer: Tokenizer):
-        self.tokenizer = tokenizer
 
 
 def test_the_bias_moves_the_first_token_of_the_unknown_answer_alone():
@@ -21,7 +16,7 @@ def test_the_bias_moves_the_first_token_of_the_unknown_answer_alone():
     model = InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
                                     head_dim=8, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=64, memory_heads=2,
                                     memory_kv_heads=2, memory_head_dim=8))
-    reader = Reader(model, OnlyTokenizer(tokenizer), torch.device("cpu"))
+    reader = Reader(model, tokenizer, torch.device("cpu"))
     ids = torch.randint(2, 200, (1, 1, 9))
     with torch.no_grad():
         _, _, states = model.read_and_ask(ids, torch.ones(1, 1, 9, dtype=torch.bool), keep_states=True)
@@ -50,10 +45,10 @@ def test_a_shelf_is_the_sum_of_its_books_memories():
 
 
 def test_each_document_is_asked_of_its_own_shelf_without_what_two_books_answer():
-    documents = [("t0", [("k", "only 0?", "x"), ("k", "in 0 and 1?", "y")]), ("t1", [("k", "in 0 and 1?", "z"), ("unknown", "in 1 and 2?", "-")]),
-                 ("t2", [("k", "in 1 and 2?", "w")])]
+    documents = [("t0", [Asked("k", "only 0?", "x"), Asked("k", "in 0 and 1?", "y")]),
+                 ("t1", [Asked("k", "in 0 and 1?", "z"), Asked("unknown", "in 1 and 2?", "-")]), ("t2", [Asked("k", "in 1 and 2?", "w")])]
     kept, sums = shelve(documents, [states(1.0), states(10.0), states(100.0)], 2)
-    assert [[q for _, q, _ in questions] for _, questions in kept] == [["only 0?"], ["in 0 and 1?"], ["in 1 and 2?"]]
+    assert [[x.question for x in questions] for _, questions in kept] == [["only 0?"], ["in 0 and 1?"], ["in 1 and 2?"]]
     assert [float(s[0][0].M[0, 0, 0, 0]) for s in sums] == [11.0, 110.0, 101.0]
 
 
@@ -61,16 +56,19 @@ def test_the_questions_of_a_shelf_reach_the_sum():
     """A stand-in that tells what it was asked from: the sum for the memory, another shelf for swapped."""
 
     class Stub:
-        books = OnlyTokenizer(train_tokenizer(["Who? Where? When? Question: Answer: \n" * 20], 300))
+        tokenizer = train_tokenizer(["Who? Where? When? Question: Answer: \n" * 20], 300)
         model = type("M", (), {"c": type("C", (), {"unknown_bias": 0.0})})
 
-        def read(self, tokens):
-            return states(float(len(tokens)))
+        def segments(self, text):
+            return [text]
+
+        def read(self, segments):
+            return states(float(len(segments[0])))
 
         def answer(self, prompts, given, unknown_bias):
             return [[str(int(s[0][0].M[0, 0, 0, 0])) for _ in p] for p, s in zip(prompts, given)]
 
-    documents = [([0] * n, [("number", f"Who {n}?", str(n + m))]) for n, m in ((1, 10), (10, 100), (100, 1))]
+    documents = [([0] * n, [Asked("number", f"Who {n}?", str(n + m))]) for n, m in ((1, 10), (10, 100), (100, 1))]
     cell = run_cell(Stub(), documents, books=2)
     assert cell["memory"]["all"]["exact"] == 1.0
     assert cell["swapped"]["all"]["exact"] == 0.0 and cell["zeroed"]["all"]["exact"] == 0.0

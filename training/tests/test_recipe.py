@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from palimpsest_training.corpus import is_held_out
 from palimpsest_training.export import export, load_folder, load_model
 
 TRAINING = Path(__file__).resolve().parents[1]
@@ -44,6 +45,15 @@ def test_recipe_leaves_every_file(recipe):
     for name in ("config.json", "generation_config.json", "model.safetensors", "memory_heads.safetensors", "tokenizer.json",
                  "tokenizer_config.json", "evaluation.json"):
         assert (folder / name).stat().st_size > 0, name
+
+
+def test_no_held_out_book_is_trained_on(recipe):
+    names = {side: [str(n) for n in np.load(recipe[0] / f"{side}.npz")["book_name"]] for side in ("train", "heldout")}
+    trained = [n for n in names["train"] if n.endswith(".txt")]
+    tales = [n.split(": ")[1] for n in names["train"] if not n.endswith(".txt")]  # split by their own names
+    assert len(trained) > 20 and tales and names["heldout"]
+    assert not any(is_held_out(n) for n in trained + tales)
+    assert all(is_held_out(n) for n in names["heldout"])
 
 
 def test_questions_of_people_stand_beside_the_mined_ones(recipe):

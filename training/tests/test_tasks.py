@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,22 @@ def test_books_in_two_parts_are_as_one(books, tmp_path):
     for begin in range(0, len(books.tokens) - 2000, 1777):  # across the seam too; keywords depend on the books that stand beside
         ours, theirs = joined.card(begin, begin + 2000), books.card(begin, begin + 2000)
         assert all(set(a) == set(b) for a, b in zip(ours[:2], theirs[:2]))  # of equal counts either may come first
+
+
+def test_no_number_of_the_evaluation_is_put_into_training(books, monkeypatch):
+    put = []
+    monkeypatch.setattr(BatchMaker, "strew", lambda self, prose, said, strew=BatchMaker.strew: put.extend(said) or strew(self, prose, said))
+    maker = BatchMaker(books, seed=4, tokens_per_batch=2048)
+    for i in range(300):
+        maker.document(STAGES["2k"])
+        put += [key for _, key, _ in maker.passkey_document(400)[1]]
+        tokens, _, has_key = maker.portion(STAGES["stream"], i % 3, 3)
+        if has_key:
+            put.append(books.tokenizer.decode(tokens.tolist()).split("The pass key is ")[1].split(".")[0])
+    numbers = [n for text in put if not text.startswith('"') for n in re.findall(r"\d{3,}", text)]
+    assert len(numbers) > 1000 and sum("pass key" in text for text in put) > 10
+    assert not any(facts.held_out(n) for n in numbers)  # what somebody says is the book's
+    assert not any(facts.held_out(word) for word in books.person_words)  # with which people are renamed
 
 
 @pytest.mark.parametrize("stage", STAGES)

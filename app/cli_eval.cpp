@@ -1,0 +1,165 @@
+// palimpsest-cli eval: a file of cases through the engine as the program runs it, without a library.
+#include <QFileInfo>
+#include <QJsonArray>
+
+#include "app/cases.h"
+#include "app/cli.h"
+#include "app/words.h"
+#include "engine/errors.h"
+#include "engine/generator.h"
+
+namespace palimpsest::app::cli {
+
+namespace {
+
+constexpr int kAnswerTokens = 24;  // as evaluate.py; longer ones are wrong anyway
+
+struct Cell {
+  QString row, size;
+  std::vector<std::size_t> documents;  // places in the file
+  std::vector<CellDocument> results;   // beside them
+};
+
+// Cells in the order in which the file has them first.
+std::vector<Cell> cellsOf(const std::vector<CaseDocument>& documents) {
+  std::vector<Cell> cells;
+  for (std::size_t d = 0; d < documents.size(); ++d)
+    for (const auto& [row, questions] : documents[d].rows) {
+      auto cell = std::find_if(cells.begin(), cells.end(), [&, &name = row](const Cell& known) {
+        return known.row == name && known.size == documents[d].size;
+      });
+      if (cell == cells.end()) cell = cells.insert(cells.end(), Cell{row, documents[d].size, {}, {}});
+      cell->documents.push_back(d);
+      cell->results.push_back({&questions, 0, {}});
+    }
+  return cells;
+}
+
+class Evaluation {
+ public:
+  Evaluation(std::shared_ptr<const engine::Model> model, const std::vector<CaseDocument>& documents,
+             const Options& options, std::stop_token stop)
+      : generator_(std::move(model)), documents_(documents), options_(options), stop_(std::move(stop)) {}
+
+  void run(std::vector<Cell>& cells) {
+    memories_.resize(documents_.size());
+    for (std::size_t d = 0; d < documents_.size(); ++d) {
+      const std::int64_t tokens = read(d);
+      for (Cell& cell : cells)
+        for (std::size_t i = 0; i < cell.documents.size(); ++i)
+          if (cell.documents[i] == d) {
+            cell.results[i].tokens = tokens;
+            ask(cell, i, Condition::Memory, memories_[d]);
+          }
+      if (!options_.knockOut) memories_[d] = {};  // however many documents there are: one memory
+    }
+    if (!options_.knockOut) return;
+    const engine::CompressiveMemory zeroed = generator_.model().emptyMemory();
+    for (Cell& cell : cells)
+      for (std::size_t i = 0; i < cell.documents.size(); ++i) {
+        ask(cell, i, Condition::Zeroed, zeroed);
+        if (cell.documents.size() > 1)  // else there is no other
+          ask(cell, i, Condition::Swapped, memories_[cell.documents[(i + 1) % cell.documents.size()]]);
+      }
+  }
+
+ private:
+  std::int64_t read(std::size_t d) {
+    memories_[d] = generator_.model().emptyMemory();
+    engine::ReadingPosition reading;
+    while (!reading.complete) reading = generator_.read(memories_[d], documents_[d].text, reading, stop_);
+    return reading.tokens;
+  }
+
+  void ask(Cell& cell, std::size_t i, Condition condition, const engine::CompressiveMemory& memory) {
+    for (const CaseQuestion& question : *cell.results[i].questions) {
+      if (condition != Condition::Memory && question.unanswerable) {  // right without any memory
+        cell.results[i].answers[condition].push_back({});
+        continue;
+      }
+      engine::Question asked;
+      asked.text = question.exam.question.toStdString();
+      asked.earlierTurns = question.turns;
+      asked.sampling.maxTokens = kAnswerTokens;
+      const engine::Generation made = generator_.answer(&memory, asked, {}, stop_);
+      if (made.end == engine::Generation::End::Stopped) throw engine::Stopped();
+      const CaseAnswer answer{toQt(made.text), made.unknown};
+      cell.results[i].answers[condition].push_back(answer);
+      if (condition == Condition::Memory && !options_.json)
+        print(markedLines(question.exam, answer.text, exact(question, answer)));
+    }
+  }
+
+  engine::Generator generator_;
+  const std::vector<CaseDocument>& documents_;
+  const Options& options_;
+  std::stop_token stop_;
+  std::vector<engine::CompressiveMemory> memories_;
+};
+
+QString share(const QJsonValue& value) { return QString::number(value.toDouble(), 'f', 2); }
+
+// "facts-8  8K  0.93 [0.90, 0.95] of 285 names and numbers (all: 0.94 of 400), zeroed 0.00, swapped 0.00, ..."
+QString inWords(const Cell& cell, const QJsonObject& figures) {
+  const QJsonObject memory = figures[u"memory"].toObject();
+  const QJsonObject open = memory[u"names_and_numbers"].toObject(), all = memory[u"all"].toObject();
+  QString line = QStringLiteral("%1 %2  exact %3 [%4, %5] of %6 names and numbers (all: %7 of %8)")
+                     .arg(cell.row, -8)
+                     .arg(cell.size, 5)
+                     .arg(share(open[u"exact"]), share(open[u"interval"][0]), share(open[u"interval"][1]))
+                     .arg(open[u"n"].toInt())
+                     .arg(share(all[u"exact"]))
+                     .arg(all[u"n"].toInt());
+  for (const char* condition : {"zeroed", "swapped"})
+    if (figures.contains(QLatin1String(condition)))
+      line += QStringLiteral(", %1 %2").arg(QLatin1String(condition),
+                                            share(figures[QLatin1String(condition)][u"names_and_numbers"][u"exact"]));
+  return line + QStringLiteral(", answered anyway %1, false unknown %2\n")
+                    .arg(share(figures[u"answered_anyway"]), share(figures[u"false_unknown"]));
+}
+
+QJsonArray answersOf(const Cell& cell) {
+  QJsonArray out;
+  for (std::size_t i = 0; i < cell.documents.size(); ++i) {
+    const std::vector<CaseAnswer>& answers = cell.results[i].answers.at(Condition::Memory);
+    for (std::size_t q = 0; q < answers.size(); ++q) {
+      const CaseQuestion& question = (*cell.results[i].questions)[q];
+      QJsonObject one{{QStringLiteral("row"), cell.row},
+                      {QStringLiteral("size"), cell.size},
+                      {QStringLiteral("document"), static_cast<qint64>(cell.documents[i])},
+                      {QStringLiteral("question"), question.exam.question},
+                      {QStringLiteral("answer"), answers[q].text}};
+      mark(one, question.exam, exact(question, answers[q]));
+      out.append(one);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+int eval(const Options& options) {
+  const std::vector<CaseDocument> documents = readCases(options.arguments[0]);
+  const std::shared_ptr<const engine::Model> model = loadModel(options);
+  std::vector<Cell> cells = cellsOf(documents);
+  runInterruptibly([&](std::stop_token stop) { Evaluation(model, documents, options, stop).run(cells); });
+  QJsonObject table;
+  QJsonArray answers;
+  for (const Cell& cell : cells) {
+    const QJsonObject figures = toJson(cell.results);
+    if (!options.json) print(inWords(cell, figures));
+    QJsonObject row = table[cell.row].toObject();
+    row[cell.size] = figures;
+    table[cell.row] = row;
+    for (const QJsonValue& answer : answersOf(cell)) answers.append(answer);
+  }
+  if (options.json)
+    printJson(QJsonObject{{QStringLiteral("model"), toQt(model->name())},
+                          {QStringLiteral("device"), toQt(model->device())},
+                          {QStringLiteral("cases"), QFileInfo(options.arguments[0]).fileName()},
+                          {QStringLiteral("table"), table},
+                          {QStringLiteral("answers"), answers}});
+  return Done;
+}
+
+}  // namespace palimpsest::app::cli
