@@ -65,8 +65,9 @@ TEST_F(EvalTest, TheShippedModelScoresAsPyTorchDoes) {
       if (row.key() == u"natural") continue;  // rests on how well a model reads, not on the engine
       EXPECT_GE(open[u"exact"].toDouble(), 0.6) << place.toStdString();
       EXPECT_LE(cell[u"zeroed"][u"names_and_numbers"][u"exact"].toDouble(1), 0.1) << place.toStdString();
-      if (cell[u"documents"].toInt() > 1)
+      if (cell[u"documents"].toInt() > 1) {
         EXPECT_LE(cell[u"swapped"][u"names_and_numbers"][u"exact"].toDouble(1), 0.1) << place.toStdString();
+      }
     }
   }
 }

@@ -3,7 +3,8 @@
 A batch of the memory phase, as numpy arrays (B documents, N segments, L = S + 1 positions, Q questions, P positions):
   segments u16 [B, N, L], write bool [B, N, L], labels i64 [B, N, L] (-100 = no loss)
   questions u16 [B, Q, P], reads_from i64 [B, Q], answers i64 [B, Q, P] (-100 = no loss)
-  again bool [B, Q]: of a stream: ask also after later portions; has_key bool [B]: a pass key stands in the text
+  again bool [B, Q]: may be asked where more has been read: after later portions of a stream, or in a crowd (model.Crowd);
+  has_key bool [B]: a pass key stands in the text
 A batch of the base phase has N = 1 segment a row, its questions inside the same row (answers marked in `answers`).
 """
 
@@ -29,7 +30,7 @@ class Question:
     prompt: list[int]
     answer: list[int]  # ends with EOS
     after: int = 0  # it can be answered when so many tokens of the document have been read
-    again: bool = False  # of a stream: also asked after later portions
+    again: bool = False  # has the same answer when other documents have been read as well
 
 
 @dataclass(frozen=True)
@@ -173,10 +174,10 @@ class BatchMaker:
             key = None
         prose = self.prose(max(16, length - room_for(statements)), asked=rng.random() < 0.5)
         tokens, ends = self.strew(prose, statements)
-        questions = [self.qa(f.question, f.answer, at) for f, at in zip(facts, ends)]
-        if key:
+        questions = [self.qa(f.question, f.answer, at, again=True) for f, at in zip(facts, ends)]
+        if key:  # other documents have keys too
             questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1]))
-        questions += [self.qa(f.question, UNKNOWN) for f in unknown]
+        questions += [self.qa(f.question, UNKNOWN, again=True) for f in unknown]
         if length >= 1500 and rng.random() < 0.7:
             questions.append(self.card(prose, len(tokens)))
         questions += self.natural(prose, max(2, stage.questions - len(questions)), len(tokens))

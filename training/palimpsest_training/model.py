@@ -13,7 +13,9 @@ Two ways to run the same weights:
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -99,6 +101,27 @@ class MemoryState:
 
     def __init__(self, M: Tensor, z: Tensor):
         self.M, self.z = M, z
+
+
+@dataclass
+class Crowd:
+    """What else stands in the memory that questions read: the other documents of the batch, and those of earlier ones.
+
+    Memories add under the linear rule, so that a batch of short documents shows what a long one does: each question
+    finds its own document among all the others, and its gradient reaches what every one of them has written.
+    """
+
+    earlier: list[list[MemoryState]] | None = None  # per layer and part, [1, ...]: what earlier batches wrote, without gradient
+    weight: float = 1.0  # of the gradient into the other documents, which stand for the earlier ones too
+
+    def around(self, M: Tensor, z: Tensor, layer: int, part: int) -> tuple[Tensor, Tensor]:
+        """Of memories [B, ...] of single documents: for each what the others hold."""
+        out = []
+        for t, name in ((M, "M"), (z, "z")):
+            others = t.sum(0, keepdim=True) - t
+            others = self.weight * others - (self.weight - 1) * others.detach()
+            out.append(others + getattr(self.earlier[layer][part], name) if self.earlier else others)
+        return out[0], out[1]
 
 
 class Layer(nn.Module):
@@ -203,6 +226,7 @@ class InfiniLlama(nn.Module):
         reads_from: Tensor | None = None,  # [B, Q]: how many segments of this call stand in the memory that the question reads
         states: list[list[MemoryState]] | None = None,  # memory before the first segment, per layer and part; empty if None
         keep_states: bool = False,
+        crowd: Crowd | None = None,  # only with segments and questions
     ):
         """Hidden states after the final norm: (of segments [B, N, L, D], of questions [B, Q, P, D], new states).
 
@@ -231,14 +255,16 @@ class InfiniLlama(nn.Module):
             after: list[MemoryState] = []
             memory = None
             if c.memory_gate and remembers:
-                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, before[len(after)])
+                around = functools.partial(crowd.around, layer=i, part=len(after)) if crowd else None
+                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, before[len(after)], around)
                 g = torch.sigmoid(a.memory_gate.float()).view(1, -1, 1)
                 empty = self._empty(parts, reads_from, before[len(after)], device).view(-1, 1, 1)
                 mixed = torch.where(empty, local.float(), g * mixed + (1 - g) * local.float())
                 local = mixed.to(local.dtype)
                 after.append(state)
             if c.memory_heads and remembers:
-                memory, state = self._remember(parts, counts, *added, write, reads_from, before[len(after)])
+                around = functools.partial(crowd.around, layer=i, part=len(after)) if crowd else None
+                memory, state = self._remember(parts, counts, *added, write, reads_from, before[len(after)], around)
                 memory = memory.to(h.dtype).flatten(1)
                 after.append(state)
             h = self.finish(layer, h, local.flatten(1), memory)
@@ -270,7 +296,7 @@ class InfiniLlama(nn.Module):
             out.append(first.unsqueeze(-1).expand(p.shape).reshape(-1))
         return torch.cat(out)
 
-    def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None):
+    def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None, around=None):
         """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv], new state."""
         c = self.c
         B = parts[0].shape[0]
@@ -297,7 +323,11 @@ class InfiniLlama(nn.Module):
                 reads_from = torch.zeros_like(reads_from)
             if asked is not None:
                 rows = torch.arange(B, device=q.device).unsqueeze(1)
-                out.append(self.read_memory(asked, M[rows, reads_from], z[rows, reads_from], c.epsilon).flatten(0, 2))
+                M, z = M[rows, reads_from], z[rows, reads_from]
+                if around:
+                    more_M, more_z = around(state.M, state.z)
+                    M, z = M + more_M.unsqueeze(1), z + more_z.unsqueeze(1)
+                out.append(self.read_memory(asked, M, z, c.epsilon).flatten(0, 2))
         return torch.cat(out), state
 
 

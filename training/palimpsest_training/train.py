@@ -15,6 +15,7 @@ rank takes --tokens a step, of documents of its own (ranks.py).
 from __future__ import annotations
 
 import argparse
+import collections
 import functools
 import json
 import multiprocessing
@@ -33,7 +34,7 @@ from .batches import EOS, IGNORE, STAGES, BatchMaker, stage_at
 from .books import Books
 from .config import ModelConfig
 from .export import load_model
-from .model import InfiniLlama, MemoryState, detached
+from .model import Crowd, InfiniLlama, MemoryState, detached
 from .optim import build_optimizers, set_rate
 from .ranks import Ranks
 
@@ -49,7 +50,7 @@ class Streams:
     of them are asked again after each portion.
     """
 
-    def __init__(self, rows: int, segments: int, longest: int, seed: int, again: int = 16):
+    def __init__(self, rows: int, segments: int, longest: int, seed: int, again: int = 32):
         self.rng = random.Random(seed)
         self.segments, self.longest, self.again = segments, longest, again
         self.states: list[list[MemoryState]] | None = None
@@ -88,6 +89,29 @@ class Streams:
         return batch | dict(questions=questions, answers=answers, reads_from=reads_from)
 
 
+class Crowds:
+    """What the last batches wrote, each summed over its documents: with some of it around a batch's own documents, a
+    question meets the crowd of a long book, at the cost of short ones (model.Crowd)."""
+
+    def __init__(self, batches: int, seed: int):
+        self.rng, self.earlier = random.Random(seed), collections.deque(maxlen=batches)
+
+    def draw(self) -> Crowd:
+        """As many of the last batches as a log-uniform draw says, from none on."""
+        count = int((len(self.earlier) + 1) ** self.rng.random()) if self.earlier else 0
+        if count < 1 or self.rng.random() < 0.25:
+            return Crowd()
+        sums = list(self.earlier)[-count:]
+        total = [[MemoryState(sum(s[i][j].M for s in sums), sum(s[i][j].z for s in sums)) for j in range(len(layer))]
+                 for i, layer in enumerate(sums[0])]
+        # As a stand-in for all of them the batch's gradient would count 1 + count times; its noise would count so, too.
+        return Crowd(total, (1 + count) ** 0.5)
+
+    def add(self, states: list[list[MemoryState]]) -> None:
+        whole = lambda t: t.detach().sum(0, keepdim=True)
+        self.earlier.append([[MemoryState(whole(s.M), whole(s.z)) for s in layer] for layer in states])
+
+
 class Losses(nn.Module):
     """Language modelling on prose and the answers' tokens: each averaged over its own tokens."""
 
@@ -101,26 +125,31 @@ class Losses(nn.Module):
         weight = self.model.model.embed_tokens.weight if self.model.c.tie_word_embeddings else self.model.lm_head.weight
         return self.loss(hidden.flatten(0, -2), weight.to(hidden.dtype), labels.flatten())
 
-    def forward(self, batch: dict[str, Tensor], streams: Streams | None = None) -> tuple[Tensor, Tensor]:
-        return self.memory(batch, streams) if "questions" in batch else self.base(batch)
+    def forward(self, batch: dict[str, Tensor], streams: Streams | None = None, crowds: Crowds | None = None) -> tuple[Tensor, Tensor]:
+        return self.memory(batch, streams, crowds) if "questions" in batch else self.base(batch)
 
     def base(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         hidden, _, _ = self.model.read_and_ask(batch["segments"], None)
         chosen = batch["answers"] != IGNORE
         return self.of(hidden, batch["labels"]), self.of(hidden[chosen], batch["answers"][chosen])
 
-    def memory(self, batch: dict[str, Tensor], streams: Streams | None = None) -> tuple[Tensor, Tensor]:
+    def memory(self, batch: dict[str, Tensor], streams: Streams | None = None, crowds: Crowds | None = None) -> tuple[Tensor, Tensor]:
+        answers = batch["answers"]
+        if crowds:  # what has another answer, or none, in another document is not asked
+            answers = answers.masked_fill(~batch["again"].unsqueeze(-1), IGNORE)
         hidden, asked, states = self.model.read_and_ask(
             batch["segments"], batch["write"], batch["questions"], batch["reads_from"],
-            states=streams.states if streams else None, keep_states=streams is not None)
+            states=streams.states if streams else None, keep_states=bool(streams or crowds), crowd=crowds.draw() if crowds else None)
         if streams:
             streams.states = detached(states)
+        if crowds:
+            crowds.add(states)
         flat, labels = hidden.flatten(0, 1), batch["labels"].flatten(0, 1)
         if self.lm_share < 1:  # with a frozen base the prose teaches the memory heads little: a part of it is enough
             take = torch.randperm(flat.shape[0], device=flat.device)[: max(1, int(flat.shape[0] * self.lm_share))]
             flat, labels = flat[take], labels[take]
-        chosen = batch["answers"] != IGNORE
-        return self.of(flat, labels), self.of(asked[chosen], batch["answers"][chosen])
+        chosen = answers != IGNORE
+        return self.of(flat, labels), self.of(asked[chosen], answers[chosen])
 
 
 def worker(books: Books, args: argparse.Namespace, seed: int, progress, stop, queue) -> None:
@@ -200,6 +229,8 @@ def train(args) -> None:
     seconds = args.minutes * 60
     averages: dict[str, list[float]] = {}
     streams: Streams | None = None
+    crowds = Crowds(max(1, args.crowd_tokens // args.tokens), seed)
+    rng = random.Random(seed)
     profiler = None
     while progress.value < 1 and (not args.steps or step < args.steps):
         if args.profile_at and step == args.profile_at and ranks.count == 1:
@@ -216,10 +247,11 @@ def train(args) -> None:
         if streaming:
             streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, seed)
             batch = streams.go_on(batch)
+        crowded = not streaming and len(batch.get("again", ())) > 1 and batch["again"].any() and rng.random() < args.crowd_share
         batch = to_device(batch, device)
         set_rate(optimizers, progress.value, decay=args.decay)
         with torch.autocast(device.type, torch.bfloat16):
-            lm, answer = losses(batch, streams if streaming else None)
+            lm, answer = losses(batch, streams if streaming else None, crowds if crowded else None)
             loss = args.lm_weight * lm + answer
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trainable, 1.0)
@@ -231,7 +263,7 @@ def train(args) -> None:
         step += 1
         tokens += batch["segments"].numel() * ranks.count
         if step % 10 == 0:
-            averages.setdefault(str(name), []).append(float(answer.detach()))
+            averages.setdefault(f"{name} in a crowd" if crowded else str(name), []).append(float(answer.detach()))
             averages.setdefault("lm", []).append(float(lm.detach()))
         progress.value = ranks.agree(min(1.0, (time.time() - started) / seconds), device) if not args.steps else step / args.steps
         if time.time() - last > args.log_seconds:
@@ -267,7 +299,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--stages", nargs="*", help="draw these stages only")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")
     p.add_argument("--curriculum-pace", type=float, default=1.0, help="above 1: through the curriculum sooner, then its last mixture")
-    p.add_argument("--longest", type=int, default=1_300_000, help="tokens that the longest stream grows to")
+    p.add_argument("--longest", type=int, default=2_000_000, help="tokens that the longest stream grows to")
+    p.add_argument("--crowd-share", type=float, default=0.0, help="share of memory steps whose questions read all documents of the batch at once")
+    p.add_argument("--crowd-tokens", type=int, default=2_000_000, help="tokens of earlier batches that may stand around them")
     p.add_argument("--base-share", type=float, default=0.0, help="share of steps of phase all that ask inside the segment")
     p.add_argument("--lm-share", type=float, default=0.25)
     p.add_argument("--lm-weight", type=float, default=1.0)
