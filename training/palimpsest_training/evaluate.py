@@ -50,10 +50,9 @@ class Reader:
         return [text[a:b] for a, b in zip(cuts, cuts[1:])]
 
     @torch.no_grad()
-    def read(self, segments: list):
-        """The memory that these segments leave, per layer and part."""
+    def read(self, segments: list, states=None):
+        """The memory that these segments leave, per layer and part; `states`: after what has been read before."""
         S = self.model.c.segment_length
-        states = None
         for first in range(0, len(segments), self.pass_segments):
             part = segments[first : first + self.pass_segments]
             ids = np.full((1, len(part), S + 1), EOS, np.int64)
@@ -66,6 +65,47 @@ class Reader:
                 _, _, states = self.model.read_and_ask(
                     torch.from_numpy(ids).to(self.device), torch.from_numpy(write).to(self.device), states=states, keep_states=True)
         return states
+
+    def read_sections(self, segments: list, count: int) -> list:
+        """What each of `count` successive sections of a document has written, all read in one row: a list of states."""
+        bounds = [round(len(segments) * i / count) for i in range(count + 1)]
+        sections, states = [], None
+        for a, b in zip(bounds, bounds[1:]):
+            if a < b:
+                before, states = states, self.read(segments[a:b], states)
+                sections.append(subtracted(states, before) if before else states)
+        return sections
+
+    def answer_from_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0) -> list[list[str]]:
+        """sections[document]: a list of states. Each question is answered from the section alone that doubts least that the
+        text says it: the one with the smallest probability of the unknown answer's first token."""
+        out: list[list[str]] = []
+        for asked, states in zip(prompts, sections):
+            doubts = np.array(self.doubts([asked] * len(states), states))  # [sections, Q]
+            chosen = doubts.argmin(0)
+            used = sorted(set(chosen.tolist()))
+            given = self.answer([[p for p, c in zip(asked, chosen) if c == k] for k in used], [states[k] for k in used], unknown_bias=unknown_bias)
+            left = {k: iter(g) for k, g in zip(used, given)}
+            out.append([next(left[c]) for c in chosen.tolist()])
+        return out
+
+    @torch.no_grad()
+    def doubts(self, prompts: list[list[list[int]]], states) -> list[list[float]]:
+        """The probability with which each answer would begin as the unknown one."""
+        unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
+        B, Q = len(prompts), max(map(len, prompts))
+        ids = torch.full((B, Q, max(len(q) for p in prompts for q in p) + 1), EOS, dtype=torch.long)
+        ids[:, :, 0] = BOS
+        last = torch.zeros(B, Q, dtype=torch.long)
+        for b, p in enumerate(prompts):
+            for q, tokens in enumerate(p):
+                ids[b, q, 1 : len(tokens) + 1] = torch.tensor(tokens)
+                last[b, q] = len(tokens)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            _, hidden, _ = self.model.read_and_ask(None, None, ids.to(self.device), torch.zeros_like(last).to(self.device), states=joined(states))
+            hidden = hidden.gather(2, last.to(self.device)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
+            p = self.model.head(hidden).float().softmax(-1)[..., unknown].cpu()
+        return [p[b, : len(asked)].tolist() for b, asked in enumerate(prompts)]
 
     @torch.no_grad()
     def answer(self, prompts: list[list[list[int]]], states, max_new: int = 24, unknown_bias: float = 0.0) -> list[list[str]]:
@@ -84,8 +124,7 @@ class Reader:
                 length[b, q] = len(tokens) + 1
         ids, length = ids.to(self.device), length.to(self.device)
         start, done = length.clone(), length == 1  # a document with fewer questions: no prompt
-        joined = [[MemoryState(torch.cat([s[l][i].M for s in states]), torch.cat([s[l][i].z for s in states]))
-                   for i in range(len(states[0][l]))] for l in range(len(states[0]))]
+        memories = joined(states)
         unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
         for step in range(max_new):
             # only those that are still being answered, in the first columns of each document
@@ -93,7 +132,7 @@ class Reader:
             width, at = int(length[~done].max()), length.gather(1, columns)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                 asked = ids[:, :, :width].gather(1, columns.unsqueeze(-1).expand(-1, -1, width))
-                _, hidden, _ = self.model.read_and_ask(None, None, asked, torch.zeros_like(columns), states=joined)
+                _, hidden, _ = self.model.read_and_ask(None, None, asked, torch.zeros_like(columns), states=memories)
                 last = (at - 1).clamp(max=width - 1)
                 last = hidden.gather(2, last[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
                 logits = self.model.head(last).float()
@@ -110,6 +149,17 @@ class Reader:
         for b, p in enumerate(prompts):
             out.append([self.tokenizer.decode(ids[b, q, start[b, q] : length[b, q]].tolist()).strip() for q in range(len(p))])
         return out
+
+
+def joined(states):
+    """One batch of the states of single documents."""
+    cat = lambda l, i: MemoryState(torch.cat([s[l][i].M for s in states]), torch.cat([s[l][i].z for s in states]))
+    return [[cat(l, i) for i in range(len(states[0][l]))] for l in range(len(states[0]))]
+
+
+def subtracted(states, before):
+    """What has been written since."""
+    return [[MemoryState(s.M - b.M, s.z - b.z) for s, b in zip(layer, earlier)] for layer, earlier in zip(states, before)]
 
 
 def zeroed(states):
@@ -139,12 +189,14 @@ def interval(per_document: list[list[bool]], seed: int = 0, rounds: int = 1000) 
     return [round(float(x), 3) for x in np.quantile(rates, [0.025, 0.975])]
 
 
-def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]]], knock_out: bool = True, books: int = 1) -> dict:
+def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]]], knock_out: bool = True, books: int = 1,
+             sections: int = 1) -> dict:
     """Scores per kind, and the knock-outs; "answers": what was said, per document. books > 1: each document is asked as one
-    of a shelf of so many, from the sum of their memories; swapped is then a shelf without it."""
+    of a shelf of so many, from the sum of their memories; swapped is then a shelf without it. sections > 1: of so many
+    sections of a document the surest one answers (Reader.answer_from_sections)."""
     segments = [reader.segments(text) for text, _ in documents]
     started = time.time()
-    states = [reader.read(s) for s in segments]
+    states = [reader.read_sections(s, sections) if sections > 1 else reader.read(s) for s in segments]
     read_seconds = time.time() - started
     lengths = [sum(map(len, s)) for s in segments]
     if books > 1:
@@ -153,10 +205,11 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
     prompts = [[reader.tokenizer.encode(a.prompt, add_special_tokens=False).ids for a in asked] for _, asked in documents]
     conditions = {"memory": states}
     if knock_out:
-        conditions["zeroed"] = [zeroed(s) for s in states]
+        conditions["zeroed"] = [[zeroed(x) for x in s] if sections > 1 else zeroed(s) for s in states]
         if len(states) > 1:
             conditions["swapped"] = states[1:] + states[:1]
-    answers = {k: reader.answer(prompts, s, unknown_bias=reader.model.c.unknown_bias) for k, s in conditions.items()}
+    answer = reader.answer_from_sections if sections > 1 else reader.answer
+    answers = {k: answer(prompts, s, unknown_bias=reader.model.c.unknown_bias) for k, s in conditions.items()}
 
     def score(given, select) -> dict:
         per_document = [[g == a.answer for g, a in zip(gs, asked) if select(a)] for gs, (_, asked) in zip(given, documents)]
@@ -239,14 +292,14 @@ def line_of(row: str, size: str, r: dict) -> str:
             f"anyway {r['answered_anyway']} false-unknown {r['false_unknown']} ({r['tokens_per_second'] / 1e3:.1f}K tokens/s)")
 
 
-def cell(reader: Reader, books: Books, row: str, size: str, documents: int, seed: int) -> dict:
+def cell(reader: Reader, books: Books, row: str, size: str, documents: int, seed: int, sections: int = 1) -> dict:
     if row == "book-card people":
         r = cards(reader, books, SIZES[size], min(documents, 40), seed)
         print(row, size, {k: v for k, v in r.items() if k != "examples"}, r["examples"][0], flush=True)
         return r
     drawn_row = "facts-8" if row in SHELVES else row
     drawn = [(d.text, d.rows[drawn_row]) for d in cases.draw(books, drawn_row, size, cases.count_of(row, documents), seed)]
-    r = with_examples(run_cell(reader, drawn, knocked_out(row), SHELVES.get(row, 1)), drawn)
+    r = with_examples(run_cell(reader, drawn, knocked_out(row), SHELVES.get(row, 1), sections), drawn)
     print(line_of(row, size, r), flush=True)
     return r
 
@@ -282,9 +335,10 @@ def _cell(task: tuple) -> dict | list:
     return cell(_reader, _books, *task)
 
 
-def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: list[str], rows: list[str], documents: int, seed: int = 7) -> dict:
+def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: list[str], rows: list[str], documents: int, seed: int = 7,
+             sections: int = 1) -> dict:
     """The table of all cells, spread over the devices, the longest first."""
-    tasks = [(row, size, documents, seed) for size in sorted(sizes, key=SIZES.get, reverse=True) for row in rows if has_cell(row, size)]
+    tasks = [(row, size, documents, seed, sections) for size in sorted(sizes, key=SIZES.get, reverse=True) for row in rows if has_cell(row, size)]
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     for d in devices:
@@ -298,7 +352,7 @@ def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: 
     table: dict = {row: {} for row in rows}
     for (row, size, *_), result in sorted(zip(tasks, results), key=lambda x: SIZES[x[0][1]]):
         table[row][size] = result
-    return {"model": Path(model).name, "seed": seed, "table": table, "layers": results[-1]}
+    return {"model": Path(model).name, "seed": seed, "sections": sections, "table": table, "layers": results[-1]}
 
 
 def memory_norms(reader: Reader, books: Books) -> list[dict]:
@@ -327,6 +381,7 @@ def main() -> None:
     p.add_argument("--sizes", nargs="*", default=["8K", "128K"], choices=list(SIZES))
     p.add_argument("--rows", nargs="*", default=list(ROWS), choices=(*ROWS, *SHELVES))
     p.add_argument("--documents", type=int, default=50)
+    p.add_argument("--sections", type=int, default=1, help="so many sections of a document are remembered apart; the surest one answers")
     p.add_argument("--device", help="cpu, cuda:1, ...; all GPUs if not given (with --cases: the first)")
     a = p.parse_args()
     if not (a.cases or a.data):
@@ -337,7 +392,7 @@ def main() -> None:
         reader = Reader(load_model(a.model), Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), torch.device(devices[0]))
         table = {"model": Path(a.model).name, "cases": a.cases.name, "table": run_cases(reader, cases.load(a.cases)[1])}
     else:
-        table = evaluate(a.model, a.data, tokenizer, devices, a.sizes, a.rows, a.documents)
+        table = evaluate(a.model, a.data, tokenizer, devices, a.sizes, a.rows, a.documents, sections=a.sections)
         for layer in table["layers"]:
             print(layer)
     if a.out:

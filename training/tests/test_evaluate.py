@@ -73,3 +73,36 @@ def test_the_questions_of_a_shelf_reach_the_sum():
     assert cell["memory"]["all"]["exact"] == 1.0
     assert cell["swapped"]["all"]["exact"] == 0.0 and cell["zeroed"]["all"]["exact"] == 0.0
     assert run_cell(Stub(), documents)["memory"]["all"]["exact"] == 0.0
+
+
+def test_sections_are_what_each_has_written_and_each_question_goes_to_the_surest():
+    tokenizer = train_tokenizer(["The book does not say. The clock stood behind the door, and nobody saw it. " * 20], 300)
+    torch.manual_seed(1)
+    model = InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                                    head_dim=8, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=512, memory_heads=2,
+                                    memory_kv_heads=2, memory_head_dim=8))
+    for name, p in model.named_parameters():
+        if "memory_o_proj" in name:
+            torch.nn.init.normal_(p, std=3.0)  # so that the memory decides
+    reader = Reader(model, tokenizer, torch.device("cpu"))
+    segments = [torch.randint(2, 200, (n,)).numpy() for n in (5, 9, 3, 7, 8)]
+    sections = reader.read_sections(segments, 3)
+    assert len(sections) == 3 and len(reader.read_sections(segments[:2], 8)) == 2
+    whole = reader.read(segments)
+    for layer in range(2):
+        torch.testing.assert_close(added(sections)[layer][0].M, whole[layer][0].M, rtol=1e-4, atol=1e-4)
+
+    # each read by itself, so that they differ
+    sections = [reader.read([torch.randint(2, 200, (30,)).numpy()]) for _ in range(3)]
+    prompts = torch.randint(2, 200, (6, 3)).tolist()
+    doubts = reader.doubts([prompts[:2], prompts[:1]], sections[:2])
+    with torch.no_grad():
+        _, hidden, _ = model.read_and_ask(None, None, torch.tensor([[[0, *prompts[1]]]]), torch.zeros(1, 1, dtype=torch.long), states=sections[0])
+        first = tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
+        torch.testing.assert_close(model.head(hidden[0, 0, -1]).softmax(-1)[first], torch.tensor(doubts[0][1]))
+    assert [len(d) for d in doubts] == [2, 1]
+
+    surest = [2, 0, 2, 0, 2, 2]  # the second section never is
+    reader.doubts = lambda asked, states: [[float(k != c) for c in surest] for k in range(3)]
+    reader.answer = lambda asked, states, unknown_bias: [[(sections.index(s), q) for q in its] for its, s in zip(asked, states)]
+    assert reader.answer_from_sections([prompts], [sections]) == [list(zip(surest, prompts))]
