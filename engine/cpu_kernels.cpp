@@ -85,7 +85,7 @@ struct Plus {
 
 void siluMul(const float* gate, const float* up, int n, float* out) { map2(gate, up, n, out, Silu()); }
 void sigma(const float* x, int n, float* out) { map(x, n, out, Sigma()); }
-void scale(float factor, int n, float* x) { map(x, n, x, Times{hn::Set(D(), factor)}); }
+void scale(float factor, const float* x, int n, float* out) { map(x, n, out, Times{hn::Set(D(), factor)}); }
 void add(const float* x, int n, float* sum) { map2(sum, x, n, sum, Plus()); }
 void mix(float a, const float* x, float b, const float* y, int n, float* out) {
   map2(x, y, n, out, Mix{hn::Set(D(), a), hn::Set(D(), b)});
@@ -97,12 +97,40 @@ using DI32 = hn::Rebind<std::int32_t, D>;
 
 HWY_INLINE Vector widen(hn::Vec<D16> x) { return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(D32(), x))); }
 
-HWY_INLINE hn::Vec<D16> narrow(Vector x) {  // round to nearest, ties to even; NaN does not occur in activations
+// The upper half of each lane is x rounded to nearest, ties to even; NaN does not occur in activations.
+HWY_INLINE hn::Vec<D32> roundBits(Vector x) {
   const auto bits = hn::BitCast(D32(), x);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(D32(), 1U));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(D32(), 0x7FFFU))));
-  return hn::DemoteTo(D16(), hn::BitCast(DI32(), rounded));
+  return hn::Add(bits, hn::Add(odd, hn::Set(D32(), 0x7FFFU)));
 }
+
+HWY_INLINE hn::Vec<D16> narrow(Vector x) {
+  return hn::DemoteTo(D16(), hn::BitCast(DI32(), hn::ShiftRight<16>(roundBits(x))));
+}
+
+HWY_INLINE Vector roundedTo16(Vector x) {  // as a float again
+  return hn::BitCast(D(), hn::And(roundBits(x), hn::Set(D32(), 0xFFFF0000U)));
+}
+
+// exp with a relative error below 1e-5, for what becomes bf16.
+HWY_INLINE Vector shortExp(Vector x) {
+  const Vector t = hn::Min(hn::Max(hn::Mul(x, hn::Set(D(), 1.44269504F)), hn::Set(D(), -126.0F)), hn::Set(D(), 126.0F));
+  const auto whole = hn::NearestInt(t);
+  const Vector f = hn::Sub(t, hn::ConvertTo(D(), whole));  // -0.5 .. 0.5
+  Vector p = hn::Set(D(), 1.3333558e-3F);                  // 2^f by its Taylor series
+  p = hn::MulAdd(p, f, hn::Set(D(), 9.6181291e-3F));
+  p = hn::MulAdd(p, f, hn::Set(D(), 5.5504109e-2F));
+  p = hn::MulAdd(p, f, hn::Set(D(), 2.4022651e-1F));
+  p = hn::MulAdd(p, f, hn::Set(D(), 6.9314718e-1F));
+  p = hn::MulAdd(p, f, hn::Set(D(), 1.0F));
+  return hn::BitCast(D(), hn::Add(hn::BitCast(DI32(), p), hn::ShiftLeft<23>(whole)));
+}
+
+struct ShortSigma {
+  HWY_INLINE Vector operator()(Vector x) const {
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(D())), hn::Add(x, hn::Set(D(), 1.0F)), shortExp(x));
+  }
+};
 
 HWY_INLINE hn::Vec<D16> loadFirst16(const Bf16* x, int n) {
   alignas(64) Bf16 lanes[kLanes] = {};
@@ -120,6 +148,13 @@ void toBFloat16(const float* x, int n, Bf16* out) {
   int i = 0;
   for (; i + kLanes <= n; i += kLanes) hn::StoreU(narrow(hn::LoadU(D(), x + i)), D16(), out + i);
   if (i < n) storeFirst16(narrow(loadFirst(x + i, n - i)), out + i, n - i);
+}
+
+void sigmaBFloat16(const float* x, int n, Bf16* out) {
+  const ShortSigma sigma;
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(narrow(sigma(hn::LoadU(D(), x + i))), D16(), out + i);
+  if (i < n) storeFirst16(narrow(sigma(loadFirst(x + i, n - i))), out + i, n - i);
 }
 
 void toFloat(const Bf16* x, int n, float* out) {
@@ -151,6 +186,14 @@ float dot(const float* x, const float* y, int n) {
     sum0 = hn::MulAdd(loadFirst(x + i, left), loadFirst(y + i, left), sum0);
   }
   return sumLanes(hn::Add(sum0, sum1));
+}
+
+float dotBFloat16(const Bf16* x, const float* y, int n) {
+  Vector sum = hn::Zero(D());
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) sum = hn::MulAdd(widen(hn::LoadU(D16(), x + i)), hn::LoadU(D(), y + i), sum);
+  if (i < n) sum = hn::MulAdd(widen(loadFirst16(x + i, n - i)), loadFirst(y + i, n - i), sum);
+  return sumLanes(sum);
 }
 
 void rmsNorm(const float* x, const float* weight, int n, float epsilon, float* out) {
@@ -189,7 +232,7 @@ void rope(float* x, const float* cosines, const float* sines, int half) {
   }
 }
 
-float softmax(float* x, int n, float factor) {
+HWY_INLINE float largestOf(const float* x, int n) {
   float largest = x[0];
   int i = 0;
   if (n >= kLanes) {
@@ -198,11 +241,15 @@ float softmax(float* x, int n, float factor) {
     largest = hn::GetLane(hn::MaxOfLanes(D(), top));
   }
   for (; i < n; ++i) largest = std::max(largest, x[i]);
+  return largest;
+}
 
-  const Vector max = hn::Set(D(), largest);
+float softmax(float* x, int n, float factor) {
+  const Vector max = hn::Set(D(), largestOf(x, n));
   const Vector by = hn::Set(D(), factor);
   Vector sum = hn::Zero(D());
-  for (i = 0; i + kLanes <= n; i += kLanes) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
     const Vector e = hn::Exp(D(), hn::Mul(by, hn::Sub(hn::LoadU(D(), x + i), max)));
     hn::StoreU(e, D(), x + i);
     sum = hn::Add(sum, e);
@@ -214,6 +261,144 @@ float softmax(float* x, int n, float factor) {
     sum = hn::Add(sum, loadFirst(x + i, left));  // the lanes beyond n do not count
   }
   return sumLanes(sum);
+}
+
+float softmaxBFloat16(const float* x, int n, int width, float factor, Bf16* out) {
+  const Vector max = hn::Set(D(), largestOf(x, n));
+  const Vector by = hn::Set(D(), factor);
+  Vector sum = hn::Zero(D());
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vector e = roundedTo16(shortExp(hn::Mul(by, hn::Sub(hn::LoadU(D(), x + i), max))));
+    hn::StoreU(narrow(e), D16(), out + i);
+    sum = hn::Add(sum, e);
+  }
+  if (i < n) {
+    const int left = n - i;
+    const Vector e = roundedTo16(shortExp(hn::Mul(by, hn::Sub(loadFirst(x + i, left), max))));
+    storeFirst16(narrow(e), out + i, left);
+    sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(D(), static_cast<std::size_t>(left)), e));
+  }
+  std::memset(out + n, 0, static_cast<std::size_t>(width - n) * sizeof(Bf16));
+  return sumLanes(sum);
+}
+
+// Two floats of a lane to one word of two bf16, the first one below.
+HWY_INLINE hn::Vec<D32> pairOf(Vector first, Vector second) {
+  return hn::Or(hn::ShiftRight<16>(roundBits(first)), hn::And(roundBits(second), hn::Set(D32(), 0xFFFF0000U)));
+}
+
+HWY_INLINE std::uint32_t* words(Bf16* x) { return reinterpret_cast<std::uint32_t*>(x); }
+
+// Lanes [column, column + kLanes) of a row; zeros beyond the last column, and for a row that is not there.
+HWY_INLINE Vector lanesOf(const float* x, std::ptrdiff_t xRow, int row, int rows, int column, int columns) {
+  if (row >= rows || column >= columns) return hn::Zero(D());
+  const float* from = x + row * xRow + column;
+  return column + kLanes <= columns ? hn::LoadU(D(), from) : loadFirst(from, columns - column);
+}
+
+void pairRows(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out) {
+  std::uint32_t* to = words(out);
+  for (int panel = 0; panel < columns; panel += kTilePanel) {
+    for (int r = 0; r < depth; r += 2) {
+      for (int c = panel; c < panel + kTilePanel; c += kLanes, to += kLanes) {
+        hn::StoreU(pairOf(lanesOf(x, xRow, r, rows, c, columns), lanesOf(x, xRow, r + 1, rows, c, columns)), D32(), to);
+      }
+    }
+  }
+}
+
+void pairRowsInTwo(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out) {
+  const std::ptrdiff_t below = static_cast<std::ptrdiff_t>(depth) / 2 * kTilePanel;  // words of one half
+  std::uint32_t* to = words(out);
+  for (int panel = 0; panel < columns; panel += kTilePanel, to += below) {
+    for (int r = 0; r < depth; r += 2) {
+      for (int c = panel; c < panel + kTilePanel; c += kLanes, to += kLanes) {
+        const Vector first = lanesOf(x, xRow, r, rows, c, columns);
+        const Vector second = lanesOf(x, xRow, r + 1, rows, c, columns);
+        hn::StoreU(pairOf(first, second), D32(), to);
+        hn::StoreU(pairOf(hn::Sub(first, roundedTo16(first)), hn::Sub(second, roundedTo16(second))), D32(), to + below);
+      }
+    }
+  }
+}
+
+// out[j][i] = in[i][j] for a square of four words.
+HWY_INLINE void transposeSquare(const std::uint32_t* in, std::ptrdiff_t inRow, std::uint32_t* out,
+                                std::ptrdiff_t outRow) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) std::memcpy(out + j * outRow + i, in + i * inRow + j, sizeof(*in));
+  }
+#else
+  const hn::FixedTag<std::uint32_t, 4> d;
+  const hn::FixedTag<std::uint64_t, 2> pairs;
+  const auto a = hn::LoadU(d, in), b = hn::LoadU(d, in + inRow);
+  const auto c = hn::LoadU(d, in + 2 * inRow), e = hn::LoadU(d, in + 3 * inRow);
+  const auto abLow = hn::BitCast(pairs, hn::InterleaveLower(d, a, b));
+  const auto ceLow = hn::BitCast(pairs, hn::InterleaveLower(d, c, e));
+  const auto abHigh = hn::BitCast(pairs, hn::InterleaveUpper(d, a, b));
+  const auto ceHigh = hn::BitCast(pairs, hn::InterleaveUpper(d, c, e));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, abLow, ceLow)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, abLow, ceLow)), d, out + outRow);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, abHigh, ceHigh)), d, out + 2 * outRow);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, abHigh, ceHigh)), d, out + 3 * outRow);
+#endif
+}
+
+void pairColumns(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, int width, Bf16* out) {
+  alignas(64) Bf16 four[4][kTileDepth];  // kTileDepth columns of four rows
+  for (int panel = 0; panel < width; panel += kTilePanel) {
+    std::uint32_t* to = words(out) + static_cast<std::ptrdiff_t>(panel) * (depth / 2);
+    for (int r = panel; r < panel + kTilePanel; r += 4) {
+      for (int c = 0; c < depth; c += kTileDepth) {
+        for (int i = 0; i < 4; ++i) {
+          for (int j = 0; j < kTileDepth; j += kLanes)
+            hn::Store(narrow(lanesOf(x, xRow, r + i, rows, c + j, columns)), D16(), four[i] + j);
+        }
+        for (int j = 0; j < kTileDepth / 2; j += 4) {
+          transposeSquare(words(four[0]) + j, kTileDepth / 2, to + (c / 2 + j) * kTilePanel + r - panel, kTilePanel);
+        }
+      }
+    }
+  }
+}
+
+void sigmaTransposed(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out, float* sum) {
+  constexpr int kWidth = kLanes < 4 ? 4 : kLanes;  // columns at a time, in whole squares
+  const ShortSigma sigma;
+  alignas(64) std::uint32_t pairs[4][kWidth];  // of eight rows
+  std::uint32_t spare[16];                     // for columns that fill up the last square
+  for (int c = 0; c < columns; c += kWidth) {
+    Vector totals[kWidth / kLanes];
+    for (Vector& total : totals) total = hn::Zero(D());
+    for (int r = 0; r < depth; r += 8) {
+      for (int i = 0; i < 4; ++i) {
+        const int row = r + 2 * i;
+        for (int v = 0; v < kWidth / kLanes; ++v) {
+          const int column = c + v * kLanes;
+          Vector first = hn::Zero(D()), second = hn::Zero(D());
+          if (row < rows) first = roundedTo16(sigma(lanesOf(x, xRow, row, rows, column, columns)));
+          if (row + 1 < rows) second = roundedTo16(sigma(lanesOf(x, xRow, row + 1, rows, column, columns)));
+          totals[v] = hn::Add(totals[v], hn::Add(first, second));
+          hn::Store(pairOf(first, second), D32(), pairs[i] + v * kLanes);
+        }
+      }
+      for (int j = 0; j < kWidth && c + j < columns; j += 4) {
+        std::uint32_t* to = words(out) + static_cast<std::ptrdiff_t>(c + j) * (depth / 2) + r / 2;
+        if (c + j + 4 <= columns) {
+          transposeSquare(pairs[0] + j, kWidth, to, depth / 2);
+        } else {
+          transposeSquare(pairs[0] + j, kWidth, spare, 4);
+          for (int k = 0; c + j + k < columns; ++k) std::memcpy(to + k * (depth / 2), spare + 4 * k, 16);
+        }
+      }
+    }
+    for (int v = 0; v < kWidth / kLanes; ++v) {
+      const int column = c + v * kLanes;
+      if (column < columns) storeFirst(totals[v], sum + column, std::min(kLanes, columns - column));
+    }
+  }
 }
 
 // One tile of a product: kRows x (kVectors vectors) of C stay in registers while p runs over k.
@@ -308,9 +493,29 @@ void weighRows(const float* weights, const float* values, std::ptrdiff_t valueRo
 }
 
 const CpuKernels& kernels() {
-  static const CpuKernels table = {rmsNorm,   siluMul,  siluMulBFloat16, toBFloat16, toFloat, mix,     rope,
-                                   sigma,     add,      scale,           dot,        softmax, product, packKeys,
-                                   scoreRows, weighRows};
+  static const CpuKernels table = {rmsNorm,
+                                   siluMul,
+                                   siluMulBFloat16,
+                                   toBFloat16,
+                                   toFloat,
+                                   mix,
+                                   rope,
+                                   sigma,
+                                   add,
+                                   scale,
+                                   dot,
+                                   softmax,
+                                   product,
+                                   packKeys,
+                                   scoreRows,
+                                   weighRows,
+                                   sigmaBFloat16,
+                                   dotBFloat16,
+                                   softmaxBFloat16,
+                                   pairRows,
+                                   pairRowsInTwo,
+                                   pairColumns,
+                                   sigmaTransposed};
   return table;
 }
 

@@ -35,6 +35,7 @@ CpuStream::CpuStream(const CpuSettings& settings)
     : settings_(settings),
       kernels_(cpuKernels()),
       products_(settings.engine, settings.type()),
+      tileProducts_(settings.engine, settings.threads),
       scratch_(static_cast<std::size_t>(settings.threads)) {}
 
 std::unique_ptr<Buffer> CpuStream::allocate(int rows, int columns, Element element) {
@@ -75,9 +76,14 @@ void CpuStream::beginPass(std::span<const PassSegment> segments) {
 }
 
 void CpuStream::needScratch(std::size_t floats) {
-  for (auto& own : scratch_) {
-    if (own.size() < floats) own.resize(floats);
-  }
+  for (auto& own : scratch_) need(own, floats);
+}
+
+void CpuStream::need(std::unique_ptr<CpuBuffer>& buffer, std::size_t floats) {
+  if (buffer && buffer->elements() >= floats) return;
+  constexpr std::size_t kColumns = 64;
+  buffer.reset();
+  buffer = std::make_unique<CpuBuffer>(static_cast<int>((floats + kColumns - 1) / kColumns), kColumns, false);
 }
 
 void CpuStream::embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) {

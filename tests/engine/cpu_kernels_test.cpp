@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <random>
@@ -185,6 +186,114 @@ TEST(CpuKernels, SiluInBFloat16) {
     for (std::size_t i = 0; i < size; ++i)
       expected.push_back(rounded[i] / (1 + std::exp(-static_cast<double>(rounded[i]))) * rounded[i + size]);
     expectNear(ours, expected, 1.0 / 256);
+  }
+}
+
+float floatOf(Bf16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x) << 16); }
+
+Bf16 rounded(float x) {
+  Bf16 out = 0;
+  cpuKernels().toBFloat16(&x, 1, &out);
+  return out;
+}
+
+// Element (row, column) of a right side; see kTilePanel.
+Bf16 rightSide(const std::vector<Bf16>& packed, int depth, int row, int column) {
+  const int panel = column / kTilePanel;
+  return packed[static_cast<std::size_t>(((panel * depth / 2 + row / 2) * kTilePanel + column % kTilePanel) * 2 +
+                                         row % 2)];
+}
+
+TEST(CpuKernels, RightSidesInPairs) {
+  for (const int rows : {1, 5, 64, 70}) {
+    for (const int columns : {1, 16, 20, 64, 100, 128}) {
+      const int stride = columns + 3, depth = roundedUp(rows, kTileDepth), width = roundedUp(columns, kTilePanel);
+      const auto x = randomFloats(static_cast<std::size_t>(rows * stride), 13);
+      const auto at = [&](int r, int c) {
+        return r < rows && c < columns ? x[static_cast<std::size_t>(r * stride + c)] : 0;
+      };
+      std::vector<Bf16> once(static_cast<std::size_t>(depth * width), 0x7FFF), twice(2 * once.size(), 0x7FFF);
+      cpuKernels().pairRows(x.data(), stride, rows, columns, depth, once.data());
+      cpuKernels().pairRowsInTwo(x.data(), stride, rows, columns, depth, twice.data());
+      for (int r = 0; r < depth; ++r) {
+        for (int c = 0; c < width; ++c) {
+          const Bf16 upper = rounded(at(r, c));
+          ASSERT_EQ(rightSide(once, depth, r, c), upper) << r << ", " << c;
+          ASSERT_EQ(rightSide(twice, 2 * depth, r, c), upper) << r << ", " << c;
+          const float sum = floatOf(upper) + floatOf(rightSide(twice, 2 * depth, depth + r, c));
+          ASSERT_NEAR(sum, at(r, c), std::abs(at(r, c)) / 65536) << r << ", " << c;
+        }
+      }
+      // Of the transpose: what were columns is the depth.
+      const int turnedDepth = roundedUp(columns, kTileDepth), turnedWidth = roundedUp(rows, kTilePanel) + kTilePanel;
+      std::vector<Bf16> turned(static_cast<std::size_t>(turnedDepth * turnedWidth), 0x7FFF);
+      cpuKernels().pairColumns(x.data(), stride, rows, columns, turnedDepth, turnedWidth, turned.data());
+      for (int c = 0; c < turnedDepth; ++c) {
+        for (int r = 0; r < turnedWidth; ++r) ASSERT_EQ(rightSide(turned, turnedDepth, c, r), rounded(at(r, c)));
+      }
+    }
+  }
+}
+
+TEST(CpuKernels, SigmaInBFloat16) {
+  for (const int rows : {1, 31, 32, 45}) {
+    for (const int columns : {1, 6, 16, 20, 64, 100}) {
+      const int stride = columns + 3, depth = roundedUp(rows, kTileDepth);
+      const auto x = randomFloats(static_cast<std::size_t>(rows * stride), 14, 5.0F);
+      std::vector<Bf16> turned(static_cast<std::size_t>(columns * depth), 0x7FFF),
+          row(static_cast<std::size_t>(columns));
+      std::vector<float> sum(static_cast<std::size_t>(columns) + 1, 7.0F);
+      cpuKernels().sigmaTransposed(x.data(), stride, rows, columns, depth, turned.data(), sum.data());
+      std::vector<double> sums(static_cast<std::size_t>(columns));
+      for (int r = 0; r < depth; ++r) {
+        if (r < rows) cpuKernels().sigmaBFloat16(x.data() + r * stride, columns, row.data());
+        for (int c = 0; c < columns; ++c) {
+          const auto column = static_cast<std::size_t>(c);
+          const float value = floatOf(turned[column * static_cast<std::size_t>(depth) + static_cast<std::size_t>(r)]);
+          sums[column] += value;
+          if (r >= rows) {
+            ASSERT_EQ(value, 0.0F);
+            continue;
+          }
+          const double in = x[static_cast<std::size_t>(r * stride + c)], exact = in > 0 ? in + 1 : std::exp(in);
+          ASSERT_NEAR(value, exact, exact / 256 * 1.01) << in;
+          ASSERT_EQ(value, floatOf(row[column]));
+        }
+      }
+      EXPECT_EQ(sum.back(), 7.0F);  // what stands behind it stays
+      sum.pop_back();
+      expectNear(sum, sums, 1e-5);
+    }
+  }
+}
+
+TEST(CpuKernels, SigmaInBFloat16OfLargeNumbersStaysFinite) {
+  const std::vector<float> x = {1e30F, -1e30F, 100.0F, -100.0F, 0.0F};
+  std::vector<Bf16> out(5);
+  cpuKernels().sigmaBFloat16(x.data(), 5, out.data());
+  EXPECT_NEAR(floatOf(out[0]), 1e30F, 1e28F);
+  EXPECT_NEAR(floatOf(out[1]), 0.0F, 1e-30);
+  EXPECT_EQ(floatOf(out[2]), 101.0F);
+  EXPECT_NEAR(floatOf(out[3]), 0.0F, 1e-30);
+  EXPECT_EQ(floatOf(out[4]), 1.0F);
+}
+
+TEST(CpuKernels, SoftmaxAndDotInBFloat16) {
+  for (const int n : kSizes) {
+    const auto size = static_cast<std::size_t>(n);
+    const auto x = randomFloats(size, 15, 20.0F), y = randomFloats(size, 16);
+    const double largest = *std::max_element(x.begin(), x.end());
+    std::vector<Bf16> out(size + 9, 0x7FFF);
+    const float sum = cpuKernels().softmaxBFloat16(x.data(), n, n + 9, 0.125F, out.data());
+    double sumOfRounded = 0, dot = 0;
+    for (std::size_t i = 0; i < size + 9; ++i) {
+      const double expected = i < size ? std::exp(0.125 * (x[i] - largest)) : 0;
+      ASSERT_NEAR(floatOf(out[i]), expected, expected / 256 * 1.01);
+      sumOfRounded += floatOf(out[i]);
+      if (i < size) dot += static_cast<double>(floatOf(out[i])) * y[i];
+    }
+    EXPECT_NEAR(sum, sumOfRounded, 1e-5 * sumOfRounded);
+    EXPECT_NEAR(cpuKernels().dotBFloat16(out.data(), y.data(), n), dot, 1e-5 * (1 + std::abs(dot)));
   }
 }
 
