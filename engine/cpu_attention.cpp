@@ -110,13 +110,23 @@ void CpuStream::attendRow(const Tile& tile, const CpuBuffer& queries, const CpuB
   const PassSegment& segment = segments_[tile.segment];
   const int row = segment.begin + tile.row;
   const int seen = segment.firstPosition + tile.row + 1;
-  float* scores = scratch();
-  kernels_.scoreRows(queries.floats(row, head.query), keys.floats(segment.keysBegin, head.key), keys.columns(), seen,
-                     dim, scores);
-  const float sum = kernels_.softmax(scores, seen, 1.0F / std::sqrt(static_cast<float>(dim)));
-  kernels_.weighRows(scores, values.floats(segment.keysBegin, head.value), values.columns(), seen, dim,
-                     out.floats(row, head.out));
-  kernels_.scale(1.0F / sum, out.floats(row, head.out), dim, out.floats(row, head.out));
+  float* room = scratch();
+  float* scores = room + dim;
+  const float* query = floatsOf(queries, row, head.query, dim, room);
+  const float factor = 1.0F / std::sqrt(static_cast<float>(dim));
+  const int first = segment.keysBegin;
+  float* to = out.floats(row, head.out);
+  float sum = 0;
+  if (keys.isBFloat16()) {
+    kernels_.scoreRowsBFloat16(query, keys.halves(first, head.key), keys.columns(), seen, dim, scores);
+    sum = kernels_.softmax(scores, seen, factor);
+    kernels_.weighRowsBFloat16(scores, values.halves(first, head.value), values.columns(), seen, dim, to);
+  } else {
+    kernels_.scoreRows(query, keys.floats(first, head.key), keys.columns(), seen, dim, scores);
+    sum = kernels_.softmax(scores, seen, factor);
+    kernels_.weighRows(scores, values.floats(first, head.value), values.columns(), seen, dim, to);
+  }
+  kernels_.scale(1.0F / sum, to, dim, to);
 }
 
 void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values,
@@ -126,7 +136,8 @@ void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const 
   for (const PassSegment& segment : segments_) longest = std::max(longest, keysOf(segment));
   const bool few = rows_ <= kFewQueries;
   if (settings_.tiles && !few) return localAttentionInTiles(cpu(queries), cpu(keys), cpu(values), heads, dim, cpu(out));
-  needScratch(static_cast<std::size_t>(few ? 1 : kQueryTile) * static_cast<std::size_t>(longest + kKeyPanel));
+  needScratch(static_cast<std::size_t>(few ? 1 : kQueryTile) * static_cast<std::size_t>(longest + kKeyPanel) +
+              static_cast<std::size_t>(dim));
   cutTiles(static_cast<int>(heads.size()), few ? 1 : kQueryTile);
   if (!few) packHeads(cpu(keys), cpu(values), heads, dim);
   const int perSegment = few ? 0 : static_cast<int>(packedHeads_.size() / segments_.size());
@@ -156,9 +167,11 @@ void CpuStream::writeSegment(const PassSegment& segment, const CpuBuffer& keys, 
   std::fill_n(z, dim, 0.0F);
   for (int t = 0; t < rows; ++t) {
     float* k = sigmaK + static_cast<std::size_t>(t) * dim;
-    kernels_.sigma(keys.floats(first + t, head.key), dim, k);
+    kernels_.sigma(floatsOf(keys, first + t, head.key, dim, k), dim, k);
     kernels_.add(k, dim, z);
-    std::copy_n(values.floats(first + t, head.value), dim, v + static_cast<std::size_t>(t) * dim);
+    float* own = v + static_cast<std::size_t>(t) * dim;
+    const float* from = floatsOf(values, first + t, head.value, dim, own);
+    if (from != own) std::copy_n(from, dim, own);
   }
   if (rule == MemoryUpdate::Delta) {
     float* known = v + static_cast<std::size_t>(rows) * dim;  // [rows x dim]
@@ -225,8 +238,10 @@ void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> 
     const float* state = cpu(states).floats(tile.segment);
     const int row = segments_[tile.segment].begin + tile.row;
     float* sigmaQ = scratch();  // [tile.rows x dim]
-    for (int t = 0; t < tile.rows; ++t)
-      kernels_.sigma(cpu(queries).floats(row + t, head.query), dim, sigmaQ + static_cast<std::size_t>(t) * dim);
+    for (int t = 0; t < tile.rows; ++t) {
+      float* own = sigmaQ + static_cast<std::size_t>(t) * dim;
+      kernels_.sigma(floatsOf(cpu(queries), row + t, head.query, dim, own), dim, own);
+    }
     kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, cpu(out).floats(row, head.out),
                      out.columns(), false);
     for (int t = 0; t < tile.rows; ++t) {

@@ -1,5 +1,7 @@
 #include "engine/cpu_kernels.h"
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -104,27 +106,44 @@ HWY_INLINE hn::Vec<D32> roundBits(Vector x) {
   return hn::Add(bits, hn::Add(odd, hn::Set(D32(), 0x7FFFU)));
 }
 
-HWY_INLINE hn::Vec<D16> narrow(Vector x) {
-  return hn::DemoteTo(D16(), hn::BitCast(DI32(), hn::ShiftRight<16>(roundBits(x))));
+HWY_INLINE hn::Vec<D16> upperHalves(hn::Vec<D32> bits) {
+  return hn::DemoteTo(D16(), hn::BitCast(DI32(), hn::ShiftRight<16>(bits)));
 }
+
+HWY_INLINE hn::Vec<D16> narrow(Vector x) { return upperHalves(roundBits(x)); }
 
 HWY_INLINE Vector roundedTo16(Vector x) {  // as a float again
   return hn::BitCast(D(), hn::And(roundBits(x), hn::Set(D32(), 0xFFFF0000U)));
 }
 
-// exp with a relative error below 1e-5, for what becomes bf16.
-HWY_INLINE Vector shortExp(Vector x) {
-  const Vector t = hn::Min(hn::Max(hn::Mul(x, hn::Set(D(), 1.44269504F)), hn::Set(D(), -126.0F)), hn::Set(D(), 126.0F));
-  const auto whole = hn::NearestInt(t);
-  const Vector f = hn::Sub(t, hn::ConvertTo(D(), whole));  // -0.5 .. 0.5
-  Vector p = hn::Set(D(), 1.3333558e-3F);                  // 2^f by its Taylor series
-  p = hn::MulAdd(p, f, hn::Set(D(), 9.6181291e-3F));
+// 2^x for -126 <= x <= 126, with a relative error below 5e-5: for what becomes bf16.
+HWY_INLINE Vector shortExp2(Vector x) {
+  const auto whole = hn::NearestInt(x);
+  const Vector f = hn::Sub(x, hn::ConvertTo(D(), whole));  // -0.5 .. 0.5
+  Vector p = hn::Set(D(), 9.6181291e-3F);                  // 2^f by its Taylor series
   p = hn::MulAdd(p, f, hn::Set(D(), 5.5504109e-2F));
   p = hn::MulAdd(p, f, hn::Set(D(), 2.4022651e-1F));
   p = hn::MulAdd(p, f, hn::Set(D(), 6.9314718e-1F));
   p = hn::MulAdd(p, f, hn::Set(D(), 1.0F));
   return hn::BitCast(D(), hn::Add(hn::BitCast(DI32(), p), hn::ShiftLeft<23>(whole)));
 }
+
+constexpr float kLog2E = 1.44269504F;
+
+HWY_INLINE Vector shortExp(Vector x) {
+  const Vector t = hn::Mul(x, hn::Set(D(), kLog2E));
+  return shortExp2(hn::Min(hn::Max(t, hn::Set(D(), -126.0F)), hn::Set(D(), 126.0F)));
+}
+
+struct ShortSilu {
+  HWY_INLINE Vector operator()(Vector g, Vector u) const {
+    const Vector one = hn::Set(D(), 1.0F);
+    const Vector divisor = hn::Add(one, shortExp(hn::Neg(g)));
+    const Vector near = hn::ApproximateReciprocal(divisor);
+    const Vector reciprocal = hn::MulAdd(near, hn::NegMulAdd(divisor, near, one), near);  // Newton's step
+    return hn::Mul(hn::Mul(g, u), reciprocal);
+  }
+};
 
 struct ShortSigma {
   HWY_INLINE Vector operator()(Vector x) const {
@@ -150,11 +169,11 @@ void toBFloat16(const float* x, int n, Bf16* out) {
   if (i < n) storeFirst16(narrow(loadFirst(x + i, n - i)), out + i, n - i);
 }
 
-void sigmaBFloat16(const float* x, int n, Bf16* out) {
+void sigmaBFloat16(const Bf16* x, int n, Bf16* out) {
   const ShortSigma sigma;
   int i = 0;
-  for (; i + kLanes <= n; i += kLanes) hn::StoreU(narrow(sigma(hn::LoadU(D(), x + i))), D16(), out + i);
-  if (i < n) storeFirst16(narrow(sigma(loadFirst(x + i, n - i))), out + i, n - i);
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(narrow(sigma(widen(hn::LoadU(D16(), x + i)))), D16(), out + i);
+  if (i < n) storeFirst16(narrow(sigma(widen(loadFirst16(x + i, n - i)))), out + i, n - i);
 }
 
 void toFloat(const Bf16* x, int n, float* out) {
@@ -164,7 +183,7 @@ void toFloat(const Bf16* x, int n, float* out) {
 }
 
 void siluMulBFloat16(const Bf16* gate, const Bf16* up, int n, Bf16* out) {
-  const Silu silu;
+  const ShortSilu silu;
   int i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     hn::StoreU(narrow(silu(widen(hn::LoadU(D16(), gate + i)), widen(hn::LoadU(D16(), up + i)))), D16(), out + i);
@@ -232,6 +251,25 @@ void rope(float* x, const float* cosines, const float* sines, int half) {
   }
 }
 
+void ropeBFloat16(Bf16* x, const float* cosines, const float* sines, int half) {
+  int i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    Vector x1 = widen(hn::LoadU(D16(), x + i));
+    Vector x2 = widen(hn::LoadU(D16(), x + half + i));
+    rotate(x1, x2, hn::LoadU(D(), cosines + i), hn::LoadU(D(), sines + i));
+    hn::StoreU(narrow(x1), D16(), x + i);
+    hn::StoreU(narrow(x2), D16(), x + half + i);
+  }
+  if (i < half) {
+    const int left = half - i;
+    Vector x1 = widen(loadFirst16(x + i, left));
+    Vector x2 = widen(loadFirst16(x + half + i, left));
+    rotate(x1, x2, loadFirst(cosines + i, left), loadFirst(sines + i, left));
+    storeFirst16(narrow(x1), x + i, left);
+    storeFirst16(narrow(x2), x + half + i, left);
+  }
+}
+
 HWY_INLINE float largestOf(const float* x, int n) {
   float largest = x[0];
   int i = 0;
@@ -264,20 +302,25 @@ float softmax(float* x, int n, float factor) {
 }
 
 float softmaxBFloat16(const float* x, int n, int width, float factor, Bf16* out) {
-  const Vector max = hn::Set(D(), largestOf(x, n));
-  const Vector by = hn::Set(D(), factor);
+  const Vector by = hn::Set(D(), factor * kLog2E);
+  const Vector top = hn::Mul(hn::Set(D(), largestOf(x, n)), by);
+  const auto weigh = [&](Vector score) {
+    return roundBits(shortExp2(hn::Max(hn::MulSub(score, by, top), hn::Set(D(), -126.0F))));
+  };
+  const auto mask = hn::Set(D32(), 0xFFFF0000U);
   Vector sum = hn::Zero(D());
   int i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    const Vector e = roundedTo16(shortExp(hn::Mul(by, hn::Sub(hn::LoadU(D(), x + i), max))));
-    hn::StoreU(narrow(e), D16(), out + i);
-    sum = hn::Add(sum, e);
+    const auto bits = weigh(hn::LoadU(D(), x + i));
+    hn::StoreU(upperHalves(bits), D16(), out + i);
+    sum = hn::Add(sum, hn::BitCast(D(), hn::And(bits, mask)));
   }
   if (i < n) {
     const int left = n - i;
-    const Vector e = roundedTo16(shortExp(hn::Mul(by, hn::Sub(loadFirst(x + i, left), max))));
-    storeFirst16(narrow(e), out + i, left);
-    sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(D(), static_cast<std::size_t>(left)), e));
+    const auto bits = weigh(loadFirst(x + i, left));
+    storeFirst16(upperHalves(bits), out + i, left);
+    const auto exists = hn::FirstN(D(), static_cast<std::size_t>(left));
+    sum = hn::Add(sum, hn::IfThenElseZero(exists, hn::BitCast(D(), hn::And(bits, mask))));
   }
   std::memset(out + n, 0, static_cast<std::size_t>(width - n) * sizeof(Bf16));
   return sumLanes(sum);
@@ -297,10 +340,30 @@ HWY_INLINE Vector lanesOf(const float* x, std::ptrdiff_t xRow, int row, int rows
   return column + kLanes <= columns ? hn::LoadU(D(), from) : loadFirst(from, columns - column);
 }
 
-void pairRows(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out) {
+HWY_INLINE hn::Vec<D16> lanesOf(const Bf16* x, std::ptrdiff_t xRow, int row, int rows, int column, int columns) {
+  if (row >= rows || column >= columns) return hn::Zero(D16());
+  const Bf16* from = x + row * xRow + column;
+  return column + kLanes <= columns ? hn::LoadU(D16(), from) : loadFirst16(from, columns - column);
+}
+
+HWY_INLINE hn::Vec<D32> pairOf(hn::Vec<D16> first, hn::Vec<D16> second) {
+  return hn::Or(hn::PromoteTo(D32(), first), hn::ShiftLeft<16>(hn::PromoteTo(D32(), second)));
+}
+
+// Rows of one head lie kilobytes apart, where no hardware fetches ahead.
+constexpr int kPrefetched = 8;
+
+HWY_INLINE void prefetchRow(const Bf16* x, std::ptrdiff_t xRow, int row, int rows, int columns) {
+  if (row >= rows) return;
+  for (int c = 0; c < columns; c += 64 / static_cast<int>(sizeof(Bf16))) hwy::Prefetch(x + row * xRow + c);
+}
+
+void pairRows(const Bf16* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out) {
   std::uint32_t* to = words(out);
   for (int panel = 0; panel < columns; panel += kTilePanel) {
     for (int r = 0; r < depth; r += 2) {
+      prefetchRow(x + panel, xRow, r + kPrefetched, rows, std::min(kTilePanel, columns - panel));
+      prefetchRow(x + panel, xRow, r + kPrefetched + 1, rows, std::min(kTilePanel, columns - panel));
       for (int c = panel; c < panel + kTilePanel; c += kLanes, to += kLanes) {
         hn::StoreU(pairOf(lanesOf(x, xRow, r, rows, c, columns), lanesOf(x, xRow, r + 1, rows, c, columns)), D32(), to);
       }
@@ -346,15 +409,16 @@ HWY_INLINE void transposeSquare(const std::uint32_t* in, std::ptrdiff_t inRow, s
 #endif
 }
 
-void pairColumns(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, int width, Bf16* out) {
+void pairColumns(const Bf16* x, std::ptrdiff_t xRow, int rows, int columns, int depth, int width, Bf16* out) {
   alignas(64) Bf16 four[4][kTileDepth];  // kTileDepth columns of four rows
   for (int panel = 0; panel < width; panel += kTilePanel) {
     std::uint32_t* to = words(out) + static_cast<std::ptrdiff_t>(panel) * (depth / 2);
     for (int r = panel; r < panel + kTilePanel; r += 4) {
+      for (int i = 0; i < 4; ++i) prefetchRow(x, xRow, r + kPrefetched + i, rows, columns);
       for (int c = 0; c < depth; c += kTileDepth) {
         for (int i = 0; i < 4; ++i) {
           for (int j = 0; j < kTileDepth; j += kLanes)
-            hn::Store(narrow(lanesOf(x, xRow, r + i, rows, c + j, columns)), D16(), four[i] + j);
+            hn::StoreU(lanesOf(x, xRow, r + i, rows, c + j, columns), D16(), four[i] + j);
         }
         for (int j = 0; j < kTileDepth / 2; j += 4) {
           transposeSquare(words(four[0]) + j, kTileDepth / 2, to + (c / 2 + j) * kTilePanel + r - panel, kTilePanel);
@@ -364,39 +428,45 @@ void pairColumns(const float* x, std::ptrdiff_t xRow, int rows, int columns, int
   }
 }
 
-void sigmaTransposed(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out, float* sum) {
-  constexpr int kWidth = kLanes < 4 ? 4 : kLanes;  // columns at a time, in whole squares
+void sigmaTransposed(const Bf16* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out, float* sum) {
+  // Runs of columns of kTileDepth rows, so that whole cache lines are read and written.
+  constexpr int kRun = 128, kPairs = kTileDepth / 2;
   const ShortSigma sigma;
-  alignas(64) std::uint32_t pairs[4][kWidth];  // of eight rows
-  std::uint32_t spare[16];                     // for columns that fill up the last square
-  for (int c = 0; c < columns; c += kWidth) {
-    Vector totals[kWidth / kLanes];
-    for (Vector& total : totals) total = hn::Zero(D());
-    for (int r = 0; r < depth; r += 8) {
-      for (int i = 0; i < 4; ++i) {
+  alignas(64) std::uint32_t pairs[kPairs][kRun];
+  std::uint32_t spare[16];  // for columns that fill up the last square
+  std::fill_n(sum, columns, 0.0F);
+  for (int run = 0; run < columns; run += kRun) {
+    const int width = std::min(kRun, columns - run);
+    for (int r = 0; r < depth; r += kTileDepth) {
+      for (int i = 0; i < kPairs; ++i) {
         const int row = r + 2 * i;
-        for (int v = 0; v < kWidth / kLanes; ++v) {
-          const int column = c + v * kLanes;
+        prefetchRow(x + run, xRow, row + kPrefetched, rows, width);
+        prefetchRow(x + run, xRow, row + kPrefetched + 1, rows, width);
+        for (int c = 0; c < width; c += kLanes) {
           Vector first = hn::Zero(D()), second = hn::Zero(D());
-          if (row < rows) first = roundedTo16(sigma(lanesOf(x, xRow, row, rows, column, columns)));
-          if (row + 1 < rows) second = roundedTo16(sigma(lanesOf(x, xRow, row + 1, rows, column, columns)));
-          totals[v] = hn::Add(totals[v], hn::Add(first, second));
-          hn::Store(pairOf(first, second), D32(), pairs[i] + v * kLanes);
+          if (row < rows) first = roundedTo16(sigma(widen(lanesOf(x, xRow, row, rows, run + c, columns))));
+          if (row + 1 < rows) second = roundedTo16(sigma(widen(lanesOf(x, xRow, row + 1, rows, run + c, columns))));
+          hn::StoreU(pairOf(first, second), D32(), pairs[i] + c);
+          float* total = sum + run + c;
+          const Vector both = hn::Add(first, second);
+          if (c + kLanes <= width) {
+            hn::StoreU(hn::Add(hn::LoadU(D(), total), both), D(), total);
+          } else {
+            storeFirst(hn::Add(loadFirst(total, width - c), both), total, width - c);
+          }
         }
       }
-      for (int j = 0; j < kWidth && c + j < columns; j += 4) {
-        std::uint32_t* to = words(out) + static_cast<std::ptrdiff_t>(c + j) * (depth / 2) + r / 2;
-        if (c + j + 4 <= columns) {
-          transposeSquare(pairs[0] + j, kWidth, to, depth / 2);
-        } else {
-          transposeSquare(pairs[0] + j, kWidth, spare, 4);
-          for (int k = 0; c + j + k < columns; ++k) std::memcpy(to + k * (depth / 2), spare + 4 * k, 16);
+      for (int c = 0; c < width; c += 4) {
+        std::uint32_t* to = words(out) + static_cast<std::ptrdiff_t>(run + c) * (depth / 2) + r / 2;
+        for (int i = 0; i < kPairs; i += 4) {
+          if (c + 4 <= width) {
+            transposeSquare(pairs[i] + c, kRun, to + i, depth / 2);
+          } else {
+            transposeSquare(pairs[i] + c, kRun, spare, 4);
+            for (int k = 0; c + k < width; ++k) std::memcpy(to + k * (depth / 2) + i, spare + 4 * k, 16);
+          }
         }
       }
-    }
-    for (int v = 0; v < kWidth / kLanes; ++v) {
-      const int column = c + v * kLanes;
-      if (column < columns) storeFirst(totals[v], sum + column, std::min(kLanes, columns - column));
     }
   }
 }
@@ -492,6 +562,27 @@ void weighRows(const float* weights, const float* values, std::ptrdiff_t valueRo
   product(1, dim, rows, weights, 0, 1, values, valueRow, out, 0, false);
 }
 
+void scoreRowsBFloat16(const float* query, const Bf16* keys, std::ptrdiff_t keyRow, int rows, int dim, float* scores) {
+  for (int j = 0; j < rows; ++j) scores[j] = dotBFloat16(keys + j * keyRow, query, dim);
+}
+
+void weighRowsBFloat16(const float* weights, const Bf16* values, std::ptrdiff_t valueRow, int rows, int dim,
+                       float* out) {
+  for (int c = 0; c < dim; c += 4 * kLanes) {
+    Vector sums[4] = {hn::Zero(D()), hn::Zero(D()), hn::Zero(D()), hn::Zero(D())};
+    for (int j = 0; j < rows; ++j) {
+      const Vector weight = hn::Set(D(), weights[j]);
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) {
+        sums[v] = hn::MulAdd(weight, widen(lanesOf(values, valueRow, j, rows, c + v * kLanes, dim)), sums[v]);
+      }
+    }
+    for (int v = 0; v < 4 && c + v * kLanes < dim; ++v) {
+      storeFirst(sums[v], out + c + v * kLanes, std::min(kLanes, dim - c - v * kLanes));
+    }
+  }
+}
+
 const CpuKernels& kernels() {
   static const CpuKernels table = {rmsNorm,
                                    siluMul,
@@ -509,9 +600,12 @@ const CpuKernels& kernels() {
                                    packKeys,
                                    scoreRows,
                                    weighRows,
+                                   ropeBFloat16,
                                    sigmaBFloat16,
                                    dotBFloat16,
                                    softmaxBFloat16,
+                                   scoreRowsBFloat16,
+                                   weighRowsBFloat16,
                                    pairRows,
                                    pairRowsInTwo,
                                    pairColumns,

@@ -50,21 +50,25 @@ struct CpuKernels {
   void (*scoreRows)(const float* query, const float* keys, std::ptrdiff_t keyRow, int rows, int dim, float* scores);
   void (*weighRows)(const float* weights, const float* values, std::ptrdiff_t valueRow, int rows, int dim, float* out);
 
-  // What products in bf16 read. exp is good to 16 bits here, twice what bf16 keeps.
-  // out[i] = ELU(x[i]) + 1
-  void (*sigmaBFloat16)(const float* x, int n, Bf16* out);
+  // The same on bf16, for CPUs with matrix tiles. exp is good to 14 bits here; bf16 keeps 8.
+  void (*ropeBFloat16)(Bf16* x, const float* cosines, const float* sines, int half);
+  void (*sigmaBFloat16)(const Bf16* x, int n, Bf16* out);
   float (*dotBFloat16)(const Bf16* x, const float* y, int n);
   // out[i] = exp(factor * (x[i] - max)) for i < n, 0 for n <= i < width; returns the sum of what stands in out. n >= 1.
   float (*softmaxBFloat16)(const float* x, int n, int width, float factor, Bf16* out);
+  void (*scoreRowsBFloat16)(const float* query, const Bf16* keys, std::ptrdiff_t keyRow, int rows, int dim,
+                            float* scores);
+  void (*weighRowsBFloat16)(const float* weights, const Bf16* values, std::ptrdiff_t valueRow, int rows, int dim,
+                            float* out);
   // A right side (see kTilePanel) of the rows x [rows x columns], with `depth` >= rows.
-  void (*pairRows)(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out);
+  void (*pairRows)(const Bf16* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out);
   // The same of depth 2 `depth`: x rounded, and below it what rounding left out; together they keep 16 bits of x.
   void (*pairRowsInTwo)(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out);
   // A right side of x^T: depth >= the columns of x, rows of x as columns, filled up to `width`.
-  void (*pairColumns)(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, int width, Bf16* out);
+  void (*pairColumns)(const Bf16* x, std::ptrdiff_t xRow, int rows, int columns, int depth, int width, Bf16* out);
   // The left side sigma(x)^T [columns x depth] of x [rows x columns], rows filled up to `depth` with zeros; sum[i] =
   // the sum of its row i.
-  void (*sigmaTransposed)(const float* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out, float* sum);
+  void (*sigmaTransposed)(const Bf16* x, std::ptrdiff_t xRow, int rows, int columns, int depth, Bf16* out, float* sum);
 };
 
 // The table for this CPU. The same on every call.

@@ -39,16 +39,24 @@ CpuStream::CpuStream(const CpuSettings& settings)
       scratch_(static_cast<std::size_t>(settings.threads)) {}
 
 std::unique_ptr<Buffer> CpuStream::allocate(int rows, int columns, Element element) {
-  return std::make_unique<CpuBuffer>(rows, columns, element == Element::Compute && settings_.bfloat16);
+  const bool halves = element == Element::Compute ? settings_.bfloat16 : element == Element::Heads && settings_.tiles;
+  return std::make_unique<CpuBuffer>(rows, columns, halves);
 }
 
 void CpuStream::upload(std::span<const float> from, Buffer& to, std::size_t offset) {
-  std::copy(from.begin(), from.end(), cpu(to).floats() + offset);
+  if (cpu(to).isBFloat16()) {
+    kernels_.toBFloat16(from.data(), static_cast<int>(from.size()), cpu(to).halves() + offset);
+  } else {
+    std::copy(from.begin(), from.end(), cpu(to).floats() + offset);
+  }
 }
 
 void CpuStream::download(const Buffer& from, std::size_t offset, std::span<float> to) {
-  const float* begin = cpu(from).floats() + offset;
-  std::copy(begin, begin + to.size(), to.begin());
+  if (cpu(from).isBFloat16()) {
+    kernels_.toFloat(cpu(from).halves() + offset, static_cast<int>(to.size()), to.data());
+  } else {
+    std::copy_n(cpu(from).floats() + offset, to.size(), to.begin());
+  }
 }
 
 void CpuStream::copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
@@ -73,6 +81,12 @@ void CpuStream::beginPass(std::span<const PassSegment> segments) {
   for (std::size_t s = 0; s < segments_.size(); ++s) {
     std::fill_n(segmentOfRow_.begin() + segments_[s].begin, segments_[s].rows, static_cast<int>(s));
   }
+}
+
+const float* CpuStream::floatsOf(const CpuBuffer& x, int row, int column, int n, float* room) const {
+  if (!x.isBFloat16()) return x.floats(row, column);
+  kernels_.toFloat(x.halves(row, column), n, room);
+  return room;
 }
 
 void CpuStream::needScratch(std::size_t floats) {
@@ -146,8 +160,14 @@ void CpuStream::rope(Buffer& x, std::span<const RotatedColumns> columns, int dim
     const int position = segment.firstPosition + t - segment.begin;
     for (const RotatedColumns& run : columns) {
       for (int h = 0; h < run.heads; ++h) {
-        kernels_.rope(cpu(x).floats(t, run.column + h * dim), cpu(cosines).floats(position),
-                      cpu(sines).floats(position), dim / 2);
+        const int column = run.column + h * dim;
+        const float* c = cpu(cosines).floats(position);
+        const float* s = cpu(sines).floats(position);
+        if (cpu(x).isBFloat16()) {
+          kernels_.ropeBFloat16(cpu(x).halves(t, column), c, s, dim / 2);
+        } else {
+          kernels_.rope(cpu(x).floats(t, column), c, s, dim / 2);
+        }
       }
     }
   });

@@ -39,7 +39,7 @@ inline const CpuBuffer& cpu(const Buffer& buffer) { return static_cast<const Cpu
 struct CpuSettings {
   int threads = 1;
   bool bfloat16 = false;
-  bool tiles = false;  // with bfloat16: whether attention and memory, too, multiply in it
+  bool tiles = false;  // with bfloat16: attention and memory, too, multiply in it, and Element::Heads is bf16
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
 
   dnnl::memory::data_type type() const {
@@ -114,6 +114,9 @@ class CpuStream : public Stream {
   void memoryReadInTiles(const CpuBuffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
                          const CpuBuffer& states, CpuBuffer& out);
   void sumStates(std::span<const MemoryWriter> heads, int dim, CpuBuffer& states);
+
+  // n numbers of a row as f32: where they are, or converted into `room`.
+  const float* floatsOf(const CpuBuffer& x, int row, int column, int n, float* room) const;
 
   // Memory for one operation's packed operands, and each thread's own; made before a parallel region, at the start of
   // a cache line, and kept.

@@ -35,10 +35,11 @@ class CpuAttention : public testing::TestWithParam<Precision> {
     std::normal_distribution<float> normal;
     std::vector<float> values(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     for (float& value : values) value = normal(random);
-    return bufferOf(values, rows, columns);
+    return bufferOf(values, rows, columns, Element::Heads);
   }
-  std::unique_ptr<Buffer> bufferOf(const std::vector<float>& values, int rows, int columns) {
-    auto buffer = stream_->allocate(rows, columns, Element::Float32);
+  std::unique_ptr<Buffer> bufferOf(const std::vector<float>& values, int rows, int columns,
+                                   Element element = Element::Float32) {
+    auto buffer = stream_->allocate(rows, columns, element);
     stream_->upload(values, *buffer, 0);
     return buffer;
   }
@@ -149,10 +150,10 @@ TEST_P(CpuAttention, MemoryTakesSegmentsInARowAndIsRead) {
         {3 * dim, 0, 0, matrix}, {4 * dim, dim, 0, matrix}, {3 * dim, 2 * dim, matrix + dim, 2 * matrix + dim}};
     beginPass({40, 257, 8, 97});
     const auto qkv = randomBuffer(rows_, columns, 5);
-    const auto states = randomBuffer(static_cast<int>(segments_.size()) + 1, state, 6);
-    auto first = valuesOf(*states);
+    const int rowsOfStates = static_cast<int>(segments_.size()) + 1;
+    auto first = valuesOf(*randomBuffer(rowsOfStates, state, 6));
     for (float& value : first) value = std::abs(value) + 1;  // as sums of sigma are
-    stream_->upload(first, *states, 0);
+    const auto states = bufferOf(first, rowsOfStates, state);
     stream_->memoryWrite(*qkv, *qkv, writers, dim, MemoryUpdate::Linear, kEpsilon, *states);
     const auto out = stream_->allocate(rows_, 3 * dim, Element::Float32);
     stream_->memoryRead(*qkv, readers, dim, kEpsilon, *states, *out);
@@ -232,9 +233,10 @@ TEST(CpuTileProducts, AreThoseOfRoundedNumbers) {
     for (auto* values : {&left, &right}) {
       for (float& value : *values) value = std::round(4 * normal(random)) / 4;  // bf16 keeps them
     }
-    std::vector<Bf16> leftHalves(left.size()), rightHalves(right.size());
+    std::vector<Bf16> leftHalves(left.size()), plain(right.size()), rightHalves(right.size());
     cpuKernels().toBFloat16(left.data(), static_cast<int>(left.size()), leftHalves.data());
-    cpuKernels().pairRows(right.data(), shape.columns, shape.depth, shape.columns, shape.depth, rightHalves.data());
+    cpuKernels().toBFloat16(right.data(), static_cast<int>(right.size()), plain.data());
+    cpuKernels().pairRows(plain.data(), shape.columns, shape.depth, shape.columns, shape.depth, rightHalves.data());
     for (const int thread : {0, 1}) {
       std::vector<float> out(size(shape.rows, shape.columns) + 1, 3.0F);
       products.run(product, thread, leftHalves.data(), rightHalves.data(), out.data());
