@@ -121,7 +121,8 @@ class Stream {
   // out = silu(g) * u, with [g | u] = gateUp
   virtual void siluMul(const Buffer& gateUp, Buffer& out) = 0;
 
-  // In all that follows queries, keys and values are Heads, everything else is Float32 but what combine() puts out.
+  // In all that follows queries, keys and values are Heads, `out` is Compute or, for combine() to read, Float32, and
+  // everything else is Float32.
 
   // Rotates the two halves of each head by cos and sin of its row's position; tables are [positions x dim / 2].
   virtual void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,

@@ -98,10 +98,11 @@ void CpuStream::attendTile(const Tile& tile, const PackedHead& packed, const Cpu
     sums[i] = kernels_.softmax(own, before + i + 1, 1.0F / std::sqrt(static_cast<float>(dim)));
     std::fill(own + before + i + 1, own + keys, 0.0F);
   }
-  kernels_.product(tile.rows, dim, keys, scores, stride, 1, packed_->floats() + packed.rows, dim,
-                   out.floats(row, head.out), out.columns(), false);
-  for (int i = 0; i < tile.rows; ++i)
-    kernels_.scale(1.0F / sums[i], out.floats(row + i, head.out), dim, out.floats(row + i, head.out));
+  float* mixed = scores + static_cast<std::size_t>(kQueryTile) * stride;  // [tile.rows x dim]
+  kernels_.product(tile.rows, dim, keys, scores, stride, 1, packed_->floats() + packed.rows, dim, mixed, dim, false);
+  for (int i = 0; i < tile.rows; ++i) {
+    put(1.0F / sums[i], mixed + static_cast<std::size_t>(i) * dim, dim, out, row + i, head.out);
+  }
 }
 
 // The same for one query, straight from the cache.
@@ -110,23 +111,22 @@ void CpuStream::attendRow(const Tile& tile, const CpuBuffer& queries, const CpuB
   const PassSegment& segment = segments_[tile.segment];
   const int row = segment.begin + tile.row;
   const int seen = segment.firstPosition + tile.row + 1;
-  float* room = scratch();
+  float* room = scratch();  // for the query, then for the result
   float* scores = room + dim;
   const float* query = floatsOf(queries, row, head.query, dim, room);
   const float factor = 1.0F / std::sqrt(static_cast<float>(dim));
   const int first = segment.keysBegin;
-  float* to = out.floats(row, head.out);
   float sum = 0;
   if (keys.isBFloat16()) {
     kernels_.scoreRowsBFloat16(query, keys.halves(first, head.key), keys.columns(), seen, dim, scores);
     sum = kernels_.softmax(scores, seen, factor);
-    kernels_.weighRowsBFloat16(scores, values.halves(first, head.value), values.columns(), seen, dim, to);
+    kernels_.weighRowsBFloat16(scores, values.halves(first, head.value), values.columns(), seen, dim, room);
   } else {
     kernels_.scoreRows(query, keys.floats(first, head.key), keys.columns(), seen, dim, scores);
     sum = kernels_.softmax(scores, seen, factor);
-    kernels_.weighRows(scores, values.floats(first, head.value), values.columns(), seen, dim, to);
+    kernels_.weighRows(scores, values.floats(first, head.value), values.columns(), seen, dim, room);
   }
-  kernels_.scale(1.0F / sum, to, dim, to);
+  put(1.0F / sum, room, dim, out, row, head.out);
 }
 
 void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values,
@@ -136,8 +136,7 @@ void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const 
   for (const PassSegment& segment : segments_) longest = std::max(longest, keysOf(segment));
   const bool few = rows_ <= kFewQueries;
   if (settings_.tiles && !few) return localAttentionInTiles(cpu(queries), cpu(keys), cpu(values), heads, dim, cpu(out));
-  needScratch(static_cast<std::size_t>(few ? 1 : kQueryTile) * static_cast<std::size_t>(longest + kKeyPanel) +
-              static_cast<std::size_t>(dim));
+  needScratch(static_cast<std::size_t>(few ? 1 : kQueryTile) * static_cast<std::size_t>(longest + kKeyPanel + dim));
   cutTiles(static_cast<int>(heads.size()), few ? 1 : kQueryTile);
   if (!few) packHeads(cpu(keys), cpu(values), heads, dim);
   const int perSegment = few ? 0 : static_cast<int>(packedHeads_.size() / segments_.size());
@@ -229,7 +228,7 @@ void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> 
   if (settings_.tiles && rows_ > kFewQueries) {
     return memoryReadInTiles(cpu(queries), heads, dim, epsilon, cpu(states), cpu(out));
   }
-  needScratch(static_cast<std::size_t>(kReadTile) * dim);
+  needScratch(2 * static_cast<std::size_t>(kReadTile) * dim);
   cutTiles(static_cast<int>(heads.size()), kReadTile);
 #pragma omp parallel for schedule(static) if (rows_ > 1)
   for (int i = 0; i < static_cast<int>(tiles_.size()); ++i) {
@@ -237,18 +236,17 @@ void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> 
     const MemoryReader& head = heads[tile.head];
     const float* state = cpu(states).floats(tile.segment);
     const int row = segments_[tile.segment].begin + tile.row;
-    float* sigmaQ = scratch();  // [tile.rows x dim]
+    float* sigmaQ = scratch();                                         // [tile.rows x dim]
+    float* read = sigmaQ + static_cast<std::size_t>(kReadTile) * dim;  // [tile.rows x dim]
     for (int t = 0; t < tile.rows; ++t) {
       float* own = sigmaQ + static_cast<std::size_t>(t) * dim;
       kernels_.sigma(floatsOf(cpu(queries), row + t, head.query, dim, own), dim, own);
     }
-    kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, cpu(out).floats(row, head.out),
-                     out.columns(), false);
+    kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, read, dim, false);
     for (int t = 0; t < tile.rows; ++t) {
       const float weight =
           kernels_.dot(sigmaQ + static_cast<std::size_t>(t) * dim, state + head.normalizer, dim) + epsilon;
-      float* read = cpu(out).floats(row + t, head.out);
-      kernels_.scale(1.0F / weight, read, dim, read);
+      put(1.0F / weight, read + static_cast<std::size_t>(t) * dim, dim, cpu(out), row + t, head.out);
     }
   }
 }

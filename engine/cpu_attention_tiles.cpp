@@ -108,8 +108,8 @@ void CpuStream::localAttentionInTiles(const CpuBuffer& queries, const CpuBuffer&
       tileProducts_.run(*tileKernels_[i].second, thread, weights,
                         rightSides + packed.rows + area(column, keyColumns(keysOf(segment))), mixed);
       for (int r = 0; r < tile.rows; ++r) {
-        kernels_.scale(1.0F / sums[r], mixed + area(r, kTilePanel), std::min(kTilePanel, dim - column),
-                       out.floats(row + r, head.out + column));
+        put(1.0F / sums[r], mixed + area(r, kTilePanel), std::min(kTilePanel, dim - column), out, row + r,
+            head.out + column);
       }
     }
   }
@@ -199,7 +199,7 @@ void CpuStream::memoryReadInTiles(const CpuBuffer& queries, std::span<const Memo
                       packed + static_cast<std::size_t>(tile.segment * matrices + headMatrix_[tile.head]) * size, read);
     for (int r = 0; r < tile.rows; ++r) {
       const float weight = kernels_.dotBFloat16(sigmaQ + area(r, 2 * depth), z, dim) + epsilon;
-      kernels_.scale(1.0F / weight, read + area(r, columns), dim, out.floats(row + r, head.out));
+      put(1.0F / weight, read + area(r, columns), dim, out, row + r, head.out);
     }
   }
 }

@@ -169,6 +169,13 @@ void toBFloat16(const float* x, int n, Bf16* out) {
   if (i < n) storeFirst16(narrow(loadFirst(x + i, n - i)), out + i, n - i);
 }
 
+void scaleToBFloat16(float factor, const float* x, int n, Bf16* out) {
+  const Vector by = hn::Set(D(), factor);
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(narrow(hn::Mul(by, hn::LoadU(D(), x + i))), D16(), out + i);
+  if (i < n) storeFirst16(narrow(hn::Mul(by, loadFirst(x + i, n - i))), out + i, n - i);
+}
+
 void sigmaBFloat16(const Bf16* x, int n, Bf16* out) {
   const ShortSigma sigma;
   int i = 0;
@@ -594,6 +601,7 @@ const CpuKernels& kernels() {
                                    sigma,
                                    add,
                                    scale,
+                                   scaleToBFloat16,
                                    dot,
                                    softmax,
                                    product,

@@ -38,6 +38,7 @@ struct CpuKernels {
   void (*add)(const float* x, int n, float* sum);
   // out[i] = factor * x[i]
   void (*scale)(float factor, const float* x, int n, float* out);
+  void (*scaleToBFloat16)(float factor, const float* x, int n, Bf16* out);
   float (*dot)(const float* x, const float* y, int n);
   // x[i] = exp(scale * (x[i] - max)) for i < n; returns their sum. n >= 1.
   float (*softmax)(float* x, int n, float scale);

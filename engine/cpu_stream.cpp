@@ -83,6 +83,14 @@ void CpuStream::beginPass(std::span<const PassSegment> segments) {
   }
 }
 
+void CpuStream::put(float factor, const float* x, int n, CpuBuffer& out, int row, int column) const {
+  if (out.isBFloat16()) {
+    kernels_.scaleToBFloat16(factor, x, n, out.halves(row, column));
+  } else {
+    kernels_.scale(factor, x, n, out.floats(row, column));
+  }
+}
+
 const float* CpuStream::floatsOf(const CpuBuffer& x, int row, int column, int n, float* room) const {
   if (!x.isBFloat16()) return x.floats(row, column);
   kernels_.toFloat(x.halves(row, column), n, room);

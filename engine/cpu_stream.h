@@ -115,6 +115,8 @@ class CpuStream : public Stream {
                          const CpuBuffer& states, CpuBuffer& out);
   void sumStates(std::span<const MemoryWriter> heads, int dim, CpuBuffer& states);
 
+  // Row `row` of `out` from `column` on = factor * x[0..n)
+  void put(float factor, const float* x, int n, CpuBuffer& out, int row, int column) const;
   // n numbers of a row as f32: where they are, or converted into `room`.
   const float* floatsOf(const CpuBuffer& x, int row, int column, int n, float* room) const;
 

@@ -57,8 +57,10 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
   for (const Layer& layer : layers_) {
     const int qkv = layer.heads.qkvWidth, attention = layer.heads.attentionWidth;
     w.qkv[qkv] = s.allocate(padded, qkv, Element::Heads);
-    w.fromMemory[attention] = s.allocate(padded, attention, Element::Float32);
-    w.fromSegment[attention] = s.allocate(padded, attention, Element::Float32);
+    if (layer.heads.mixes()) {
+      w.fromMemory[attention] = s.allocate(padded, attention, Element::Float32);
+      w.fromSegment[attention] = s.allocate(padded, attention, Element::Float32);
+    }
     w.attention[attention] = s.allocate(padded, attention, Element::Compute);
   }
   w.gateUp = s.allocate(padded, 2 * config_.intermediateSize, Element::Compute);
@@ -78,9 +80,11 @@ void Transformer::forward(int index, Workspace& w, SegmentState* segment) const 
   const AttentionLayout& heads = layer.heads;
   Stream& s = *w.stream;
   Buffer& qkv = *w.qkv[heads.qkvWidth];
-  Buffer& fromMemory = *w.fromMemory[heads.attentionWidth];
-  Buffer& fromSegment = *w.fromSegment[heads.attentionWidth];
   Buffer& attention = *w.attention[heads.attentionWidth];
+  // Where no head is both, A_mem and A_dot are columns of A as they are.
+  const bool mixes = heads.mixes();
+  Buffer& fromMemory = mixes ? *w.fromMemory[heads.attentionWidth] : attention;
+  Buffer& fromSegment = mixes ? *w.fromSegment[heads.attentionWidth] : attention;
   Buffer& states = segment ? *segment->layers_[index].memory : *w.states;
 
   s.rmsNorm(*w.x, *layer.attentionNorm, config_.rmsNormEps, *w.normed);
@@ -102,7 +106,7 @@ void Transformer::forward(int index, Workspace& w, SegmentState* segment) const 
   } else {
     s.localAttention(qkv, qkv, qkv, heads.local, heads.base.dim, fromSegment);
   }
-  s.combine(fromMemory, fromSegment, heads.gates, attention);  // A = g A_mem + (1 - g) A_dot
+  if (mixes) s.combine(fromMemory, fromSegment, heads.gates, attention);  // A = g A_mem + (1 - g) A_dot
   s.linearAdd(attention, *layer.o, *w.x);
 
   s.rmsNorm(*w.x, *layer.feedForwardNorm, config_.rmsNormEps, *w.normed);

@@ -217,6 +217,29 @@ TEST_P(CpuAttention, ReadingKeepsSmallPartsOfALargeMemory) {
   for (std::size_t i = 0; i < with.size(); ++i) ASSERT_NEAR(with[i] - without[i], 0.5F, 0.02F);
 }
 
+// Heads that nothing mixes are put out as the next product takes them: rounded once, for few rows and for many.
+TEST_P(CpuAttention, PutsOutWhatTheNextProductTakes) {
+  constexpr int kDim = 20, kMatrix = kDim * kDim;
+  const std::vector<LocalHead> heads = {{0, kDim, 2 * kDim, 0}};
+  const std::vector<MemoryReader> readers = {{0, kDim, 0, kMatrix}};
+  const auto states = bufferOf(std::vector<float>(kMatrix + kDim, 1.25F), 1, kMatrix + kDim);
+  for (const int rows : {1, 3, 100}) {
+    segments_ = {{.begin = 0, .rows = rows}};
+    stream_->beginPass(segments_);
+    const auto qkv = randomBuffer(rows, 3 * kDim, 9);
+    std::vector<float> puts[2];
+    for (const Element element : {Element::Float32, Element::Compute}) {
+      const auto out = stream_->allocate(rows, 2 * kDim, element);
+      stream_->localAttention(*qkv, *qkv, *qkv, heads, kDim, *out);
+      stream_->memoryRead(*qkv, readers, kDim, 1e-6F, *states, *out);
+      puts[element == Element::Compute] = valuesOf(*out);
+    }
+    const auto rounded = stream_->allocate(rows, 2 * kDim, Element::Compute);
+    stream_->upload(puts[0], *rounded, 0);
+    EXPECT_EQ(puts[1], valuesOf(*rounded)) << rows << " rows";
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(, CpuAttention, testing::Values(Precision::Float32, Precision::BFloat16),
                          [](const auto& tested) { return tested.param == Precision::BFloat16 ? "bf16" : "f32"; });
 

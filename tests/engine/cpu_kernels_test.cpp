@@ -70,6 +70,13 @@ TEST(CpuKernels, SigmaSiluAndMix) {
     expectNear(out, sigma, 1e-6);
     cpuKernels().siluMul(x.data(), y.data(), n, out.data());
     expectNear(out, silu, 1e-6);
+    std::vector<Bf16> halves(size), expected(size);
+    std::vector<float> scaled(size);
+    cpuKernels().scale(0.3F, x.data(), n, scaled.data());
+    for (std::size_t i = 0; i < size; ++i) EXPECT_EQ(scaled[i], 0.3F * x[i]);
+    cpuKernels().toBFloat16(scaled.data(), n, expected.data());
+    cpuKernels().scaleToBFloat16(0.3F, x.data(), n, halves.data());
+    EXPECT_EQ(halves, expected);
     cpuKernels().mix(0.25F, x.data(), 0.75F, y.data(), n, out.data());
     expectNear(out, mixed, 1e-6);
   }
