@@ -95,6 +95,10 @@ AttentionLayout makeAttentionLayout(const HeadCounts& base, const HeadCounts& ad
   return layout;
 }
 
+bool AttentionLayout::mixes() const {
+  return std::any_of(gates.begin(), gates.end(), [](const GatedColumns& g) { return g.gate > 0.0F && g.gate < 1.0F; });
+}
+
 std::vector<LocalHead> moved(std::vector<LocalHead> heads, int key, int value) {
   for (LocalHead& head : heads) head.key += key, head.value += value;
   return heads;

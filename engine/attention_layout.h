@@ -49,6 +49,7 @@ struct AttentionLayout {
   ColumnRange memoryValues;  // the same for values
 
   bool hasMemory() const { return memoryShape.heads() > 0; }
+  bool mixes() const;  // whether any head is both local and of the memory, with 0 < g < 1
 };
 
 // gates: g of each base head, 0..1; empty = all 0. added.heads may be 0.

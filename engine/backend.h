@@ -19,8 +19,9 @@
 namespace palimpsest::engine {
 
 // How the numbers of a buffer are kept. Compute is the type that matrix products take: f32, or bf16 where the device
-// multiplies in it. Sums, softmax, sigma, M and z are f32 everywhere.
-enum class Element { Float32, Compute };
+// multiplies in it. Heads is that of queries, keys and values: Compute where attention, too, is made of such products,
+// else f32. Sums, softmax, M and z are f32 everywhere.
+enum class Element { Float32, Compute, Heads };
 
 // Device memory: rows x columns, row-major, zero when new. Made by Stream::allocate, opaque above the seam.
 class Buffer {
@@ -98,10 +99,10 @@ class Stream {
   virtual ~Stream() = default;
 
   virtual std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) = 0;
-  // Float32 buffers, from float `offset` of the buffer on.
+  // Buffers of any elements, from element `offset` of the buffer on.
   virtual void upload(std::span<const float> from, Buffer& to, std::size_t offset = 0) = 0;
   virtual void download(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
-  // Rows [0, rows) of `width` columns. Float32 to Float32 or Compute to Compute.
+  // Rows [0, rows) of `width` columns, between buffers of the same elements.
   virtual void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                         int toColumn) = 0;
 
@@ -113,12 +114,15 @@ class Stream {
   virtual void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) = 0;
   // out = x / sqrt(mean(x^2) + eps) * weight; weight is [1 x columns]
   virtual void rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Buffer& out) = 0;
-  // out = in W^T; `out` may be Float32 or Compute
+  // out = in W^T; `out` may be of any elements
   virtual void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) = 0;
   // x += in W^T; x is Float32
   virtual void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) = 0;
   // out = silu(g) * u, with [g | u] = gateUp
   virtual void siluMul(const Buffer& gateUp, Buffer& out) = 0;
+
+  // In all that follows queries, keys and values are Heads, `out` is Compute or, for combine() to read, Float32, and
+  // everything else is Float32.
 
   // Rotates the two halves of each head by cos and sin of its row's position; tables are [positions x dim / 2].
   virtual void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,

@@ -118,6 +118,7 @@ std::unique_ptr<Backend> makeCpuBackend(int threads, Precision precision) {
   if (precision == Precision::BFloat16 && !settings.bfloat16) {
     throw ModelError("This CPU does not compute in bf16; choose f32, or leave the precision to the program.");
   }
+  settings.tiles = settings.bfloat16 && cpuMultipliesTiles();
   return std::make_unique<CpuBackend>(settings);
 }
 

@@ -12,6 +12,7 @@ list(APPEND ENGINE_SOURCES
   bench.cpp
   compressive_memory.cpp
   cpu_attention.cpp
+  cpu_attention_tiles.cpp
   cpu_kernels.cpp
   cpu_matmul.cpp
   cpu_stream.cpp

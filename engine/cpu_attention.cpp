@@ -13,11 +13,13 @@ constexpr int kQueryTile = 24;  // rows of queries whose scores stay in cache to
 constexpr int kReadTile = 48;   // rows that read one M together
 constexpr int kFewQueries = 4;  // up to here packing the keys costs more than it saves
 
-std::size_t panelFloats(int rows, int dim) {
-  return static_cast<std::size_t>((rows + kKeyPanel - 1) / kKeyPanel) * kKeyPanel * dim;
-}
-
 int keysOf(const PassSegment& segment) { return segment.firstPosition + segment.rows; }
+
+// states[s + 1] += states[s] for one head
+void accumulate(const CpuKernels& kernels, int s, const MemoryWriter& head, int dim, CpuBuffer& states) {
+  kernels.add(states.floats(s, head.matrix), dim * dim, states.floats(s + 1, head.matrix));
+  kernels.add(states.floats(s, head.normalizer), dim, states.floats(s + 1, head.normalizer));
+}
 
 }  // namespace
 
@@ -30,6 +32,11 @@ void CpuStream::cutTiles(int heads, int tileRows) {
       }
     }
   }
+}
+
+CpuStream::PackedSize CpuStream::packedSize(int keys, int dim) const {
+  if (settings_.tiles) return tilePackedSize(keys, dim);
+  return {static_cast<std::size_t>(roundedUp(keys, kKeyPanel)) * dim, static_cast<std::size_t>(keys) * dim};
 }
 
 // Keys go to transposed panels and values to rows without gaps, once per KV head, for all query heads and tiles that
@@ -45,9 +52,9 @@ void CpuStream::packHeads(const CpuBuffer& keys, const CpuBuffer& values, std::s
       const auto same = [&](const PackedHead& p) { return p.key == head.key && p.value == head.value; };
       auto found = std::find_if(packedHeads_.begin() + static_cast<std::ptrdiff_t>(first), packedHeads_.end(), same);
       if (found == packedHeads_.end()) {
-        const std::size_t panels = panelFloats(keysOf(segments_[s]), dim);
-        packedHeads_.push_back({s, head.key, head.value, end, end + panels});
-        end += panels + static_cast<std::size_t>(keysOf(segments_[s])) * dim;
+        const PackedSize size = packedSize(keysOf(segments_[s]), dim);
+        packedHeads_.push_back({s, head.key, head.value, end, end + size.keys});
+        end += size.keys + size.values;
         found = packedHeads_.end() - 1;
       }
       if (s == 0) headKv_.push_back(static_cast<int>(found - packedHeads_.begin()));
@@ -55,17 +62,18 @@ void CpuStream::packHeads(const CpuBuffer& keys, const CpuBuffer& values, std::s
     if (s == 0) perSegment = static_cast<int>(packedHeads_.size());
   }
   for (std::size_t h = 0; h < heads.size(); ++h) headKv_[h] %= std::max(perSegment, 1);
-  if (packed_.size() < end) packed_.resize(end);
+  needPacked(end);
+  if (settings_.tiles) return packHeadsForTiles(keys, values, dim);
 
 #pragma omp parallel for schedule(static)
   for (int i = 0; i < static_cast<int>(packedHeads_.size()); ++i) {
     const PackedHead& p = packedHeads_[i];
     const PassSegment& segment = segments_[p.segment];
     kernels_.packKeys(keys.floats(segment.keysBegin, p.key), keys.columns(), keysOf(segment), dim,
-                      packed_.data() + p.panels);
+                      packed_->floats() + p.panels);
     for (int j = 0; j < keysOf(segment); ++j) {
       std::copy_n(values.floats(segment.keysBegin + j, p.value), dim,
-                  packed_.data() + p.rows + static_cast<std::size_t>(j) * dim);
+                  packed_->floats() + p.rows + static_cast<std::size_t>(j) * dim);
     }
   }
 }
@@ -77,11 +85,11 @@ void CpuStream::attendTile(const Tile& tile, const PackedHead& packed, const Cpu
   const int row = segment.begin + tile.row;
   const int before = segment.firstPosition + tile.row;  // keys that every query of the tile sees, besides its own
   const int keys = before + tile.rows;                  // seen by the last one
-  const int stride = (keys + kKeyPanel - 1) / kKeyPanel * kKeyPanel;
+  const int stride = roundedUp(keys, kKeyPanel);
   float* scores = scratch();  // [tile.rows x stride]
   for (int j = 0; j < keys; j += kKeyPanel) {
     kernels_.product(tile.rows, std::min(kKeyPanel, stride - j), dim, queries.floats(row, head.query),
-                     queries.columns(), 1, packed_.data() + packed.panels + static_cast<std::size_t>(j) * dim,
+                     queries.columns(), 1, packed_->floats() + packed.panels + static_cast<std::size_t>(j) * dim,
                      kKeyPanel, scores + j, stride, false);
   }
   float sums[kQueryTile];
@@ -90,9 +98,11 @@ void CpuStream::attendTile(const Tile& tile, const PackedHead& packed, const Cpu
     sums[i] = kernels_.softmax(own, before + i + 1, 1.0F / std::sqrt(static_cast<float>(dim)));
     std::fill(own + before + i + 1, own + keys, 0.0F);
   }
-  kernels_.product(tile.rows, dim, keys, scores, stride, 1, packed_.data() + packed.rows, dim,
-                   out.floats(row, head.out), out.columns(), false);
-  for (int i = 0; i < tile.rows; ++i) kernels_.scale(1.0F / sums[i], dim, out.floats(row + i, head.out));
+  float* mixed = scores + static_cast<std::size_t>(kQueryTile) * stride;  // [tile.rows x dim]
+  kernels_.product(tile.rows, dim, keys, scores, stride, 1, packed_->floats() + packed.rows, dim, mixed, dim, false);
+  for (int i = 0; i < tile.rows; ++i) {
+    put(1.0F / sums[i], mixed + static_cast<std::size_t>(i) * dim, dim, out, row + i, head.out);
+  }
 }
 
 // The same for one query, straight from the cache.
@@ -101,13 +111,22 @@ void CpuStream::attendRow(const Tile& tile, const CpuBuffer& queries, const CpuB
   const PassSegment& segment = segments_[tile.segment];
   const int row = segment.begin + tile.row;
   const int seen = segment.firstPosition + tile.row + 1;
-  float* scores = scratch();
-  kernels_.scoreRows(queries.floats(row, head.query), keys.floats(segment.keysBegin, head.key), keys.columns(), seen,
-                     dim, scores);
-  const float sum = kernels_.softmax(scores, seen, 1.0F / std::sqrt(static_cast<float>(dim)));
-  kernels_.weighRows(scores, values.floats(segment.keysBegin, head.value), values.columns(), seen, dim,
-                     out.floats(row, head.out));
-  kernels_.scale(1.0F / sum, dim, out.floats(row, head.out));
+  float* room = scratch();  // for the query, then for the result
+  float* scores = room + dim;
+  const float* query = floatsOf(queries, row, head.query, dim, room);
+  const float factor = 1.0F / std::sqrt(static_cast<float>(dim));
+  const int first = segment.keysBegin;
+  float sum = 0;
+  if (keys.isBFloat16()) {
+    kernels_.scoreRowsBFloat16(query, keys.halves(first, head.key), keys.columns(), seen, dim, scores);
+    sum = kernels_.softmax(scores, seen, factor);
+    kernels_.weighRowsBFloat16(scores, values.halves(first, head.value), values.columns(), seen, dim, room);
+  } else {
+    kernels_.scoreRows(query, keys.floats(first, head.key), keys.columns(), seen, dim, scores);
+    sum = kernels_.softmax(scores, seen, factor);
+    kernels_.weighRows(scores, values.floats(first, head.value), values.columns(), seen, dim, room);
+  }
+  put(1.0F / sum, room, dim, out, row, head.out);
 }
 
 void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values,
@@ -116,7 +135,8 @@ void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const 
   int longest = 0;
   for (const PassSegment& segment : segments_) longest = std::max(longest, keysOf(segment));
   const bool few = rows_ <= kFewQueries;
-  needScratch(static_cast<std::size_t>(few ? 1 : kQueryTile) * static_cast<std::size_t>(longest + kKeyPanel));
+  if (settings_.tiles && !few) return localAttentionInTiles(cpu(queries), cpu(keys), cpu(values), heads, dim, cpu(out));
+  needScratch(static_cast<std::size_t>(few ? 1 : kQueryTile) * static_cast<std::size_t>(longest + kKeyPanel + dim));
   cutTiles(static_cast<int>(heads.size()), few ? 1 : kQueryTile);
   if (!few) packHeads(cpu(keys), cpu(values), heads, dim);
   const int perSegment = few ? 0 : static_cast<int>(packedHeads_.size() / segments_.size());
@@ -146,9 +166,11 @@ void CpuStream::writeSegment(const PassSegment& segment, const CpuBuffer& keys, 
   std::fill_n(z, dim, 0.0F);
   for (int t = 0; t < rows; ++t) {
     float* k = sigmaK + static_cast<std::size_t>(t) * dim;
-    kernels_.sigma(keys.floats(first + t, head.key), dim, k);
+    kernels_.sigma(floatsOf(keys, first + t, head.key, dim, k), dim, k);
     kernels_.add(k, dim, z);
-    std::copy_n(values.floats(first + t, head.value), dim, v + static_cast<std::size_t>(t) * dim);
+    float* own = v + static_cast<std::size_t>(t) * dim;
+    const float* from = floatsOf(values, first + t, head.value, dim, own);
+    if (from != own) std::copy_n(from, dim, own);
   }
   if (rule == MemoryUpdate::Delta) {
     float* known = v + static_cast<std::size_t>(rows) * dim;  // [rows x dim]
@@ -162,10 +184,22 @@ void CpuStream::writeSegment(const PassSegment& segment, const CpuBuffer& keys, 
   kernels_.product(dim, dim, rows, sigmaK, 1, dim, v, dim, after + head.matrix, dim, false);
 }
 
+// Turns what each segment writes into the states that the segments read.
+void CpuStream::sumStates(std::span<const MemoryWriter> heads, int dim, CpuBuffer& states) {
+  const int headCount = static_cast<int>(heads.size());
+#pragma omp parallel for schedule(static) if (headCount > 1)
+  for (int h = 0; h < headCount; ++h) {
+    for (int s = 0; s < static_cast<int>(segments_.size()); ++s) accumulate(kernels_, s, heads[h], dim, states);
+  }
+}
+
 void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
                             MemoryUpdate rule, float epsilon, Buffer& states) {
   const int segments = static_cast<int>(segments_.size());
   const int headCount = static_cast<int>(heads.size());
+  if (settings_.tiles && rule == MemoryUpdate::Linear) {
+    return memoryWriteInTiles(cpu(keys), cpu(values), heads, dim, cpu(states));
+  }
   int longest = 0;
   for (const PassSegment& segment : segments_) longest = std::max(longest, segment.rows);
   needScratch(3 * static_cast<std::size_t>(longest) * dim);
@@ -173,24 +207,16 @@ void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<
   const auto write = [&](int s, const MemoryWriter& head) {
     writeSegment(segments_[s], cpu(keys), cpu(values), head, dim, all.floats(s), rule, epsilon, all.floats(s + 1));
   };
-  const auto accumulate = [&](int s, const MemoryWriter& head) {
-    kernels_.add(all.floats(s, head.matrix), dim * dim, all.floats(s + 1, head.matrix));
-    kernels_.add(all.floats(s, head.normalizer), dim, all.floats(s + 1, head.normalizer));
-  };
-
   if (rule == MemoryUpdate::Linear) {  // what a segment writes does not depend on the others: all at once, then sum up
 #pragma omp parallel for schedule(dynamic) if (segments * headCount > 1)
     for (int i = 0; i < segments * headCount; ++i) write(i / headCount, heads[i % headCount]);
-#pragma omp parallel for schedule(static) if (headCount > 1)
-    for (int h = 0; h < headCount; ++h) {
-      for (int s = 0; s < segments; ++s) accumulate(s, heads[h]);
-    }
+    sumStates(heads, dim, all);
   } else {
 #pragma omp parallel for schedule(static) if (headCount > 1)
     for (int h = 0; h < headCount; ++h) {
       for (int s = 0; s < segments; ++s) {
         write(s, heads[h]);
-        accumulate(s, heads[h]);
+        accumulate(kernels_, s, heads[h], dim, all);
       }
     }
   }
@@ -199,7 +225,10 @@ void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<
 void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
                            const Buffer& states, Buffer& out) {
   if (heads.empty()) return;
-  needScratch(static_cast<std::size_t>(kReadTile) * dim);
+  if (settings_.tiles && rows_ > kFewQueries) {
+    return memoryReadInTiles(cpu(queries), heads, dim, epsilon, cpu(states), cpu(out));
+  }
+  needScratch(2 * static_cast<std::size_t>(kReadTile) * dim);
   cutTiles(static_cast<int>(heads.size()), kReadTile);
 #pragma omp parallel for schedule(static) if (rows_ > 1)
   for (int i = 0; i < static_cast<int>(tiles_.size()); ++i) {
@@ -207,15 +236,17 @@ void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> 
     const MemoryReader& head = heads[tile.head];
     const float* state = cpu(states).floats(tile.segment);
     const int row = segments_[tile.segment].begin + tile.row;
-    float* sigmaQ = scratch();  // [tile.rows x dim]
-    for (int t = 0; t < tile.rows; ++t)
-      kernels_.sigma(cpu(queries).floats(row + t, head.query), dim, sigmaQ + static_cast<std::size_t>(t) * dim);
-    kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, cpu(out).floats(row, head.out),
-                     out.columns(), false);
+    float* sigmaQ = scratch();                                         // [tile.rows x dim]
+    float* read = sigmaQ + static_cast<std::size_t>(kReadTile) * dim;  // [tile.rows x dim]
+    for (int t = 0; t < tile.rows; ++t) {
+      float* own = sigmaQ + static_cast<std::size_t>(t) * dim;
+      kernels_.sigma(floatsOf(cpu(queries), row + t, head.query, dim, own), dim, own);
+    }
+    kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, read, dim, false);
     for (int t = 0; t < tile.rows; ++t) {
       const float weight =
           kernels_.dot(sigmaQ + static_cast<std::size_t>(t) * dim, state + head.normalizer, dim) + epsilon;
-      kernels_.scale(1.0F / weight, dim, cpu(out).floats(row + t, head.out));
+      put(1.0F / weight, read + static_cast<std::size_t>(t) * dim, dim, cpu(out), row + t, head.out);
     }
   }
 }

@@ -35,19 +35,28 @@ CpuStream::CpuStream(const CpuSettings& settings)
     : settings_(settings),
       kernels_(cpuKernels()),
       products_(settings.engine, settings.type()),
+      tileProducts_(settings.engine, settings.threads),
       scratch_(static_cast<std::size_t>(settings.threads)) {}
 
 std::unique_ptr<Buffer> CpuStream::allocate(int rows, int columns, Element element) {
-  return std::make_unique<CpuBuffer>(rows, columns, element == Element::Compute && settings_.bfloat16);
+  const bool halves = element == Element::Compute ? settings_.bfloat16 : element == Element::Heads && settings_.tiles;
+  return std::make_unique<CpuBuffer>(rows, columns, halves);
 }
 
 void CpuStream::upload(std::span<const float> from, Buffer& to, std::size_t offset) {
-  std::copy(from.begin(), from.end(), cpu(to).floats() + offset);
+  if (cpu(to).isBFloat16()) {
+    kernels_.toBFloat16(from.data(), static_cast<int>(from.size()), cpu(to).halves() + offset);
+  } else {
+    std::copy(from.begin(), from.end(), cpu(to).floats() + offset);
+  }
 }
 
 void CpuStream::download(const Buffer& from, std::size_t offset, std::span<float> to) {
-  const float* begin = cpu(from).floats() + offset;
-  std::copy(begin, begin + to.size(), to.begin());
+  if (cpu(from).isBFloat16()) {
+    kernels_.toFloat(cpu(from).halves() + offset, static_cast<int>(to.size()), to.data());
+  } else {
+    std::copy_n(cpu(from).floats() + offset, to.size(), to.begin());
+  }
 }
 
 void CpuStream::copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
@@ -74,10 +83,29 @@ void CpuStream::beginPass(std::span<const PassSegment> segments) {
   }
 }
 
-void CpuStream::needScratch(std::size_t floats) {
-  for (auto& own : scratch_) {
-    if (own.size() < floats) own.resize(floats);
+void CpuStream::put(float factor, const float* x, int n, CpuBuffer& out, int row, int column) const {
+  if (out.isBFloat16()) {
+    kernels_.scaleToBFloat16(factor, x, n, out.halves(row, column));
+  } else {
+    kernels_.scale(factor, x, n, out.floats(row, column));
   }
+}
+
+const float* CpuStream::floatsOf(const CpuBuffer& x, int row, int column, int n, float* room) const {
+  if (!x.isBFloat16()) return x.floats(row, column);
+  kernels_.toFloat(x.halves(row, column), n, room);
+  return room;
+}
+
+void CpuStream::needScratch(std::size_t floats) {
+  for (auto& own : scratch_) need(own, floats);
+}
+
+void CpuStream::need(std::unique_ptr<CpuBuffer>& buffer, std::size_t floats) {
+  if (buffer && buffer->elements() >= floats) return;
+  constexpr std::size_t kColumns = 64;
+  buffer.reset();
+  buffer = std::make_unique<CpuBuffer>(static_cast<int>((floats + kColumns - 1) / kColumns), kColumns, false);
 }
 
 void CpuStream::embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) {
@@ -140,8 +168,14 @@ void CpuStream::rope(Buffer& x, std::span<const RotatedColumns> columns, int dim
     const int position = segment.firstPosition + t - segment.begin;
     for (const RotatedColumns& run : columns) {
       for (int h = 0; h < run.heads; ++h) {
-        kernels_.rope(cpu(x).floats(t, run.column + h * dim), cpu(cosines).floats(position),
-                      cpu(sines).floats(position), dim / 2);
+        const int column = run.column + h * dim;
+        const float* c = cpu(cosines).floats(position);
+        const float* s = cpu(sines).floats(position);
+        if (cpu(x).isBFloat16()) {
+          kernels_.ropeBFloat16(cpu(x).halves(t, column), c, s, dim / 2);
+        } else {
+          kernels_.rope(cpu(x).floats(t, column), c, s, dim / 2);
+        }
       }
     }
   });

@@ -39,6 +39,7 @@ inline const CpuBuffer& cpu(const Buffer& buffer) { return static_cast<const Cpu
 struct CpuSettings {
   int threads = 1;
   bool bfloat16 = false;
+  bool tiles = false;  // with bfloat16: attention and memory, too, multiply in it, and Element::Heads is bf16
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
 
   dnnl::memory::data_type type() const {
@@ -51,7 +52,8 @@ int cpuPaddedRows(int rows);
 
 // Each operation cuts its rows, heads or tiles among the threads; no sum crosses two pieces of work, so the results do
 // not depend on which thread takes what, nor on how many there are (but see SnapshotArithmetic for oneDNN's products).
-// Implemented in cpu_stream.cpp (row by row) and cpu_attention.cpp.
+// Implemented in cpu_stream.cpp (row by row), cpu_attention.cpp and, for CPUs with matrix tiles,
+// cpu_attention_tiles.cpp.
 class CpuStream : public Stream {
  public:
   explicit CpuStream(const CpuSettings& settings);
@@ -85,10 +87,15 @@ class CpuStream : public Stream {
   // Whole segments' keys and values of one KV head, laid out for products.
   struct PackedHead {
     int segment, key, value;
-    std::size_t panels, rows;  // where they start in packed_
+    std::size_t panels, rows;  // where they start in packed_, in floats, or in bf16 with matrix tiles
+  };
+  struct PackedSize {
+    std::size_t keys, values;
   };
 
   void cutTiles(int heads, int tileRows);
+  PackedSize packedSize(int keys, int dim) const;
+  static PackedSize tilePackedSize(int keys, int dim);
   void packHeads(const CpuBuffer& keys, const CpuBuffer& values, std::span<const LocalHead> heads, int dim);
   void attendTile(const Tile& tile, const PackedHead& packed, const CpuBuffer& queries, const LocalHead& head, int dim,
                   CpuBuffer& out);
@@ -97,21 +104,43 @@ class CpuStream : public Stream {
   void writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values,
                     const MemoryWriter& head, int dim, const float* before, MemoryUpdate rule, float epsilon,
                     float* after);
-  // Per-thread scratch of at least `floats`, made before a parallel region.
+
+  // The same with products of bf16, at least where enough rows share a right side.
+  void packHeadsForTiles(const CpuBuffer& keys, const CpuBuffer& values, int dim);
+  void localAttentionInTiles(const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values,
+                             std::span<const LocalHead> heads, int dim, CpuBuffer& out);
+  void memoryWriteInTiles(const CpuBuffer& keys, const CpuBuffer& values, std::span<const MemoryWriter> heads, int dim,
+                          CpuBuffer& states);
+  void memoryReadInTiles(const CpuBuffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+                         const CpuBuffer& states, CpuBuffer& out);
+  void sumStates(std::span<const MemoryWriter> heads, int dim, CpuBuffer& states);
+
+  // Row `row` of `out` from `column` on = factor * x[0..n)
+  void put(float factor, const float* x, int n, CpuBuffer& out, int row, int column) const;
+  // n numbers of a row as f32: where they are, or converted into `room`.
+  const float* floatsOf(const CpuBuffer& x, int row, int column, int n, float* room) const;
+
+  // Memory for one operation's packed operands, and each thread's own; made before a parallel region, at the start of
+  // a cache line, and kept.
+  void needPacked(std::size_t floats) { need(packed_, floats); }
   void needScratch(std::size_t floats);
-  float* scratch() { return scratch_[static_cast<std::size_t>(omp_get_thread_num())].data(); }
+  static void need(std::unique_ptr<CpuBuffer>& buffer, std::size_t floats);
+  float* scratch() { return scratch_[static_cast<std::size_t>(omp_get_thread_num())]->floats(); }
 
   CpuSettings settings_;
   const CpuKernels& kernels_;
   CpuProducts products_;
+  CpuTileProducts tileProducts_;
   std::vector<PassSegment> segments_;
   std::vector<int> segmentOfRow_;
   int rows_ = 0;
-  std::vector<std::vector<float>> scratch_;
-  std::vector<float> packed_;
+  std::vector<std::unique_ptr<CpuBuffer>> scratch_;
+  std::unique_ptr<CpuBuffer> packed_;
   std::vector<PackedHead> packedHeads_;
-  std::vector<int> headKv_;  // which of a segment's packed heads a head reads
+  std::vector<int> headKv_;                       // which of a segment's packed heads a head reads
+  std::vector<int> packedMatrices_, headMatrix_;  // the same for the memory: where a packed M starts in a state
   std::vector<Tile> tiles_;
+  std::vector<std::pair<CpuTileProducts::Product*, CpuTileProducts::Product*>> tileKernels_;  // of each tile
 };
 
 }  // namespace palimpsest::engine

@@ -25,13 +25,13 @@ class Transformer::Workspace {
   int rows = 0;                                  // that the buffers below have room for
   std::unique_ptr<Buffer> x;                     // [T x D]    f32, the residual stream
   std::unique_ptr<Buffer> normed;                // [T x D]    compute
-  ByWidth qkv;                                   // [T x QKV]  f32
+  ByWidth qkv;                                   // [T x QKV]  heads
   ByWidth fromMemory;                            // [T x A]    f32, A_mem
   ByWidth fromSegment;                           // [T x A]    f32, A_dot
   ByWidth attention;                             // [T x A]    compute, A
   std::unique_ptr<Buffer> gateUp;                // [T x 2 F]  compute
   std::unique_ptr<Buffer> activated;             // [T x F]    compute
-  std::unique_ptr<Buffer> memoryKv;              // [T x K, V of the last memory layer]  f32
+  std::unique_ptr<Buffer> memoryKv;              // [T x K, V of the last memory layer]  heads
   std::unique_ptr<Buffer> states;                // [segments + 1 x floats of M and z]  f32
   std::unique_ptr<Buffer> lastRows, lastNormed;  // [rows x D] f32 and compute
   std::unique_ptr<Buffer> logits;                // [rows x V] f32
@@ -56,15 +56,17 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
   w.normed = s.allocate(padded, config_.hiddenSize, Element::Compute);
   for (const Layer& layer : layers_) {
     const int qkv = layer.heads.qkvWidth, attention = layer.heads.attentionWidth;
-    w.qkv[qkv] = s.allocate(padded, qkv, Element::Float32);
-    w.fromMemory[attention] = s.allocate(padded, attention, Element::Float32);
-    w.fromSegment[attention] = s.allocate(padded, attention, Element::Float32);
+    w.qkv[qkv] = s.allocate(padded, qkv, Element::Heads);
+    if (layer.heads.mixes()) {
+      w.fromMemory[attention] = s.allocate(padded, attention, Element::Float32);
+      w.fromSegment[attention] = s.allocate(padded, attention, Element::Float32);
+    }
     w.attention[attention] = s.allocate(padded, attention, Element::Compute);
   }
   w.gateUp = s.allocate(padded, 2 * config_.intermediateSize, Element::Compute);
   w.activated = s.allocate(padded, config_.intermediateSize, Element::Compute);
   if (!hasMemory()) return;
-  w.memoryKv = s.allocate(padded, layers_[lastMemoryLayer_].memoryKv->outputs(), Element::Float32);
+  w.memoryKv = s.allocate(padded, layers_[lastMemoryLayer_].memoryKv->outputs(), Element::Heads);
   if (w.states) return;
   std::size_t floats = 0;
   for (const auto& shape : memoryShapes_) floats = std::max(floats, shape.floats());
@@ -78,9 +80,11 @@ void Transformer::forward(int index, Workspace& w, SegmentState* segment) const 
   const AttentionLayout& heads = layer.heads;
   Stream& s = *w.stream;
   Buffer& qkv = *w.qkv[heads.qkvWidth];
-  Buffer& fromMemory = *w.fromMemory[heads.attentionWidth];
-  Buffer& fromSegment = *w.fromSegment[heads.attentionWidth];
   Buffer& attention = *w.attention[heads.attentionWidth];
+  // Where no head is both, A_mem and A_dot are columns of A as they are.
+  const bool mixes = heads.mixes();
+  Buffer& fromMemory = mixes ? *w.fromMemory[heads.attentionWidth] : attention;
+  Buffer& fromSegment = mixes ? *w.fromSegment[heads.attentionWidth] : attention;
   Buffer& states = segment ? *segment->layers_[index].memory : *w.states;
 
   s.rmsNorm(*w.x, *layer.attentionNorm, config_.rmsNormEps, *w.normed);
@@ -102,7 +106,7 @@ void Transformer::forward(int index, Workspace& w, SegmentState* segment) const 
   } else {
     s.localAttention(qkv, qkv, qkv, heads.local, heads.base.dim, fromSegment);
   }
-  s.combine(fromMemory, fromSegment, heads.gates, attention);  // A = g A_mem + (1 - g) A_dot
+  if (mixes) s.combine(fromMemory, fromSegment, heads.gates, attention);  // A = g A_mem + (1 - g) A_dot
   s.linearAdd(attention, *layer.o, *w.x);
 
   s.rmsNorm(*w.x, *layer.feedForwardNorm, config_.rmsNormEps, *w.normed);
@@ -196,7 +200,7 @@ void Transformer::grow(Workspace& w, SegmentState& segment, int positions) const
   if (positions <= segment.capacity_) return;
   const int capacity = std::max({positions, 2 * segment.capacity_, 256});
   const auto enlarge = [&](std::unique_ptr<Buffer>& buffer, int columns) {
-    auto larger = w.stream->allocate(capacity, columns, Element::Float32);
+    auto larger = w.stream->allocate(capacity, columns, Element::Heads);
     if (buffer) w.stream->copyRows(*buffer, 0, 0, segment.positions_, columns, *larger, 0, 0);
     buffer = std::move(larger);
   };

@@ -29,9 +29,9 @@ class SegmentState {
  private:
   friend class Transformer;
   struct LayerState {
-    std::unique_ptr<Buffer> keys;        // [capacity x base keys]    f32, rotated
-    std::unique_ptr<Buffer> values;      // [capacity x values]       f32
-    std::unique_ptr<Buffer> memoryKeys;  // [capacity x memory keys]  f32, un-rotated; null without a memory
+    std::unique_ptr<Buffer> keys;        // [capacity x base keys]    heads, rotated
+    std::unique_ptr<Buffer> values;      // [capacity x values]       heads
+    std::unique_ptr<Buffer> memoryKeys;  // [capacity x memory keys]  heads, un-rotated; null without a memory
     std::unique_ptr<Buffer> memory;      // [1 x floats of M and z of the layer]
   };
   std::vector<LayerState> layers_;

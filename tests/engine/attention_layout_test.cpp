@@ -56,6 +56,9 @@ TEST(AttentionLayout, ShutGroupsHaveNoMemoryAndOpenHeadsNoLocalAttention) {
   ASSERT_EQ(layout.local.size(), 3U);  // all but the head with g = 1
   EXPECT_EQ(layout.local.back().query, 2 * 8);
   EXPECT_EQ(layout.gates.size(), 3U);  // 0 | 0.3 | 1: the last base head and the memory head together
+  EXPECT_TRUE(layout.mixes());
+  EXPECT_FALSE(makeAttentionLayout({4, 2, 8}, {1, 1, 8}, std::vector<float>{0.0F, 0.0F, 1.0F, 1.0F}).mixes());
+  EXPECT_FALSE(makeAttentionLayout({4, 2, 8}, {1, 1, 8}, {}).mixes());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <random>
@@ -69,6 +70,13 @@ TEST(CpuKernels, SigmaSiluAndMix) {
     expectNear(out, sigma, 1e-6);
     cpuKernels().siluMul(x.data(), y.data(), n, out.data());
     expectNear(out, silu, 1e-6);
+    std::vector<Bf16> halves(size), expected(size);
+    std::vector<float> scaled(size);
+    cpuKernels().scale(0.3F, x.data(), n, scaled.data());
+    for (std::size_t i = 0; i < size; ++i) EXPECT_EQ(scaled[i], 0.3F * x[i]);
+    cpuKernels().toBFloat16(scaled.data(), n, expected.data());
+    cpuKernels().scaleToBFloat16(0.3F, x.data(), n, halves.data());
+    EXPECT_EQ(halves, expected);
     cpuKernels().mix(0.25F, x.data(), 0.75F, y.data(), n, out.data());
     expectNear(out, mixed, 1e-6);
   }
@@ -185,6 +193,165 @@ TEST(CpuKernels, SiluInBFloat16) {
     for (std::size_t i = 0; i < size; ++i)
       expected.push_back(rounded[i] / (1 + std::exp(-static_cast<double>(rounded[i]))) * rounded[i + size]);
     expectNear(ours, expected, 1.0 / 256);
+  }
+}
+
+float floatOf(Bf16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x) << 16); }
+
+Bf16 rounded(float x) {
+  Bf16 out = 0;
+  cpuKernels().toBFloat16(&x, 1, &out);
+  return out;
+}
+
+// Element (row, column) of a right side; see kTilePanel.
+Bf16 rightSide(const std::vector<Bf16>& packed, int depth, int row, int column) {
+  const int panel = column / kTilePanel;
+  return packed[static_cast<std::size_t>(((panel * depth / 2 + row / 2) * kTilePanel + column % kTilePanel) * 2 +
+                                         row % 2)];
+}
+
+std::vector<Bf16> halvesOf(const std::vector<float>& x) {
+  std::vector<Bf16> out(x.size());
+  cpuKernels().toBFloat16(x.data(), static_cast<int>(x.size()), out.data());
+  return out;
+}
+
+std::vector<float> floatsOf(const std::vector<Bf16>& x) {
+  std::vector<float> out(x.size());
+  cpuKernels().toFloat(x.data(), static_cast<int>(x.size()), out.data());
+  return out;
+}
+
+TEST(CpuKernels, RightSidesInPairs) {
+  for (const int rows : {1, 5, 64, 70}) {
+    for (const int columns : {1, 16, 20, 64, 100, 128}) {
+      const int stride = columns + 3, depth = roundedUp(rows, kTileDepth), width = roundedUp(columns, kTilePanel);
+      const auto x = randomFloats(static_cast<std::size_t>(rows * stride), 13);
+      const auto at = [&](int r, int c) {
+        return r < rows && c < columns ? x[static_cast<std::size_t>(r * stride + c)] : 0;
+      };
+      std::vector<Bf16> once(static_cast<std::size_t>(depth * width), 0x7FFF), twice(2 * once.size(), 0x7FFF);
+      const auto halves = halvesOf(x);
+      cpuKernels().pairRows(halves.data(), stride, rows, columns, depth, once.data());
+      cpuKernels().pairRowsInTwo(x.data(), stride, rows, columns, depth, twice.data());
+      for (int r = 0; r < depth; ++r) {
+        for (int c = 0; c < width; ++c) {
+          const Bf16 upper = rounded(at(r, c));
+          ASSERT_EQ(rightSide(once, depth, r, c), upper) << r << ", " << c;
+          ASSERT_EQ(rightSide(twice, 2 * depth, r, c), upper) << r << ", " << c;
+          const float sum = floatOf(upper) + floatOf(rightSide(twice, 2 * depth, depth + r, c));
+          ASSERT_NEAR(sum, at(r, c), std::abs(at(r, c)) / 65536) << r << ", " << c;
+        }
+      }
+      // Of the transpose: what were columns is the depth.
+      const int turnedDepth = roundedUp(columns, kTileDepth), turnedWidth = roundedUp(rows, kTilePanel) + kTilePanel;
+      std::vector<Bf16> turned(static_cast<std::size_t>(turnedDepth * turnedWidth), 0x7FFF);
+      cpuKernels().pairColumns(halves.data(), stride, rows, columns, turnedDepth, turnedWidth, turned.data());
+      for (int c = 0; c < turnedDepth; ++c) {
+        for (int r = 0; r < turnedWidth; ++r) ASSERT_EQ(rightSide(turned, turnedDepth, c, r), rounded(at(r, c)));
+      }
+    }
+  }
+}
+
+TEST(CpuKernels, SigmaInBFloat16) {
+  for (const int rows : {1, 31, 32, 45}) {
+    for (const int columns : {1, 6, 16, 20, 64, 100}) {
+      const int stride = columns + 3, depth = roundedUp(rows, kTileDepth);
+      const auto halves = halvesOf(randomFloats(static_cast<std::size_t>(rows * stride), 14, 5.0F));
+      const auto x = floatsOf(halves);
+      std::vector<Bf16> turned(static_cast<std::size_t>(columns * depth), 0x7FFF),
+          row(static_cast<std::size_t>(columns));
+      std::vector<float> sum(static_cast<std::size_t>(columns) + 1, 7.0F);
+      cpuKernels().sigmaTransposed(halves.data(), stride, rows, columns, depth, turned.data(), sum.data());
+      std::vector<double> sums(static_cast<std::size_t>(columns));
+      for (int r = 0; r < depth; ++r) {
+        if (r < rows) cpuKernels().sigmaBFloat16(halves.data() + r * stride, columns, row.data());
+        for (int c = 0; c < columns; ++c) {
+          const auto column = static_cast<std::size_t>(c);
+          const float value = floatOf(turned[column * static_cast<std::size_t>(depth) + static_cast<std::size_t>(r)]);
+          sums[column] += value;
+          if (r >= rows) {
+            ASSERT_EQ(value, 0.0F);
+            continue;
+          }
+          const double in = x[static_cast<std::size_t>(r * stride + c)], exact = in > 0 ? in + 1 : std::exp(in);
+          ASSERT_NEAR(value, exact, exact / 256 * 1.02) << in;
+          ASSERT_EQ(value, floatOf(row[column]));
+        }
+      }
+      EXPECT_EQ(sum.back(), 7.0F);  // what stands behind it stays
+      sum.pop_back();
+      expectNear(sum, sums, 1e-5);
+    }
+  }
+}
+
+TEST(CpuKernels, SigmaInBFloat16OfLargeNumbersStaysFinite) {
+  const std::vector<float> x = {1e30F, -1e30F, 100.0F, -100.0F, 0.0F};
+  std::vector<Bf16> out(5);
+  cpuKernels().sigmaBFloat16(halvesOf(x).data(), 5, out.data());
+  EXPECT_NEAR(floatOf(out[0]), 1e30F, 1e28F);
+  EXPECT_NEAR(floatOf(out[1]), 0.0F, 1e-30);
+  EXPECT_EQ(floatOf(out[2]), 101.0F);
+  EXPECT_NEAR(floatOf(out[3]), 0.0F, 1e-30);
+  EXPECT_EQ(floatOf(out[4]), 1.0F);
+}
+
+TEST(CpuKernels, SoftmaxAndDotInBFloat16) {
+  for (const int n : kSizes) {
+    const auto size = static_cast<std::size_t>(n);
+    const auto x = randomFloats(size, 15, 20.0F), y = randomFloats(size, 16);
+    const double largest = *std::max_element(x.begin(), x.end());
+    std::vector<Bf16> out(size + 9, 0x7FFF);
+    const float sum = cpuKernels().softmaxBFloat16(x.data(), n, n + 9, 0.125F, out.data());
+    double sumOfRounded = 0, dot = 0;
+    for (std::size_t i = 0; i < size + 9; ++i) {
+      const double expected = i < size ? std::exp(0.125 * (x[i] - largest)) : 0;
+      ASSERT_NEAR(floatOf(out[i]), expected, expected / 256 * 1.02);
+      sumOfRounded += floatOf(out[i]);
+      if (i < size) dot += static_cast<double>(floatOf(out[i])) * y[i];
+    }
+    EXPECT_NEAR(sum, sumOfRounded, 1e-5 * sumOfRounded);
+    EXPECT_NEAR(cpuKernels().dotBFloat16(out.data(), y.data(), n), dot, 1e-5 * (1 + std::abs(dot)));
+  }
+}
+
+TEST(CpuKernels, RowsOfAQueryAndRopeInBFloat16) {
+  for (const int rows : {1, 5, 70}) {
+    for (const int dim : {4, 20, 64, 130}) {
+      const int stride = dim + 3;
+      const auto keys = halvesOf(randomFloats(static_cast<std::size_t>(rows * stride), 17));
+      const auto query = randomFloats(static_cast<std::size_t>(dim), 18);
+      const auto weights = randomFloats(static_cast<std::size_t>(rows), 19);
+      std::vector<float> scores(static_cast<std::size_t>(rows)), sum(static_cast<std::size_t>(dim));
+      cpuKernels().scoreRowsBFloat16(query.data(), keys.data(), stride, rows, dim, scores.data());
+      cpuKernels().weighRowsBFloat16(weights.data(), keys.data(), stride, rows, dim, sum.data());
+      std::vector<double> expectedScores, expectedSum(static_cast<std::size_t>(dim));
+      for (int j = 0; j < rows; ++j) {
+        double score = 0;
+        for (int d = 0; d < dim; ++d) {
+          const double key = floatOf(keys[static_cast<std::size_t>(j * stride + d)]);
+          score += query[static_cast<std::size_t>(d)] * key;
+          expectedSum[static_cast<std::size_t>(d)] += weights[static_cast<std::size_t>(j)] * key;
+        }
+        expectedScores.push_back(score);
+      }
+      expectNear(scores, expectedScores, 1e-5);
+      expectNear(sum, expectedSum, 1e-5);
+
+      const auto half = static_cast<std::size_t>(dim / 2);
+      const auto cosines = randomFloats(half, 20), sines = randomFloats(half, 21);
+      std::vector<Bf16> turned(keys.begin(), keys.begin() + dim);
+      cpuKernels().ropeBFloat16(turned.data(), cosines.data(), sines.data(), dim / 2);
+      for (std::size_t i = 0; i < half; ++i) {
+        const double x1 = floatOf(keys[i]), x2 = floatOf(keys[i + half]);
+        const double y1 = x1 * cosines[i] - x2 * sines[i], y2 = x2 * cosines[i] + x1 * sines[i];
+        EXPECT_NEAR(floatOf(turned[i]), y1, std::abs(y1) / 256 * 1.02 + 1e-5);
+        EXPECT_NEAR(floatOf(turned[i + half]), y2, std::abs(y2) / 256 * 1.02 + 1e-5);
+      }
+    }
   }
 }
 

@@ -124,10 +124,13 @@ TEST(ReadingWork, LeavesOutTheLogitsAndMostOfTheLastLayer) {
   const std::map<Shape, int> products = {
       {kQkv, kLayers - 1}, {kOut, kLayers - 1}, {kGateUp, kLayers - 1}, {kDown, kLayers - 1}, {kKeysAndValues, 1}};
   EXPECT_EQ(work.products, products) << "no product of the head, and one of the last layer";
-  const std::map<std::string, int> operations = {
-      {"rmsNorm", 2 * (kLayers - 1) + 1}, {"rope", kLayers - 1},    {"localAttention", kLayers - 1},
-      {"memoryWrite", 2 * kLayers},  // of base heads and of memory heads
-      {"memoryRead", 2 * (kLayers - 1)},  {"combine", kLayers - 1}, {"siluMul", kLayers - 1}};
+  const std::map<std::string, int> operations = {{"rmsNorm", 2 * (kLayers - 1) + 1},
+                                                 {"rope", kLayers - 1},
+                                                 {"localAttention", kLayers - 1},
+                                                 {"memoryWrite", 2 * kLayers},  // of base heads and of memory heads
+                                                 {"memoryRead", 2 * (kLayers - 1)},
+                                                 {"combine", 1},  // the layer whose gates mix
+                                                 {"siluMul", kLayers - 1}};
   EXPECT_EQ(work.operations, operations);
 }
 

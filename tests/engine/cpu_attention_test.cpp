@@ -1,0 +1,281 @@
+// Attention and memory of the CPU back end against plain sums in double, in each precision: long segments, odd
+// dimensions, shared KV heads, and rows that are not those of the first segment.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "engine/cpu_matmul.h"
+#include "tests/engine/transformer_fixture.h"
+
+namespace palimpsest::engine {
+namespace {
+
+class CpuAttention : public testing::TestWithParam<Precision> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == Precision::BFloat16 && !cpuMultipliesBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
+    backend_ = makeCpuBackend(2, GetParam());
+    stream_ = backend_->makeStream();
+  }
+
+  // Segments of a whole pass, one behind the other, with a BOS.
+  void beginPass(const std::vector<int>& lengths) {
+    segments_.clear();
+    rows_ = 0;
+    for (const int length : lengths) {
+      segments_.push_back({.begin = rows_, .rows = length, .firstPosition = 0, .keysBegin = rows_, .unwritten = 1});
+      rows_ += length;
+    }
+    stream_->beginPass(segments_);
+  }
+  std::unique_ptr<Buffer> randomBuffer(int rows, int columns, unsigned seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
+    for (float& value : values) value = normal(random);
+    return bufferOf(values, rows, columns, Element::Heads);
+  }
+  std::unique_ptr<Buffer> bufferOf(const std::vector<float>& values, int rows, int columns,
+                                   Element element = Element::Float32) {
+    auto buffer = stream_->allocate(rows, columns, element);
+    stream_->upload(values, *buffer, 0);
+    return buffer;
+  }
+  std::vector<float> valuesOf(const Buffer& buffer) {
+    std::vector<float> out(static_cast<std::size_t>(buffer.rows()) * static_cast<std::size_t>(buffer.columns()));
+    stream_->download(buffer, 0, out);
+    return out;
+  }
+  double tolerance() const { return GetParam() == Precision::BFloat16 ? 8e-3 : 2e-6; }
+
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Stream> stream_;
+  std::vector<PassSegment> segments_;
+  int rows_ = 0;
+};
+
+double sigma(double x) { return x > 0 ? x + 1 : std::exp(x); }
+
+// What the columns [from, from + dim) of row `row` hold.
+std::vector<double> headOf(const std::vector<float>& values, int columns, int row, int from, int dim) {
+  const auto begin = values.begin() + static_cast<std::ptrdiff_t>(row) * columns + from;
+  return {begin, begin + dim};
+}
+
+double dot(const std::vector<double>& x, const std::vector<double>& y) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+TEST_P(CpuAttention, LocalOfWholeSegments) {
+  for (const int dim : {16, 64, 80}) {
+    const int columns = 6 * dim;  // three queries; two heads read the first key and value
+    const std::vector<LocalHead> heads = {
+        {0, 3 * dim, 4 * dim, 0}, {dim, 3 * dim, 4 * dim, dim}, {2 * dim, 4 * dim, 5 * dim, 2 * dim}};
+    beginPass({1, 63, 64, 130, 257, 7});
+    const auto qkv = randomBuffer(rows_, columns, 1);
+    const auto out =
+        bufferOf(std::vector<float>(static_cast<std::size_t>((rows_ + 1) * columns), 9.0F), rows_ + 1, columns);
+    stream_->localAttention(*qkv, *qkv, *qkv, heads, dim, *out);
+    const auto values = valuesOf(*qkv), ours = valuesOf(*out);
+    std::vector<float> theirs(ours.size(), 9.0F);  // what stands beside the heads stays
+    for (const PassSegment& segment : segments_) {
+      for (const LocalHead& head : heads) {
+        for (int i = 0; i < segment.rows; ++i) {
+          const auto query = headOf(values, columns, segment.begin + i, head.query, dim);
+          std::vector<double> mean(static_cast<std::size_t>(dim));
+          double sum = 0;
+          for (int j = 0; j <= i; ++j) {
+            const double weight =
+                std::exp(dot(query, headOf(values, columns, segment.begin + j, head.key, dim)) / std::sqrt(dim));
+            const auto value = headOf(values, columns, segment.begin + j, head.value, dim);
+            for (std::size_t d = 0; d < mean.size(); ++d) mean[d] += weight * value[d];
+            sum += weight;
+          }
+          for (int d = 0; d < dim; ++d) {
+            theirs[static_cast<std::size_t>((segment.begin + i) * columns + head.out + d)] =
+                static_cast<float>(mean[static_cast<std::size_t>(d)] / sum);
+          }
+        }
+      }
+    }
+    const auto unread = static_cast<std::size_t>(rows_ * columns);
+    EXPECT_EQ(std::vector(ours.begin() + static_cast<std::ptrdiff_t>(unread), ours.end()),
+              std::vector(theirs.begin() + static_cast<std::ptrdiff_t>(unread), theirs.end()));
+    for (int row = 0; row < rows_; ++row) {
+      const auto at = static_cast<std::size_t>(row * columns);
+      ASSERT_LT(relativeError(std::span(ours).subspan(at, static_cast<std::size_t>(columns)),
+                              std::span(theirs).subspan(at, static_cast<std::size_t>(columns))),
+                tolerance())
+          << "row " << row << ", dimension " << dim;
+    }
+  }
+}
+
+// A long prompt behind earlier keys: more of them than one kernel was made for each number of.
+TEST_P(CpuAttention, LocalOfARunThatGoesOn) {
+  constexpr int kDim = 16, kBefore = 530, kRows = 100, kKeys = kBefore + kRows;
+  const std::vector<LocalHead> heads = {{0, 0, 0, 0}};
+  segments_ = {{.begin = 0, .rows = kRows, .firstPosition = kBefore, .keysBegin = 0}};
+  stream_->beginPass(segments_);
+  const auto queries = randomBuffer(kRows, kDim, 2), keys = randomBuffer(kKeys, kDim, 3),
+             values = randomBuffer(kKeys, kDim, 4);
+  const auto out = stream_->allocate(backend_->paddedRows(kRows), kDim, Element::Float32);
+  stream_->localAttention(*queries, *keys, *values, heads, kDim, *out);
+  const auto q = valuesOf(*queries), k = valuesOf(*keys), v = valuesOf(*values), ours = valuesOf(*out);
+  std::vector<float> theirs;
+  for (int i = 0; i < kRows; ++i) {
+    std::vector<double> mean(kDim);
+    double sum = 0;
+    for (int j = 0; j <= kBefore + i; ++j) {
+      const double weight = std::exp(dot(headOf(q, kDim, i, 0, kDim), headOf(k, kDim, j, 0, kDim)) / std::sqrt(kDim));
+      for (int d = 0; d < kDim; ++d)
+        mean[static_cast<std::size_t>(d)] += weight * v[static_cast<std::size_t>(j * kDim + d)];
+      sum += weight;
+    }
+    for (const double m : mean) theirs.push_back(static_cast<float>(m / sum));
+  }
+  EXPECT_LT(relativeError(std::span(ours).first(theirs.size()), theirs), tolerance());
+}
+
+TEST_P(CpuAttention, MemoryTakesSegmentsInARowAndIsRead) {
+  constexpr float kEpsilon = 1e-6F;
+  for (const int dim : {16, 64, 80}) {
+    const int columns = 5 * dim, matrix = dim * dim, state = 2 * (matrix + dim);
+    const std::vector<MemoryWriter> writers = {{0, dim, 0, matrix}, {dim, 2 * dim, matrix + dim, 2 * matrix + dim}};
+    const std::vector<MemoryReader> readers = {
+        {3 * dim, 0, 0, matrix}, {4 * dim, dim, 0, matrix}, {3 * dim, 2 * dim, matrix + dim, 2 * matrix + dim}};
+    beginPass({40, 257, 8, 97});
+    const auto qkv = randomBuffer(rows_, columns, 5);
+    const int rowsOfStates = static_cast<int>(segments_.size()) + 1;
+    auto first = valuesOf(*randomBuffer(rowsOfStates, state, 6));
+    for (float& value : first) value = std::abs(value) + 1;  // as sums of sigma are
+    const auto states = bufferOf(first, rowsOfStates, state);
+    stream_->memoryWrite(*qkv, *qkv, writers, dim, MemoryUpdate::Linear, kEpsilon, *states);
+    const auto out = stream_->allocate(rows_, 3 * dim, Element::Float32);
+    stream_->memoryRead(*qkv, readers, dim, kEpsilon, *states, *out);
+
+    const auto values = valuesOf(*qkv), ours = valuesOf(*states);
+    std::vector<double> now(first.begin(), first.begin() + state);
+    std::vector<float> read(static_cast<std::size_t>(rows_ * 3 * dim));
+    for (std::size_t s = 0; s < segments_.size(); ++s) {
+      const PassSegment& segment = segments_[s];
+      for (int i = segment.begin; i < segment.begin + segment.rows; ++i) {
+        for (const MemoryReader& head : readers) {
+          double weight = kEpsilon;
+          std::vector<double> sum(static_cast<std::size_t>(dim));
+          for (int d = 0; d < dim; ++d) {
+            const double q = sigma(values[static_cast<std::size_t>(i * columns + head.query + d)]);
+            weight += q * now[static_cast<std::size_t>(head.normalizer + d)];
+            for (int e = 0; e < dim; ++e)
+              sum[static_cast<std::size_t>(e)] += q * now[static_cast<std::size_t>(head.matrix + d * dim + e)];
+          }
+          for (int e = 0; e < dim; ++e) {
+            read[static_cast<std::size_t>(i * 3 * dim + head.out + e)] =
+                static_cast<float>(sum[static_cast<std::size_t>(e)] / weight);
+          }
+        }
+      }
+      for (int i = segment.begin + segment.unwritten; i < segment.begin + segment.rows; ++i) {
+        for (const MemoryWriter& head : writers) {
+          for (int d = 0; d < dim; ++d) {
+            const double k = sigma(values[static_cast<std::size_t>(i * columns + head.key + d)]);
+            now[static_cast<std::size_t>(head.normalizer + d)] += k;
+            for (int e = 0; e < dim; ++e) {
+              now[static_cast<std::size_t>(head.matrix + d * dim + e)] +=
+                  k * values[static_cast<std::size_t>(i * columns + head.value + e)];
+            }
+          }
+        }
+      }
+      const std::vector<float> theirs(now.begin(), now.end());
+      EXPECT_LT(relativeError(std::span(ours).subspan((s + 1) * theirs.size(), theirs.size()), theirs), tolerance())
+          << "after segment " << s << ", dimension " << dim;
+    }
+    EXPECT_LT(relativeError(valuesOf(*out), read), tolerance()) << "dimension " << dim;
+  }
+}
+
+// A small part of a large M still tells in what is read: M is not rounded to bf16.
+TEST_P(CpuAttention, ReadingKeepsSmallPartsOfALargeMemory) {
+  constexpr int kDim = 64, kRows = 64, kMatrix = kDim * kDim;
+  const std::vector<MemoryReader> readers = {{0, 0, 0, kMatrix}};
+  segments_ = {{.begin = 0, .rows = kRows}};
+  stream_->beginPass(segments_);
+  const auto queries = randomBuffer(kRows, kDim, 7), out = stream_->allocate(kRows, kDim, Element::Float32);
+  std::vector<float> state(kMatrix + kDim, 1.0F);
+  const auto read = [&](float part) {
+    std::fill_n(state.begin(), kMatrix, 1000.0F + part);
+    const auto states = bufferOf(state, 1, kMatrix + kDim);
+    stream_->memoryRead(*queries, readers, kDim, 1e-6F, *states, *out);
+    return valuesOf(*out);
+  };
+  const auto without = read(0), with = read(0.5F);
+  for (std::size_t i = 0; i < with.size(); ++i) ASSERT_NEAR(with[i] - without[i], 0.5F, 0.02F);
+}
+
+// Heads that nothing mixes are put out as the next product takes them: rounded once, for few rows and for many.
+TEST_P(CpuAttention, PutsOutWhatTheNextProductTakes) {
+  constexpr int kDim = 20, kMatrix = kDim * kDim;
+  const std::vector<LocalHead> heads = {{0, kDim, 2 * kDim, 0}};
+  const std::vector<MemoryReader> readers = {{0, kDim, 0, kMatrix}};
+  const auto states = bufferOf(std::vector<float>(kMatrix + kDim, 1.25F), 1, kMatrix + kDim);
+  for (const int rows : {1, 3, 100}) {
+    segments_ = {{.begin = 0, .rows = rows}};
+    stream_->beginPass(segments_);
+    const auto qkv = randomBuffer(rows, 3 * kDim, 9);
+    std::vector<float> puts[2];
+    for (const Element element : {Element::Float32, Element::Compute}) {
+      const auto out = stream_->allocate(rows, 2 * kDim, element);
+      stream_->localAttention(*qkv, *qkv, *qkv, heads, kDim, *out);
+      stream_->memoryRead(*qkv, readers, kDim, 1e-6F, *states, *out);
+      puts[element == Element::Compute] = valuesOf(*out);
+    }
+    const auto rounded = stream_->allocate(rows, 2 * kDim, Element::Compute);
+    stream_->upload(puts[0], *rounded, 0);
+    EXPECT_EQ(puts[1], valuesOf(*rounded)) << rows << " rows";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, CpuAttention, testing::Values(Precision::Float32, Precision::BFloat16),
+                         [](const auto& tested) { return tested.param == Precision::BFloat16 ? "bf16" : "f32"; });
+
+TEST(CpuTileProducts, AreThoseOfRoundedNumbers) {
+  if (!cpuMultipliesBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
+  CpuTileProducts products(dnnl::engine(dnnl::engine::kind::cpu, 0), 2);
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  for (const CpuTileProducts::Shape shape : {CpuTileProducts::Shape{64, 32, 64}, {20, 96, 128}, {64, 320, 64}}) {
+    CpuTileProducts::Product& product = products.prepare(shape);
+    EXPECT_EQ(&products.prepare(shape), &product);
+    const auto size = [](int rows, int columns) { return static_cast<std::size_t>(rows * columns); };
+    std::vector<float> left(size(shape.rows, shape.depth)), right(size(shape.depth, shape.columns));
+    for (auto* values : {&left, &right}) {
+      for (float& value : *values) value = std::round(4 * normal(random)) / 4;  // bf16 keeps them
+    }
+    std::vector<Bf16> leftHalves(left.size()), plain(right.size()), rightHalves(right.size());
+    cpuKernels().toBFloat16(left.data(), static_cast<int>(left.size()), leftHalves.data());
+    cpuKernels().toBFloat16(right.data(), static_cast<int>(right.size()), plain.data());
+    cpuKernels().pairRows(plain.data(), shape.columns, shape.depth, shape.columns, shape.depth, rightHalves.data());
+    for (const int thread : {0, 1}) {
+      std::vector<float> out(size(shape.rows, shape.columns) + 1, 3.0F);
+      products.run(product, thread, leftHalves.data(), rightHalves.data(), out.data());
+      for (int i = 0; i < shape.rows; ++i) {
+        for (int j = 0; j < shape.columns; ++j) {
+          float sum = 0;
+          for (int p = 0; p < shape.depth; ++p)
+            sum += left[size(i, shape.depth) + static_cast<std::size_t>(p)] *
+                   right[size(p, shape.columns) + static_cast<std::size_t>(j)];
+          ASSERT_EQ(out[size(i, shape.columns) + static_cast<std::size_t>(j)], sum);  // exact in f32
+        }
+      }
+      EXPECT_EQ(out.back(), 3.0F);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
