@@ -35,5 +35,5 @@ function(palimpsest_test name)
   target_compile_definitions(${name} PRIVATE
     PALIMPSEST_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data"
     PALIMPSEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 ENVIRONMENT "${ARG_ENVIRONMENT}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300 ENVIRONMENT "${ARG_ENVIRONMENT}")
 endfunction()
