@@ -89,21 +89,26 @@ class Reader:
             out.append([next(left[c]) for c in chosen.tolist()])
         return out
 
+    def batch_of(self, prompts: list[list[list[int]]], room: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids [documents, Q, longest prompt + 1 + room], BOS first and EOS behind; and how long each prompt is, BOS included."""
+        B, Q = len(prompts), max(map(len, prompts))
+        ids = torch.full((B, Q, max(len(q) for p in prompts for q in p) + 1 + room), EOS, dtype=torch.long)
+        ids[:, :, 0] = BOS
+        length = torch.ones(B, Q, dtype=torch.long)
+        for b, p in enumerate(prompts):
+            for q, tokens in enumerate(p):
+                ids[b, q, 1 : len(tokens) + 1] = torch.tensor(tokens)
+                length[b, q] = len(tokens) + 1
+        return ids.to(self.device), length.to(self.device)
+
     @torch.no_grad()
     def doubts(self, prompts: list[list[list[int]]], states) -> list[list[float]]:
         """The probability with which each answer would begin as the unknown one."""
         unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
-        B, Q = len(prompts), max(map(len, prompts))
-        ids = torch.full((B, Q, max(len(q) for p in prompts for q in p) + 1), EOS, dtype=torch.long)
-        ids[:, :, 0] = BOS
-        last = torch.zeros(B, Q, dtype=torch.long)
-        for b, p in enumerate(prompts):
-            for q, tokens in enumerate(p):
-                ids[b, q, 1 : len(tokens) + 1] = torch.tensor(tokens)
-                last[b, q] = len(tokens)
+        ids, length = self.batch_of(prompts)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            _, hidden, _ = self.model.read_and_ask(None, None, ids.to(self.device), torch.zeros_like(last).to(self.device), states=joined(states))
-            hidden = hidden.gather(2, last.to(self.device)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
+            _, hidden, _ = self.model.read_and_ask(None, None, ids, torch.zeros_like(length), states=joined(states))
+            hidden = hidden.gather(2, (length - 1)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
             p = self.model.head(hidden).float().softmax(-1)[..., unknown].cpu()
         return [p[b, : len(asked)].tolist() for b, asked in enumerate(prompts)]
 
@@ -113,16 +118,7 @@ class Reader:
 
         unknown_bias: of config.py, for questions; the book card is no answer.
         """
-        B, Q = len(prompts), max(len(p) for p in prompts)
-        longest = max(len(q) for p in prompts for q in p) + 1
-        ids = torch.full((B, Q, longest + max_new), EOS, dtype=torch.long)
-        ids[:, :, 0] = BOS
-        length = torch.ones(B, Q, dtype=torch.long)
-        for b, p in enumerate(prompts):
-            for q, tokens in enumerate(p):
-                ids[b, q, 1 : len(tokens) + 1] = torch.tensor(tokens)
-                length[b, q] = len(tokens) + 1
-        ids, length = ids.to(self.device), length.to(self.device)
+        ids, length = self.batch_of(prompts, max_new)
         start, done = length.clone(), length == 1  # a document with fewer questions: no prompt
         memories = joined(states)
         unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]

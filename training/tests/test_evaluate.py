@@ -1,6 +1,7 @@
 """Answers as the evaluation takes them: greedy, with the threshold of "The book does not say" of the model's config."""
 
 import torch
+from tokenizers import Tokenizer
 
 from palimpsest_training.cases import Asked
 from palimpsest_training.config import ModelConfig
@@ -10,12 +11,17 @@ from palimpsest_training.model import InfiniLlama, MemoryState
 from palimpsest_training.tokenizer import train_tokenizer
 
 
-def test_the_bias_moves_the_first_token_of_the_unknown_answer_alone():
+def untrained() -> tuple[Tokenizer, InfiniLlama]:
     tokenizer = train_tokenizer(["The book does not say. The clock stood behind the door, and nobody saw it. " * 20], 300)
     torch.manual_seed(1)
     model = InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                                    head_dim=8, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=64, memory_heads=2,
+                                    head_dim=8, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=512, memory_heads=2,
                                     memory_kv_heads=2, memory_head_dim=8))
+    return tokenizer, model
+
+
+def test_the_bias_moves_the_first_token_of_the_unknown_answer_alone():
+    tokenizer, model = untrained()
     reader = Reader(model, tokenizer, torch.device("cpu"))
     ids = torch.randint(2, 200, (1, 1, 9))
     with torch.no_grad():
@@ -76,11 +82,7 @@ def test_the_questions_of_a_shelf_reach_the_sum():
 
 
 def test_sections_are_what_each_has_written_and_each_question_goes_to_the_surest():
-    tokenizer = train_tokenizer(["The book does not say. The clock stood behind the door, and nobody saw it. " * 20], 300)
-    torch.manual_seed(1)
-    model = InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                                    head_dim=8, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=512, memory_heads=2,
-                                    memory_kv_heads=2, memory_head_dim=8))
+    tokenizer, model = untrained()
     for name, p in model.named_parameters():
         if "memory_o_proj" in name:
             torch.nn.init.normal_(p, std=3.0)  # so that the memory decides
