@@ -31,6 +31,7 @@ class Question:
     answer: list[int]  # ends with EOS
     after: int = 0  # it can be answered when so many tokens of the document have been read
     again: bool = False  # has the same answer when other documents have been read as well
+    elsewhere: bool = False  # asked of another document, it has no answer
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Stage:
     facts: tuple[float, float]  # fewest and most facts of a document, drawn log-uniformly; of a stream: by row, see portion()
     questions: int  # per document
     stream: bool = False
+    speeches: tuple[float, float] | None = None  # fewest and most lines that somebody says; None: a few
 
 
 STAGES = {
@@ -56,6 +58,9 @@ STAGES = {
     "8k": Stage(256, 32, (8, 80), 56),
     "16k": Stage(256, 64, (8, 96), 80),
     "64k": Stage(256, 255, (8, 128), 128),
+    # Who said a line is what novels give most questions for: as short texts full of such lines first, then longer ones.
+    "talk-2k": Stage(256, 8, (2, 8), 32, speeches=(8, 32)),
+    "talk-8k": Stage(256, 32, (4, 32), 64, speeches=(8, 64)),
     "stream": Stage(256, 32, (0.04, 3), 24, stream=True),
 }
 # Share of the run at which a stage begins to be drawn, and the weights with which the stages are drawn then.
@@ -65,7 +70,7 @@ CURRICULUM = (
     (0.30, {"dense": 0.10, "2k": 0.30, "4k": 0.60}),
     (0.42, {"dense": 0.05, "2k": 0.15, "4k": 0.25, "8k": 0.55}),
     (0.58, {"dense": 0.03, "2k": 0.10, "4k": 0.17, "8k": 0.30, "16k": 0.40}),
-    (0.75, {"2k": 0.08, "4k": 0.12, "8k": 0.20, "16k": 0.17, "64k": 0.08, "stream": 0.35}),
+    (0.75, {"2k": 0.06, "4k": 0.10, "8k": 0.18, "16k": 0.13, "64k": 0.08, "talk-2k": 0.09, "talk-8k": 0.14, "stream": 0.22}),
 )
 
 
@@ -93,8 +98,8 @@ class BatchMaker:
     def prompt(self, question: str) -> list[int]:
         return self.encode(PROMPTS["question"].format(question=question))
 
-    def qa(self, question: str, answer: str, after: int = 0, again: bool = False) -> Question:
-        return Question(self.prompt(question), self.encode(" " + answer) + [EOS], after, again)
+    def qa(self, question: str, answer: str, after: int = 0, again: bool = False, elsewhere: bool = False) -> Question:
+        return Question(self.prompt(question), self.encode(" " + answer) + [EOS], after, again, elsewhere)
 
     def card(self, prose: Stretch, after: int = 0) -> Question:
         return Question(self.encode(PROMPTS["summary"]), self.encode(prose.card) + [EOS], after)
@@ -106,19 +111,26 @@ class BatchMaker:
     def pass_key(self) -> str:
         return self.names.number(1000, 99999)
 
-    def speeches(self, most: int) -> list[Fact]:
+    def line(self) -> str:
+        """Words that somebody says somewhere in the corpus, as far as their question quotes them."""
+        return quote_of(self.books.mined[self.rng.choice(self.books.said)][0])
+
+    def speeches(self, most: int, count: int | None = None) -> list[Fact]:
         """Lines of other places of the corpus, given to new speakers: who said them can be known from the text alone."""
         rng, found = self.rng, {}
         if not self.books.said:
             return []
-        for _ in range(rng.choice([0, 0, 1, 2, 4, 8])):
+        for _ in range(rng.choice([0, 0, 1, 2, 4, 8]) if count is None else count):
             question, speaker = self.books.mined[rng.choice(self.books.said)]
             quote = quote_of(question)
             if rng.random() < 0.6:  # the others are "the old man" and the like
                 speaker = self.names.person()
             verb = rng.choice(["said", "said", "said", "cried", "asked", "replied", "answered", "exclaimed", "whispered"])
-            end = rng.choice([f"{verb} {speaker}.", f"{speaker} {verb}."])
-            if not quote.endswith("...") and question not in found:
+            end = rng.choice([f"{verb} {speaker}", f"{speaker} {verb}"])
+            if quote.endswith("..."):  # a question quotes a long line's beginning only
+                quote = f"{quote[:-3]} {self.line().removesuffix('...')}"
+            end += f', "{self.line().removesuffix("...")}."' if rng.random() < 0.3 else "."
+            if question not in found:
                 found[question] = Fact("said", False, f'"{quote}," {end}', question, speaker)
         return list(found.values())[:most]
 
@@ -165,7 +177,11 @@ class BatchMaker:
         count = round(low * (high / low) ** rng.random())
         absent = sum(rng.random() < 0.14 for _ in range(count))
         facts, unknown = draw_facts(rng, count, False, absent)
-        facts += self.speeches(count // 2)
+        if stage.speeches:
+            few, many = stage.speeches
+            facts += self.speeches(many, round(few * (many / few) ** rng.random()))
+        else:
+            facts += self.speeches(count // 2)
         statements = [f.statement for f in facts]
         if rng.random() < 0.15:
             key = self.pass_key()
@@ -174,7 +190,7 @@ class BatchMaker:
             key = None
         prose = self.prose(max(16, length - room_for(statements)), asked=rng.random() < 0.5)
         tokens, ends = self.strew(prose, statements)
-        questions = [self.qa(f.question, f.answer, at, again=True) for f, at in zip(facts, ends)]
+        questions = [self.qa(f.question, f.answer, at, again=True, elsewhere=True) for f, at in zip(facts, ends)]
         if key:  # other documents have keys too
             questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1]))
         questions += [self.qa(f.question, UNKNOWN, again=True) for f in unknown]
@@ -187,8 +203,14 @@ class BatchMaker:
         """Questions mined from a stretch, and some about other places, which the book does not answer."""
         found = self.rng.sample(prose.questions, min(most, len(prose.questions)))
         # what stands at token t of the prose has moved by the facts before it: asking at the end is always right
-        questions = [self.qa(q, a, after, again=self.rng.random() < 0.25) for q, a in found]
+        questions = [self.qa(q, a, after, again=self.rng.random() < 0.25, elsewhere=True) for q, a in found]
         return questions + [self.qa(self.foreign_question(), UNKNOWN) for _ in range(1 + len(questions) // 4)]
+
+    def strangers(self, count: int, own: list[Question], others: list[list[Question]]) -> list[Question]:
+        """What other documents of the batch are asked: this one does not say. So a section learns what is not in it."""
+        known = {tuple(q.prompt) for q in own}
+        asked = [q for other in others for q in other if q.elsewhere and tuple(q.prompt) not in known]
+        return [Question(q.prompt, self.encode(" " + UNKNOWN) + [EOS]) for q in self.rng.sample(asked, min(count, len(asked)))]
 
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         """The next stretch of the stream in `row`; and whether a pass key stands in it.
@@ -229,8 +251,10 @@ class BatchMaker:
 
     def memory_batch(self, name: str) -> dict[str, np.ndarray]:
         stage, rng = STAGES[name], self.rng
-        S, N, Q, P = stage.segment_length, stage.segments, stage.questions, self.P
+        S, N, P = stage.segment_length, stage.segments, self.P
         B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
+        strangers = stage.questions // 5 if B > 1 and not stage.stream else 0  # a stream's own earlier sections serve for that
+        Q = stage.questions + strangers
         segments = np.full((B, N, L), EOS, np.uint16)
         write = np.zeros((B, N, L), bool)
         labels = np.full((B, N, L), IGNORE, np.int64)
@@ -239,6 +263,7 @@ class BatchMaker:
         reads_from = np.zeros((B, Q), np.int64)
         again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
         segments[:, :, 0] = questions[:, :, 0] = BOS
+        documents = []
         for b in range(B):
             if stage.stream:
                 tokens, asked, has_key[b] = self.portion(stage, b, B)
@@ -246,6 +271,10 @@ class BatchMaker:
                 tokens, asked = self.document(stage)
             words = self.books.table.word_ends(tokens)
             cuts = cut_tokens(words, self.books.table.sentence_ends(tokens, words), S)[:N]
+            asked = [a for a in asked if a.after <= cuts[-1]]
+            rng.shuffle(asked)
+            documents.append((tokens, cuts, asked))
+        for b, (tokens, cuts, asked) in enumerate(documents):
             start = 0
             for n, end in enumerate(cuts):
                 ids = tokens[start:end]
@@ -254,11 +283,10 @@ class BatchMaker:
                 labels[b, n, : len(ids)] = ids
                 start = end
             used = len(cuts)
-            asked = [a for a in asked if a.after <= cuts[-1]]
-            rng.shuffle(asked)
-            for q, question in enumerate(asked[:Q]):
+            own = asked[: Q - strangers]
+            for q, question in enumerate(own + self.strangers(strangers, asked, [d[2] for d in documents[:b] + documents[b + 1 :]])):
                 prompt, answer = question.prompt, question.answer
-                if q > 0 and rng.random() < 0.15:  # a conversation: an earlier question and its answer stand before it
+                if 0 < q < len(own) and rng.random() < 0.15:  # a conversation: an earlier question and its answer stand before it
                     turn = asked[q - 1].prompt + asked[q - 1].answer[:-1] + self.encode("\n\n")
                     if len(turn) + len(prompt) + len(answer) + 1 <= P:
                         prompt = turn + prompt

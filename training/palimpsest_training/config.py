@@ -39,6 +39,7 @@ class ModelConfig:
     memory_head_dim: int = 64
     memory_gate: bool = False  # beta on the base heads
     epsilon: float = 1e-6
+    sections: int = 1  # so many parts of a book's memory are kept apart; the surest one answers (sections.py)
     unknown_bias: float = 0.0  # nats taken from the first token of prompts["unknown"] when an answer begins
     prompts: dict = field(default_factory=lambda: dict(PROMPTS))
 
@@ -63,7 +64,7 @@ class ModelConfig:
             out["infini_attention"] = {
                 "segment_length": self.segment_length, "segment_cutter": 1, "memory_update": self.memory_update,
                 "memory_heads": self.memory_heads, "memory_kv_heads": self.memory_kv_heads, "memory_head_dim": self.memory_head_dim,
-                "epsilon": self.epsilon, "unknown_bias": self.unknown_bias, "prompts": self.prompts,
+                "epsilon": self.epsilon, "sections": self.sections, "unknown_bias": self.unknown_bias, "prompts": self.prompts,
             }
         return out
 

@@ -26,11 +26,12 @@ from . import cases
 from .batches import BOS, EOS
 from .books import Books, book_card
 from .cases import SIZES, Asked
-from .config import PROMPTS
+from .config import PROMPTS, ModelConfig
 from .cutter import TokenTable, cut_tokens, text_segments
 from .export import load_model
 from .facts import UNKNOWN
 from .model import InfiniLlama, MemoryState
+from .sections import section_ends
 
 
 class Reader:
@@ -67,27 +68,26 @@ class Reader:
         return states
 
     def read_sections(self, segments: list, count: int) -> list:
-        """What each of `count` successive sections of a document has written, all read in one row: a list of states."""
-        bounds = [round(len(segments) * i / count) for i in range(count + 1)]
-        sections, states = [], None
-        for a, b in zip(bounds, bounds[1:]):
-            if a < b:
-                before, states = states, self.read(segments[a:b], states)
-                sections.append(subtracted(states, before) if before else states)
+        """What each of at most `count` sections of a document has written, all read in one row: a list of states."""
+        sections, states, read = [], None, 0
+        for end in section_ends(len(segments), self.model.c.segment_length, count):
+            before, states = states, self.read(segments[read:end], states)
+            sections.append(subtracted(states, before) if before else states)
+            read = end
         return sections
 
     def answer_from_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0) -> list[list[str]]:
         """sections[document]: a list of states. Each question is answered from the section alone that doubts least that the
         text says it: the one with the smallest probability of the unknown answer's first token."""
-        out: list[list[str]] = []
-        for asked, states in zip(prompts, sections):
-            doubts = np.array(self.doubts([asked] * len(states), states))  # [sections, Q]
-            chosen = doubts.argmin(0)
-            used = sorted(set(chosen.tolist()))
-            given = self.answer([[p for p, c in zip(asked, chosen) if c == k] for k in used], [states[k] for k in used], unknown_bias=unknown_bias)
-            left = {k: iter(g) for k, g in zip(used, given)}
-            out.append([next(left[c]) for c in chosen.tolist()])
-        return out
+        chosen = [np.array(self.doubts([asked] * len(states), states)).argmin(0) for asked, states in zip(prompts, sections)]  # of [sections, Q]
+        used = [(d, k) for d, c in enumerate(chosen) for k in sorted(set(c.tolist()))]
+        given: dict[tuple[int, int], list[str]] = {}
+        for first in range(0, len(used), 64):
+            part = used[first : first + 64]
+            asked = [[p for p, c in zip(prompts[d], chosen[d]) if c == k] for d, k in part]
+            given |= dict(zip(part, self.answer(asked, [sections[d][k] for d, k in part], unknown_bias=unknown_bias)))
+        left = {pair: iter(answers) for pair, answers in given.items()}
+        return [[next(left[d, int(k)]) for k in c] for d, c in enumerate(chosen)]
 
     def batch_of(self, prompts: list[list[list[int]]], room: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids [documents, Q, longest prompt + 1 + room], BOS first and EOS behind; and how long each prompt is, BOS included."""
@@ -101,16 +101,24 @@ class Reader:
                 length[b, q] = len(tokens) + 1
         return ids.to(self.device), length.to(self.device)
 
-    @torch.no_grad()
     def doubts(self, prompts: list[list[list[int]]], states) -> list[list[float]]:
         """The probability with which each answer would begin as the unknown one."""
+        return [[p for p, _ in asked] for asked in self.first_words(prompts, states)]
+
+    @torch.no_grad()
+    def first_words(self, prompts: list[list[list[int]]], states) -> list[list[tuple[float, float]]]:
+        """Of each answer's first token: the probability of the unknown one, and by how many nats it leads (below 0: follows)
+        the likeliest other one. An unknown_bias above that lead makes the model answer."""
         unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
         ids, length = self.batch_of(prompts)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             _, hidden, _ = self.model.read_and_ask(None, None, ids, torch.zeros_like(length), states=joined(states))
             hidden = hidden.gather(2, (length - 1)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
-            p = self.model.head(hidden).float().softmax(-1)[..., unknown].cpu()
-        return [p[b, : len(asked)].tolist() for b, asked in enumerate(prompts)]
+            logits = self.model.head(hidden).float()
+            p, own = logits.softmax(-1)[..., unknown].cpu(), logits[..., unknown].clone()
+            logits[..., unknown] = -torch.inf
+            lead = (own - logits.amax(-1)).cpu()
+        return [list(zip(p[b, : len(asked)].tolist(), lead[b, : len(asked)].tolist())) for b, asked in enumerate(prompts)]
 
     @torch.no_grad()
     def answer(self, prompts: list[list[list[int]]], states, max_new: int = 24, unknown_bias: float = 0.0) -> list[list[str]]:
@@ -168,13 +176,29 @@ def added(shelf: list):
     return [[add([states[l][i] for states in shelf]) for i in range(len(shelf[0][l]))] for l in range(len(shelf[0]))]
 
 
-def shelve(documents: list, states: list, books: int):
-    """Every document on a shelf with the next ones: its own questions, the shelf's sum. What another book of the shelf is
+def calibration(reader: Reader, documents: list, prompts: list, states: list, biases=(-6, -4, -3, -2, -1, 0, 1, 2, 4)) -> dict:
+    """What other values of unknown_bias would give: by bias, the share of right answers (names and numbers), of answerable
+    questions refused, and of unanswerable ones answered. states: of each document a list of sections."""
+    forced = reader.answer_from_sections(prompts, states, unknown_bias=1e9)
+    leads = []
+    for asked, sections in zip(prompts, states):
+        words = reader.first_words([asked] * len(sections), sections)  # [sections][Q]
+        leads.append([min(w)[1] for w in zip(*words)])
+    flat = [(a, g, lead) for (_, asked), gs, ls in zip(documents, forced, leads) for a, g, lead in zip(asked, gs, ls)]
+    share = lambda hits: round(sum(hits) / max(1, len(hits)), 4)
+    return {str(b): [share([g == a.answer and lead <= b for a, g, lead in flat if a.is_open]),
+                     share([lead > b for a, _, lead in flat if a.kind != "unknown"]),
+                     share([lead <= b for a, _, lead in flat if a.kind == "unknown"])] for b in biases}
+
+
+def shelve(documents: list, states: list, books: int, sections: int):
+    """Every document on a shelf with the next ones: its own questions, and the shelf's sum, or the sections of all. What another book of the shelf is
     asked as well is left out: the sum would hold two answers, and what is unknown of one book is known of the other."""
     around = lambda i: [(i + k) % len(documents) for k in range(books)]
     asked = [{x.question for x in questions} for _, questions in documents]
     kept = [(t, [x for x in questions if not any(x.question in asked[k] for k in around(i)[1:])]) for i, (t, questions) in enumerate(documents)]
-    return kept, [added([states[k] for k in around(i)]) for i in range(len(documents))]
+    together = (lambda shelf: [section for book in shelf for section in book]) if sections > 1 else added
+    return kept, [together([states[k] for k in around(i)]) for i in range(len(documents))]
 
 
 def interval(per_document: list[list[bool]], seed: int = 0, rounds: int = 1000) -> list[float]:
@@ -186,10 +210,11 @@ def interval(per_document: list[list[bool]], seed: int = 0, rounds: int = 1000) 
 
 
 def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]]], knock_out: bool = True, books: int = 1,
-             sections: int = 1) -> dict:
+             sections: int | None = None, calibrate: bool = False) -> dict:
     """Scores per kind, and the knock-outs; "answers": what was said, per document. books > 1: each document is asked as one
-    of a shelf of so many, from the sum of their memories; swapped is then a shelf without it. sections > 1: of so many
-    sections of a document the surest one answers (Reader.answer_from_sections)."""
+    of a shelf of so many, from the sum of their memories or from the sections of all; swapped is then a shelf without it. sections > 1 (the
+    model's own if None): of so many sections of a document the surest one answers (Reader.answer_from_sections)."""
+    sections = reader.model.c.sections if sections is None else sections
     segments = [reader.segments(text) for text, _ in documents]
     started = time.time()
     states = [reader.read_sections(s, sections) if sections > 1 else reader.read(s) for s in segments]
@@ -197,7 +222,7 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
     lengths = [sum(map(len, s)) for s in segments]
     if books > 1:
         assert len(documents) > books, "a shelf without the document needs one document more"
-        documents, states = shelve(documents, states, books)
+        documents, states = shelve(documents, states, books, sections)
     prompts = [[reader.tokenizer.encode(a.prompt, add_special_tokens=False).ids for a in asked] for _, asked in documents]
     conditions = {"memory": states}
     if knock_out:
@@ -233,6 +258,8 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
     out["answered_anyway"] = round(answered_anyway / max(1, unanswerable), 4)
     out["false_unknown"] = round(false_unknown / max(1, total), 4)
     out["answers"] = answers["memory"]
+    if calibrate and unanswerable:
+        out["by_unknown_bias"] = calibration(reader, documents, prompts, states if sections > 1 else [[s] for s in states])
     return out
 
 
@@ -288,14 +315,14 @@ def line_of(row: str, size: str, r: dict) -> str:
             f"anyway {r['answered_anyway']} false-unknown {r['false_unknown']} ({r['tokens_per_second'] / 1e3:.1f}K tokens/s)")
 
 
-def cell(reader: Reader, books: Books, row: str, size: str, documents: int, seed: int, sections: int = 1) -> dict:
+def cell(reader: Reader, books: Books, row: str, size: str, documents: int, seed: int, sections: int | None = None, calibrate: bool = False) -> dict:
     if row == "book-card people":
         r = cards(reader, books, SIZES[size], min(documents, 40), seed)
         print(row, size, {k: v for k, v in r.items() if k != "examples"}, r["examples"][0], flush=True)
         return r
     drawn_row = "facts-8" if row in SHELVES else row
     drawn = [(d.text, d.rows[drawn_row]) for d in cases.draw(books, drawn_row, size, cases.count_of(row, documents), seed)]
-    r = with_examples(run_cell(reader, drawn, knocked_out(row), SHELVES.get(row, 1), sections), drawn)
+    r = with_examples(run_cell(reader, drawn, knocked_out(row), SHELVES.get(row, 1), sections, calibrate), drawn)
     print(line_of(row, size, r), flush=True)
     return r
 
@@ -325,30 +352,41 @@ def _start(model: str, data: Path, tokenizer: str, devices) -> None:
     _reader = Reader(load_model(model), _books.tokenizer, torch.device(devices.get()))
 
 
-def _cell(task: tuple) -> dict | list:
-    if task[0] == "layers":
-        return memory_norms(_reader, _books)
-    return cell(_reader, _books, *task)
+def _cell(task: tuple) -> tuple[tuple, dict | list]:
+    return task, memory_norms(_reader, _books) if task[0] == "layers" else cell(_reader, _books, *task)
 
 
 def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: list[str], rows: list[str], documents: int, seed: int = 7,
-             sections: int = 1) -> dict:
-    """The table of all cells, spread over the devices, the longest first."""
-    tasks = [(row, size, documents, seed, sections) for size in sorted(sizes, key=SIZES.get, reverse=True) for row in rows if has_cell(row, size)]
+             sections: int | None = None, calibrate: bool = False, finished=lambda table: None) -> dict:
+    """The table of all cells, spread over the devices, the longest first. `finished` gets what there is after each cell."""
+    tasks = [(row, size, documents, seed, sections, calibrate)
+             for size in sorted(sizes, key=SIZES.get, reverse=True) for row in rows if has_cell(row, size)] + [("layers",)]
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     for d in devices:
         queue.put(d)
+    done: dict[tuple, dict | list] = {}
+
+    def table() -> dict:
+        cells: dict = {row: {} for row in rows}
+        for task, result in sorted(done.items(), key=lambda x: SIZES.get(x[0][1], 0) if len(x[0]) > 1 else 0):
+            if len(task) > 1:
+                cells[task[0]][task[1]] = result
+        used = ModelConfig.from_folder(Path(model)).sections if sections is None and Path(model).is_dir() else sections
+        return {"model": Path(model).name, "seed": seed, "sections": used or 1, "table": cells, "layers": done.get(("layers",), [])}
+
+    def collect(results) -> None:
+        for task, result in results:
+            done[task] = result
+            finished(table())
+
     if len(devices) == 1:
         _start(model, data, tokenizer, queue)
-        results = [_cell(t) for t in tasks + [("layers",)]]
+        collect(map(_cell, tasks))
     else:
         with context.Pool(len(devices), _start, (model, data, tokenizer, queue)) as pool:
-            results = pool.map(_cell, tasks + [("layers",)], chunksize=1)
-    table: dict = {row: {} for row in rows}
-    for (row, size, *_), result in sorted(zip(tasks, results), key=lambda x: SIZES[x[0][1]]):
-        table[row][size] = result
-    return {"model": Path(model).name, "seed": seed, "sections": sections, "table": table, "layers": results[-1]}
+            collect(pool.imap_unordered(_cell, tasks, chunksize=1))
+    return table()
 
 
 def memory_norms(reader: Reader, books: Books) -> list[dict]:
@@ -377,22 +415,22 @@ def main() -> None:
     p.add_argument("--sizes", nargs="*", default=["8K", "128K"], choices=list(SIZES))
     p.add_argument("--rows", nargs="*", default=list(ROWS), choices=(*ROWS, *SHELVES))
     p.add_argument("--documents", type=int, default=50)
-    p.add_argument("--sections", type=int, default=1, help="so many sections of a document are remembered apart; the surest one answers")
+    p.add_argument("--sections", type=int, help="so many sections of a document are remembered apart; the surest one answers (default: the model's)")
+    p.add_argument("--calibrate", action="store_true", help="tell what other values of unknown_bias would give")
     p.add_argument("--device", help="cpu, cuda:1, ...; all GPUs if not given (with --cases: the first)")
     a = p.parse_args()
     if not (a.cases or a.data):
         p.error("either --cases or --data is needed")
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     devices, tokenizer = [a.device] if a.device else gpus or ["cpu"], a.tokenizer or a.model
+    write = lambda table: a.out and a.out.write_text(json.dumps(table, indent=1) + "\n")
     if a.cases:
         reader = Reader(load_model(a.model), Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), torch.device(devices[0]))
-        table = {"model": Path(a.model).name, "cases": a.cases.name, "table": run_cases(reader, cases.load(a.cases)[1])}
+        write({"model": Path(a.model).name, "cases": a.cases.name, "table": run_cases(reader, cases.load(a.cases)[1])})
     else:
-        table = evaluate(a.model, a.data, tokenizer, devices, a.sizes, a.rows, a.documents, sections=a.sections)
-        for layer in table["layers"]:
+        for layer in evaluate(a.model, a.data, tokenizer, devices, a.sizes, a.rows, a.documents, sections=a.sections,
+                              calibrate=a.calibrate, finished=write)["layers"]:
             print(layer)
-    if a.out:
-        a.out.write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

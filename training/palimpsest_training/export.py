@@ -101,11 +101,14 @@ def main() -> None:
     p.add_argument("--dtype", choices=["int8", "bfloat16", "float32"], default="int8")
     p.add_argument("--name", default="palimpsest-mini")
     p.add_argument("--unknown-bias", type=float, help="instead of the checkpoint's (see config.py)")
+    p.add_argument("--sections", type=int, help="likewise")
     a = p.parse_args()
     saved = torch.load(a.weights, map_location="cpu", weights_only=True)
     config = ModelConfig(**saved["config"])
     if a.unknown_bias is not None:
         config.unknown_bias = a.unknown_bias
+    if a.sections is not None:
+        config.sections = a.sections
     export(config, saved["weights"], a.tokenizer, a.out, a.dtype, a.name)
 
 

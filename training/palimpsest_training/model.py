@@ -227,6 +227,7 @@ class InfiniLlama(nn.Module):
         states: list[list[MemoryState]] | None = None,  # memory before the first segment, per layer and part; empty if None
         keep_states: bool = False,
         crowd: Crowd | None = None,  # only with segments and questions
+        since: list[list[MemoryState]] | None = None,  # questions read what has been written since then only: a section
     ):
         """Hidden states after the final norm: (of segments [B, N, L, D], of questions [B, Q, P, D], new states).
 
@@ -254,17 +255,20 @@ class InfiniLlama(nn.Module):
             before = states[i] if states is not None else [None, None]
             after: list[MemoryState] = []
             memory = None
+
+            def part() -> tuple:
+                n = len(after)
+                return before[n], functools.partial(crowd.around, layer=i, part=n) if crowd else None, since[i][n] if since else None
+
             if c.memory_gate and remembers:
-                around = functools.partial(crowd.around, layer=i, part=len(after)) if crowd else None
-                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, before[len(after)], around)
+                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, *part())
                 g = torch.sigmoid(a.memory_gate.float()).view(1, -1, 1)
                 empty = self._empty(parts, reads_from, before[len(after)], device).view(-1, 1, 1)
                 mixed = torch.where(empty, local.float(), g * mixed + (1 - g) * local.float())
                 local = mixed.to(local.dtype)
                 after.append(state)
             if c.memory_heads and remembers:
-                around = functools.partial(crowd.around, layer=i, part=len(after)) if crowd else None
-                memory, state = self._remember(parts, counts, *added, write, reads_from, before[len(after)], around)
+                memory, state = self._remember(parts, counts, *added, write, reads_from, *part())
                 memory = memory.to(h.dtype).flatten(1)
                 after.append(state)
             h = self.finish(layer, h, local.flatten(1), memory)
@@ -296,7 +300,8 @@ class InfiniLlama(nn.Module):
             out.append(first.unsqueeze(-1).expand(p.shape).reshape(-1))
         return torch.cat(out)
 
-    def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None, around=None):
+    def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None, around=None,
+                  since: MemoryState | None = None):
         """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv], new state."""
         c = self.c
         B = parts[0].shape[0]
@@ -324,6 +329,8 @@ class InfiniLlama(nn.Module):
             if asked is not None:
                 rows = torch.arange(B, device=q.device).unsqueeze(1)
                 M, z = M[rows, reads_from], z[rows, reads_from]
+                if since is not None:
+                    M, z = M - since.M.unsqueeze(1), z - since.z.unsqueeze(1)
                 if around:
                     more_M, more_z = around(state.M, state.z)
                     M, z = M + more_M.unsqueeze(1), z + more_z.unsqueeze(1)

@@ -34,6 +34,7 @@ from .batches import EOS, IGNORE, STAGES, BatchMaker, stage_at
 from .books import Books
 from .config import ModelConfig
 from .export import load_model
+from .facts import UNKNOWN
 from .model import Crowd, InfiniLlama, MemoryState, detached
 from .optim import build_optimizers, set_rate
 from .ranks import Ranks
@@ -47,32 +48,60 @@ class Streams:
     """Documents that are read on and on, a portion a step, until each reaches a length drawn for it (log-uniform).
 
     Per row: the memory so far (no gradient flows into it), and the questions that earlier portions have answered; some
-    of them are asked again after each portion.
+    of them are asked again after each portion. With `unknown` (the tokens of that answer) most documents are asked as
+    sections, each of a length drawn for it: questions read what their section has written, and the book does not say
+    what an earlier section said.
     """
 
-    def __init__(self, rows: int, segments: int, longest: int, seed: int, again: int = 32):
+    def __init__(self, rows: int, segments: int, longest: int, seed: int, again: int = 32, unknown: list[int] | None = None):
         self.rng = random.Random(seed)
-        self.segments, self.longest, self.again = segments, longest, again
+        self.segments, self.longest, self.again, self.unknown = segments, longest, again, unknown
         self.states: list[list[MemoryState]] | None = None
+        self.since: list[list[MemoryState]] | None = None  # the memory where each row's section begins
         self.read, self.until, self.has_key = [0] * rows, [0] * rows, [False] * rows  # lengths in segments
+        self.section_begin, self.section_end = [0] * rows, [0.0] * rows
         self.bank: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(rows)]
+        self.earlier_bank: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(rows)]  # of earlier sections, refused
         for row in range(rows):
             self._begin(row)
 
     def _begin(self, row: int) -> None:
-        self.read[row], self.has_key[row], self.bank[row] = 0, False, []
+        self.read[row], self.has_key[row], self.bank[row], self.earlier_bank[row] = 0, False, [], []
         self.until[row] = self.segments * (self.longest / self.segments) ** self.rng.random()
-        for part in (p for layer in self.states or [] for p in layer):
+        for part in (p for states in (self.states, self.since) for layer in states or [] for p in layer):
             part.M[row], part.z[row] = 0.0, 0.0
+        self._draw_section(row)
+
+    def _draw_section(self, row: int) -> None:
+        whole = self.unknown is None or self.rng.random() < 0.25
+        self.section_end[row] = float("inf") if whole else self.read[row] + self.segments * 32 ** self.rng.random()
+
+    def _next_section(self, row: int) -> None:
+        refused = [self.refused(q, a) for q, a in self.bank[row]]
+        self.earlier_bank[row], self.bank[row] = (self.earlier_bank[row] + refused)[-256:], []
+        for begun, now in zip((p for layer in self.since for p in layer), (p for layer in self.states for p in layer)):
+            begun.M[row], begun.z[row] = now.M[row], now.z[row]
+        self._draw_section(row)
+
+    def refused(self, question: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same question with the unknown answer."""
+        first = int((answer != IGNORE).argmax())  # the position that predicts the answer's first token
+        return (np.concatenate([question[: first + 1], self.unknown]).astype(question.dtype),
+                np.concatenate([np.full(first, IGNORE), self.unknown, [IGNORE]]).astype(answer.dtype))
 
     def go_on(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Begins anew the rows that are long enough; adds questions of earlier portions, to be asked after this one."""
         P = batch["questions"].shape[2]
         earlier: list[list[tuple[np.ndarray, np.ndarray]]] = []
+        if self.states and not self.since:
+            self.since = [[MemoryState(torch.zeros_like(p.M), torch.zeros_like(p.z)) for p in layer] for layer in self.states]
         for row, questions in enumerate(batch["questions"]):
             if self.read[row] >= self.until[row] or (self.has_key[row] and batch["has_key"][row]):  # one key a document
                 self._begin(row)
-            earlier.append(self.rng.sample(self.bank[row], min(self.again, len(self.bank[row]))))
+            elif self.states and self.read[row] >= self.section_end[row]:
+                self._next_section(row)
+            refused = self.rng.sample(self.earlier_bank[row], min(self.again // 4, len(self.earlier_bank[row])))
+            earlier.append(refused + self.rng.sample(self.bank[row], min(self.again - len(refused), len(self.bank[row]))))
             for q, a, again in zip(questions, batch["answers"][row], batch["again"][row]):
                 if again and (a != IGNORE).any():
                     self.bank[row].append((q, a))
@@ -139,7 +168,8 @@ class Losses(nn.Module):
             answers = answers.masked_fill(~batch["again"].unsqueeze(-1), IGNORE)
         hidden, asked, states = self.model.read_and_ask(
             batch["segments"], batch["write"], batch["questions"], batch["reads_from"],
-            states=streams.states if streams else None, keep_states=bool(streams or crowds), crowd=crowds.draw() if crowds else None)
+            states=streams.states if streams else None, keep_states=bool(streams or crowds), crowd=crowds.draw() if crowds else None,
+            since=streams.since if streams else None)
         if streams:
             streams.states = detached(states)
         if crowds:
@@ -245,7 +275,8 @@ def train(args) -> None:
         stage = STAGES.get(name)
         streaming = stage is not None and stage.stream
         if streaming:
-            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, seed)
+            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, seed,
+                                         unknown=tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids + [EOS])
             batch = streams.go_on(batch)
         crowded = not streaming and len(batch.get("again", ())) > 1 and batch["again"].any() and rng.random() < args.crowd_share
         batch = to_device(batch, device)

@@ -5,7 +5,8 @@ from tokenizers import Tokenizer
 
 from palimpsest_training.cases import Asked
 from palimpsest_training.config import ModelConfig
-from palimpsest_training.evaluate import Reader, added, run_cell, shelve
+from palimpsest_training.sections import PASS_TOKENS, section_ends
+from palimpsest_training.evaluate import Reader, added, calibration, run_cell, shelve
 from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.model import InfiniLlama, MemoryState
 from palimpsest_training.tokenizer import train_tokenizer
@@ -53,7 +54,7 @@ def test_a_shelf_is_the_sum_of_its_books_memories():
 def test_each_document_is_asked_of_its_own_shelf_without_what_two_books_answer():
     documents = [("t0", [Asked("k", "only 0?", "x"), Asked("k", "in 0 and 1?", "y")]),
                  ("t1", [Asked("k", "in 0 and 1?", "z"), Asked("unknown", "in 1 and 2?", "-")]), ("t2", [Asked("k", "in 1 and 2?", "w")])]
-    kept, sums = shelve(documents, [states(1.0), states(10.0), states(100.0)], 2)
+    kept, sums = shelve(documents, [states(1.0), states(10.0), states(100.0)], 2, 1)
     assert [[x.question for x in questions] for _, questions in kept] == [["only 0?"], ["in 0 and 1?"], ["in 1 and 2?"]]
     assert [float(s[0][0].M[0, 0, 0, 0]) for s in sums] == [11.0, 110.0, 101.0]
 
@@ -63,7 +64,7 @@ def test_the_questions_of_a_shelf_reach_the_sum():
 
     class Stub:
         tokenizer = train_tokenizer(["Who? Where? When? Question: Answer: \n" * 20], 300)
-        model = type("M", (), {"c": type("C", (), {"unknown_bias": 0.0})})
+        model = type("M", (), {"c": type("C", (), {"unknown_bias": 0.0, "sections": 1})})
 
         def segments(self, text):
             return [text]
@@ -87,9 +88,10 @@ def test_sections_are_what_each_has_written_and_each_question_goes_to_the_surest
         if "memory_o_proj" in name:
             torch.nn.init.normal_(p, std=3.0)  # so that the memory decides
     reader = Reader(model, tokenizer, torch.device("cpu"))
-    segments = [torch.randint(2, 200, (n,)).numpy() for n in (5, 9, 3, 7, 8)]
+    step = PASS_TOKENS // model.c.segment_length
+    segments = [torch.randint(2, 200, (2 + i % 5,)).numpy() for i in range(4 * step + 1)]
     sections = reader.read_sections(segments, 3)
-    assert len(sections) == 3 and len(reader.read_sections(segments[:2], 8)) == 2
+    assert len(sections) == 3 and len(reader.read_sections(segments[: 2 * step], 8)) == 2
     whole = reader.read(segments)
     for layer in range(2):
         torch.testing.assert_close(added(sections)[layer][0].M, whole[layer][0].M, rtol=1e-4, atol=1e-4)
@@ -108,3 +110,28 @@ def test_sections_are_what_each_has_written_and_each_question_goes_to_the_surest
     reader.doubts = lambda asked, states: [[float(k != c) for c in surest] for k in range(3)]
     reader.answer = lambda asked, states, unknown_bias: [[(sections.index(s), q) for q in its] for its, s in zip(asked, states)]
     assert reader.answer_from_sections([prompts], [sections]) == [list(zip(surest, prompts))]
+
+
+def test_sections_end_with_passes_and_none_is_much_longer_than_another():
+    assert section_ends(5, 256, 8) == [5] and section_ends(16, 256, 8) == [8, 16] and section_ends(17, 256, 1) == [17]
+    assert section_ends(20, 256, 8) == [8, 16, 20]
+    assert section_ends(72, 256, 8) == [16, 24, 32, 40, 48, 56, 64, 72]  # the ninth pass: the first two are one now
+    assert section_ends(4, 2048, 3) == [2, 3, 4] and section_ends(5, 2048, 3) == [2, 4, 5]
+    for n in (100, 177, 1000, 4650):
+        ends = section_ends(n, 256, 8)
+        sizes = [b - a for a, b in zip([0] + ends, ends)]
+        assert len(ends) == 8 and ends[-1] == n and max(sizes) <= 2.3 * n / 8, sizes
+        # what has been read so far decides: the same as by going on from an earlier place
+        assert set(ends[:-1]) <= {*range(8, n, 8)}
+
+
+def test_other_biases_are_told_without_asking_again():
+    """Of each question: who answers right if made to, and the bias from which on it does."""
+
+    class Stub:
+        answer_from_sections = lambda self, prompts, states, unknown_bias: [["1", "x"], ["1"]]
+        first_words = lambda self, prompts, states: [[(0.9, 3.0), (0.1, -1.5)][: len(p)] for p in prompts]
+
+    documents = [(None, [Asked("number", "A?", "1"), Asked("unknown", "B?", UNKNOWN)]), (None, [Asked("number", "A?", "2")])]
+    table = calibration(Stub(), documents, [[[1], [2]], [[1]]], [["one"], ["one", "two"]], (-2, 0, 4))
+    assert table == {"-2": [0.0, 1.0, 0.0], "0": [0.0, 1.0, 1.0], "4": [0.5, 0.0, 1.0]}

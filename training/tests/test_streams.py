@@ -5,7 +5,7 @@ import torch
 
 from palimpsest_training.batches import EOS, IGNORE
 from palimpsest_training.config import ModelConfig
-from palimpsest_training.model import InfiniLlama
+from palimpsest_training.model import InfiniLlama, MemoryState
 from palimpsest_training.train import Losses, Streams, to_device
 
 B, N, L, Q, P = 2, 3, 7, 2, 6
@@ -71,3 +71,50 @@ def test_a_document_that_is_long_enough_or_would_get_a_second_key_begins_anew():
     assert streams.states[0][0].M[0].abs().sum() == 0 and streams.states[0][0].M[1].abs().sum() > 0
     streams.go_on(portion(2, (False, True)))  # row 1 holds a key already
     assert streams.states[0][0].M[1].abs().sum() == 0 and len(streams.bank[1]) == 1
+
+
+def test_a_section_is_asked_of_what_it_has_written_and_refuses_what_stood_before():
+    net = model()
+    for layer in net.model.layers:
+        torch.nn.init.normal_(layer.self_attn.memory_o_proj.weight)  # so that the memory counts
+    unknown = [7, 8, 1]
+    losses, streams = Losses(net, False, 1.0), Streams(B, N, longest=1000, seed=1, again=8, unknown=unknown)
+    streams.until, streams.section_end = [1000.0, 1000.0], [float(N), float("inf")]  # row 0: a new section after the first portion
+    parts = [portion(s) for s in range(2)]
+    losses.memory(to_device(streams.go_on(parts[0]), "cpu"), streams)
+    first = [[(p.M.clone(), p.z.clone()) for p in layer] for layer in streams.states]
+    streams.section_end[0] = float(N)
+    batch = streams.go_on(parts[1])
+    for layer, begun in zip(first, streams.since):
+        torch.testing.assert_close(begun[0].M[0], layer[0][0][0])
+        assert begun[0].M[1].abs().sum() == 0  # row 1 is asked as a whole
+    # row 0: the first portion's question again, and now the book does not say
+    q, a = batch["questions"][0, Q], batch["answers"][0, Q]
+    assert (q[:4] == parts[0]["questions"][0, 0, :4]).all() and list(q[4:7]) == unknown
+    assert list(a[3:6]) == unknown and (a[:3] == IGNORE).all() and (a[6:] == IGNORE).all()
+    assert (batch["answers"][1, Q] == np.pad(parts[0]["answers"][1, 0], (0, len(a) - P), constant_values=IGNORE)).all()
+
+    # what its questions read is the second portion's writing alone: the difference of the memories after it and before
+    moved = to_device(batch, "cpu")
+    with torch.no_grad():
+        args = (moved["segments"], moved["write"], moved["questions"], moved["reads_from"])
+        _, asked, after = net.read_and_ask(*args, states=streams.states, keep_states=True, since=streams.since)
+        written = [[MemoryState(p.M - b.M, p.z - b.z) for p, b in zip(layer, begun)] for layer, begun in zip(after, streams.since)]
+        _, alone, _ = net.read_and_ask(None, None, moved["questions"], torch.zeros_like(moved["reads_from"]), states=written)
+        _, whole, _ = net.read_and_ask(*args, states=streams.states)
+    last = moved["reads_from"] == N
+    torch.testing.assert_close(asked[last], alone[last], rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(asked[0][last[0]], whole[0][last[0]], atol=1e-3)
+
+
+def test_a_document_that_begins_anew_begins_a_section():
+    streams = Streams(B, N, longest=1000, seed=1, unknown=[7, 1])
+    net = model()
+    losses = Losses(net, False, 1.0)
+    streams.until = [float(2 * N), 1000.0]
+    for seed in range(2):
+        streams.section_end = [float(N), float(N)]
+        losses.memory(to_device(streams.go_on(portion(seed)), "cpu"), streams)
+    assert streams.earlier_bank[0] and streams.since[0][0].M[0].abs().sum() > 0
+    streams.go_on(portion(2))
+    assert not streams.earlier_bank[0] and streams.since[0][0].M[0].abs().sum() == 0

@@ -138,14 +138,19 @@ def test_renamed_people_are_asked_for_by_their_new_names(books):
                for e in renamed.sentence_ends)
 
 
-def test_lines_get_new_speakers(books):
+def test_lines_get_new_speakers(books, monkeypatch):
+    monkeypatch.setattr(books, "mined", [*books.mined, ('Who said "I do not know who else could have told him of..."?', "Anna")])
+    monkeypatch.setattr(books, "said", books.said + [len(books.mined) - 1] * (len(books.said) // 4))
     maker = BatchMaker(books, seed=2)
     speeches = [f for _ in range(60) for f in maker.speeches(8)]
     known = dict(books.mined)
     assert len(speeches) > 60 and any(known[f.question] != f.answer for f in speeches)
     for f in speeches:
         quote = f.question.removeprefix('Who said "').removesuffix('"?')
-        assert f.statement.startswith(f'"{quote}," ') and f.answer in f.statement and "..." not in quote
+        begins = f'"{quote[:-3]} ' if quote.endswith("...") else f'"{quote}," '
+        assert f.statement.startswith(begins) and f.answer in f.statement and "..." not in f.statement
+    asked_for = maker.speeches(40, 40)
+    assert len(asked_for) > 5 and any("..." in f.question for f in asked_for)  # a long line is asked for by its beginning
     assert maker.speeches(0) == [] and all(len(maker.speeches(2)) <= 2 for _ in range(20))
 
 
@@ -198,6 +203,22 @@ def test_batches_ask_only_what_has_been_read(books, stage):
         if given.isdigit():  # the number was told in a segment that the question's memory holds
             read = batch["segments"][b, : batch["reads_from"][b, q]][batch["write"][b, : batch["reads_from"][b, q]]]
             assert given in books.tokenizer.decode(read.tolist()), text
+
+
+def test_what_other_documents_are_asked_this_one_does_not_say(books):
+    maker = BatchMaker(books, seed=5, tokens_per_batch=16384, question_length=160)
+    stage = STAGES["2k"]
+    batch = maker.memory_batch("2k")
+    B, Q = batch["answers"].shape[:2]
+    assert B == 8 and Q == stage.questions + stage.questions // 5
+    text = lambda ids: books.tokenizer.decode(ids.tolist())
+    prompts = [[], []]  # answered, refused: of each document
+    for b in range(B):
+        asked = [(text(q[: (a != IGNORE).argmax() + 1]), text(a[a != IGNORE])) for q, a in zip(batch["questions"][b], batch["answers"][b]) if (a != IGNORE).any()]
+        prompts[0].append({p for p, a in asked if facts.UNKNOWN not in a})
+        prompts[1].append({p for p, a in asked if facts.UNKNOWN in a})
+    crossed = sum(p in answered for b, refused in enumerate(prompts[1]) for p in refused for d, answered in enumerate(prompts[0]) if d != b)
+    assert crossed >= B and not any(a & r for a, r in zip(*prompts))
 
 
 def test_base_rows_hold_their_questions(books):
