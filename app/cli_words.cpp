@@ -128,7 +128,8 @@ QJsonObject toJson(const ui::LibraryItem& item) {
           {QStringLiteral("note"), item.note},
           {QStringLiteral("progress"), item.progress},
           {QStringLiteral("pages"), item.pageCount},
-          {QStringLiteral("pages_covered"), item.pagesCovered},
+          {QStringLiteral("pages_covered"),
+           item.printedPages && item.progress < 1 ? QJsonValue() : QJsonValue(item.pagesCovered)},
           {QStringLiteral("memory_bytes"), item.memoryBytes},
           {QStringLiteral("tokens_per_second"), item.tokensPerSecond},
           {QStringLiteral("seconds_spent"), item.secondsSpent}};

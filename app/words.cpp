@@ -56,6 +56,7 @@ QString coverageWords(const Coverage& coverage) {
   // Never "100 %" of a book that is not whole.
   const QString share = QString::number(std::min(99, static_cast<int>(coverage.share * 100)));
   if (coverage.pageCount == 0 || coverage.lastPage == 0) return Words::tr("first %1 %").arg(share);
+  if (coverage.printed) return Words::tr("first %1 % (up to page %2)").arg(share, QString::number(coverage.lastPage));
   return Words::tr("first %1 % (pages 1–%2 of %3)")
       .arg(share, QString::number(coverage.lastPage), QString::number(coverage.pageCount));
 }
