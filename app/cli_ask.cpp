@@ -165,10 +165,7 @@ int questions(const Options& given) {
 int summarize(const Options& given) {
   Options options = whereItIs(given);
   options.assistant.resumeReading = false;
-  if (!options.out.isEmpty() && !exportFormatOf(options.out))
-    throw Exit{
-        WrongUsage,
-        QStringLiteral("“%1” ends in none of .md, .html, .pdf and .txt, so its form is unknown.").arg(options.out)};
+  if (!options.out.isEmpty()) formToWrite(options, options.out);  // before the model is at work
   Session session(options);
   openForAsking(session);
   // A summary is kept, and a file of it is written from what is kept.

@@ -206,6 +206,51 @@ TEST_F(CliTest, SummarizeAndExportWriteFiles) {
   EXPECT_EQ(run({S("export"), S("1"), path(S("nowhere/all.md"))}).code, cli::Failed);
 }
 
+TEST_F(CliTest, AFileThatIsThereIsOnlyWrittenOverWithForce) {
+  run({S("read"), book()});
+  const auto content = [&] {
+    QFile file(path(S("mine.md")));
+    EXPECT_TRUE(file.open(QIODevice::ReadOnly));
+    return file.readAll();
+  };
+  for (const QStringList& verb : {QStringList{S("export"), S("1"), path(S("mine.md"))},
+                                  QStringList{S("summarize"), S("1"), S("--out"), path(S("mine.md"))}}) {
+    write(S("mine.md"), "my own notes");
+    const Result refused = run(verb);
+    EXPECT_EQ(refused.code, cli::Failed) << verb[0].toStdString();
+    EXPECT_THAT(refused.err, HasText("mine.md” is there already and was left as it is"));
+    EXPECT_THAT(refused.err, HasText("--force"));
+    EXPECT_EQ(refused.out, QString()) << "nothing is made that cannot be written";
+    EXPECT_EQ(content(), "my own notes");
+    EXPECT_EQ(run(verb + QStringList{S("--force")}).code, cli::Done);
+    EXPECT_THAT(QString::fromUtf8(content()), HasText("# walk"));
+  }
+  EXPECT_THAT(runBare({S("--help")}).out, HasText("only written over with --force"));
+}
+
+// The write fails in the middle: files grow to 40 KiB and no further.
+TEST_F(CliTest, AFailedExportWithForceLeavesTheOldFile) {
+  run({S("read"), book()});
+  {
+    storage::Database library = storage::Database::open(toPath(database()));
+    storage::TurnRecord turn;
+    turn.documentId = 1;
+    turn.answer = std::string(100'000, 'x');
+    storage::ConversationStore(library).addTurn(turn);
+  }
+  write(S("mine.txt"), "my own notes");
+  QProcess process;
+  process.start(S("bash"), QStringList{S("-c"), S("trap '' XFSZ; ulimit -f 40; exec \"$@\""), S("bash"),
+                                       S(PALIMPSEST_CLI), S("export"), S("1"), path(S("mine.txt")), S("--force")} +
+                               common());
+  const Result failed = finish(process);
+  EXPECT_EQ(failed.code, cli::Failed);
+  EXPECT_THAT(failed.err, HasText("could not be written"));
+  QFile file(path(S("mine.txt")));
+  ASSERT_TRUE(file.open(QIODevice::ReadOnly));
+  EXPECT_EQ(file.readAll(), "my own notes");
+}
+
 TEST_F(CliTest, QuestionsAreComparedWithTheTruthAndCounted) {
   run({S("read"), book()});
   const QString said =
