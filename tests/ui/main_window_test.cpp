@@ -243,7 +243,7 @@ TEST_F(MainWindowTest, ANarrowWindowShowsReaderOrConversation) {
   window->showStoredText(1, "text", Quote{"text", 0, "", 0});
   EXPECT_FALSE(field()->isVisible());
   window->resize(1500, 800);
-  QTRY_VERIFY(field()->isVisible());
+  EXPECT_SOON(field()->isVisible());
   EXPECT_NE(visibleChild<QTextEdit>(*window, "readerText"), nullptr);
 }
 
