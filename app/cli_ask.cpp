@@ -1,6 +1,5 @@
 // palimpsest-cli ask, questions, summarize.
 #include <QFile>
-#include <QFileInfo>
 #include <QJsonArray>
 #include <QJsonDocument>
 
@@ -8,6 +7,7 @@
 #include "app/cli_exam.h"
 #include "app/cli_words.h"
 #include "app/export.h"
+#include "app/words.h"
 #include "storage/library.h"
 
 namespace palimpsest::app::cli {
@@ -104,7 +104,7 @@ void writeSummary(const Options& options, qint64 id) {
   storage::Database database = storage::Database::open(options.assistant.database, storage::Access::ReadOnly);
   ExportData data = collectExport(database, storage::Library(database).find(id).value());
   data.turns.clear();
-  writeExport(data, QFileInfo(options.out).absoluteFilePath(), *exportFormatOf(options.out));
+  writeExport(data, absolutePath(options.out), *exportFormatOf(options.out));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "app/cli.h"
 #include "app/cli_words.h"
 #include "app/export.h"
+#include "app/words.h"
 
 namespace palimpsest::app::cli {
 
@@ -67,14 +68,14 @@ int exportBook(const Options& given) {
   bool written = false;
   QString failure;
   QObject::connect(&session.assistant(), &Assistant::exported, &session, [&] { written = true; });
-  session.assistant().exportDocument(id, QFileInfo(file).absoluteFilePath(), form);
+  session.assistant().exportDocument(id, absolutePath(file), form);
   session.wait([&] {
     failure = failure + session.takeFailure();
     return written || !failure.isEmpty();
   });
   if (!written) throw Exit{Failed, failure};
   if (options.json)
-    printJson(QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("file"), QFileInfo(file).absoluteFilePath()}});
+    printJson(QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("file"), absolutePath(file)}});
   else
     print(QStringLiteral("Written: %1\n").arg(file));
   return Done;

@@ -15,6 +15,7 @@
 #include "app/words.h"
 #include "storage/conversation_store.h"
 #include "storage/library.h"
+#include "ui/file_name.h"
 
 namespace palimpsest::app {
 
@@ -102,6 +103,7 @@ std::optional<ExportFormat> exportFormatOf(const QString& file) {
 }
 
 void writeExport(const ExportData& data, const QString& file, ExportFormat format) {
+  if (!ui::isNameInUtf8(file)) refuse(file, Words::tr("its name is not UTF-8"));
   // It would be replaced by a file: a device, a pipe.
   if (QFileInfo(file).exists() && !QFileInfo(file).isFile()) refuse(file, Words::tr("it is no ordinary file"));
   QSaveFile out(file);

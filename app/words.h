@@ -23,8 +23,12 @@ struct Words {
 
 inline QString toQt(const std::string& text) { return QString::fromStdString(text); }
 QByteArray toQt(const std::vector<std::byte>& bytes);
+// There and back without loss, also where a name is no UTF-8: see ui/file_name.h.
 std::filesystem::path toPath(const QString& path);
 QString fromPath(const std::filesystem::path& path);
+QString absolutePath(const QString& path);
+// The command line, for QCoreApplication::arguments() would lose such names.
+QStringList argumentsOf(int argc, char** argv);
 
 // Messages of the libraries as whole sentences, so that more can be said after them.
 QString asSentence(const QString& message);

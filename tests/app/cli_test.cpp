@@ -134,6 +134,31 @@ TEST_F(CliTest, AnOlderLibraryIsBroughtUpToDateByTheList) {
   EXPECT_THAT(listed.out, HasText("The library is empty"));
 }
 
+// A name of an old archive. The shell passes it on as it is; QProcess could not.
+TEST_F(CliTest, AFileWhoseNameIsNoUtf8IsReadAndFoundAgain) {
+  const auto file = [&](const char* name) { return toPath(folder_.path()) / name; };
+  std::filesystem::rename(toPath(book()), file("caf\xe9.txt"));
+  const auto shell = [&](const char* line) {
+    QProcess process;
+    process.setWorkingDirectory(folder_.path());
+    process.start(S("bash"), QStringList{S("-c"), QString::fromLatin1(line), S(PALIMPSEST_CLI)} + common());
+    return finish(process);
+  };
+  const Result read = shell("exec \"$0\" read $'caf\\xe9.txt' \"$@\"");
+  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
+  EXPECT_THAT(read.err, HasText("ready, memory"));
+  {
+    storage::Database library = reader();
+    EXPECT_EQ(storage::Library(library).list().at(0).path, file("caf\xe9.txt").string());
+  }
+  std::filesystem::rename(file("caf\xe9.txt"), file("th\xe9.txt"));
+  EXPECT_THAT(shell("exec \"$0\" read $'th\\xe9.txt' \"$@\"").err, HasText("it is now known to be at"));
+  EXPECT_THAT(shell("exec \"$0\" read $'gone\\xe9.txt' \"$@\"").err, HasText("There is no file"));
+  const Result refused = shell("exec \"$0\" export 1 $'a\\xe9.md' \"$@\"");
+  EXPECT_EQ(refused.code, cli::Failed);
+  EXPECT_THAT(refused.err, HasText("its name is not UTF-8"));
+}
+
 TEST_F(CliTest, ReadingAgainIsDoneAtOnceAndSaysThatItIsThere) {
   run({S("read"), book()});
   const Result again = run({S("read"), book()});
