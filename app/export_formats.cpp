@@ -49,7 +49,7 @@ QString markdown(const QString& text) {
   return escaped;
 }
 
-// Said before quotes that are no evidence for the answer above them.
+// Said before quotes that are no evidence for the answer above them, and where there are none.
 QString onlyNear(const ConversationItem& turn) {
   return turn.quotesSupport || turn.quotes.isEmpty() ? QString() : Words::tr("Nearest to the question in the book:");
 }
@@ -72,6 +72,7 @@ QString exportMarkdown(const ExportData& data) {
   for (const auto& [name, value] : facts(data)) out += QStringLiteral("* %1: %2\n").arg(name, markdown(oneLine(value)));
   if (data.summary)
     out += QStringLiteral("\n## %1\n\n%2\n\n*%3*\n")
+  if (const QString nothing = ui::noQuotesLine(turn); !nothing.isEmpty()) return nothing;
                .arg(Words::tr("Summary"), markdown(data.summary->answer), markdown(provenanceOf(*data.summary)));
   if (!data.turns.isEmpty()) out += QStringLiteral("\n## %1\n").arg(Words::tr("Conversation"));
   for (const ConversationItem& turn : data.turns) {

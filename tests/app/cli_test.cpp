@@ -217,6 +217,17 @@ TEST(CliWords, EveryLineOfAVerseIsMarkedAndLinesFitTheTerminal) {
   EXPECT_THAT(cli::listLine(book), testing::Not(HasText("1 pages")));
 }
 
+TEST_F(CliTest, AnAnswerToWhichNothingInTheBookComesNearSaysSo) {
+  run({S("read"), book()});
+  const Result asked = run({S("ask"), S("1"), S("Zyzzyva quetzalcoatl?")});
+  EXPECT_EQ(asked.code, cli::Done);
+  EXPECT_THAT(asked.out, HasText("whole book]\nNo sentence of the book is near enough to the question or the answer"));
+  run({S("export"), S("1"), path(S("a.txt"))});
+  QFile exported(path(S("a.txt")));
+  ASSERT_TRUE(exported.open(QIODevice::ReadOnly));
+  EXPECT_THAT(QString::fromUtf8(exported.readAll()), HasText("   No sentence of the book is near enough"));
+}
+
 TEST_F(CliTest, SummarizeAndExportWriteFiles) {
   run({S("read"), book()});
   for (const char* name : {"card.md", "card.pdf"}) {
