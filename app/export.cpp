@@ -15,6 +15,7 @@
 #include "app/words.h"
 #include "storage/conversation_store.h"
 #include "storage/library.h"
+#include "storage/memory_store.h"
 #include "ui/file_name.h"
 
 namespace palimpsest::app {
@@ -81,6 +82,7 @@ ExportData collectExport(storage::Database& database, const storage::DocumentRec
   ExportData data;
   data.document = document;
   data.document.title = titleOf(document).toStdString();
+  data.memories = storage::MemoryStore(database).list(document.id);
   if (const auto summary = conversations.latestSummary(document.id)) {
     data.summary = makeConversationItem(library, document, *summary);
     data.models << toQt(summary->modelName);
