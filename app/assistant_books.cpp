@@ -28,7 +28,7 @@ void Assistant::Parts::add(const QString& path, const QString& password, const s
   };
   auto result = std::make_shared<Result>();
   result->document.contentHash = hash;
-  result->document.path = path.toStdString();
+  result->document.path = toPath(path).string();
   writer.perform(
       [result](storage::Database& database) {
         storage::Library library(database);
@@ -118,7 +118,7 @@ void Assistant::Parts::startExtraction(Entry& entry) {
         },
         Qt::QueuedConnection);
   };
-  extraction.post([this, id, path = toPath(toQt(entry.document.path)), hash = entry.document.contentHash,
+  extraction.post([this, id, path = std::filesystem::path(entry.document.path), hash = entry.document.contentHash,
                    password = std::exchange(entry.password, {}), progress, stop = entry.job->get_token()] {
     auto result = std::make_shared<Extraction>(extract(path, hash, password, progress, stop));
     QMetaObject::invokeMethod(

@@ -40,13 +40,17 @@ struct Options {
   QString out, password;
   int first = 0;  // questions: only so many, 0 = all
   double benchSeconds = 5;
-  bool all = false;  // ask: every book that can be asked
+  bool all = false;       // ask: every book that can be asked
   bool knockOut = false;  // eval: also with the memory zeroed, and with another document's
-  bool json = false, yes = false;
+  bool json = false, yes = false, force = false;
 };
 
 // Throws Exit: Done with the help text, WrongUsage with a sentence.
 Options parseOptions(const QStringList& commandLine);
+
+// The form of a file that is to be written. Throws Exit: its ending names none, or it is there and --force was not
+// given.
+ExportFormat formToWrite(const Options& options, const QString& file);
 
 // What is wrong with the model, and what to do about it here.
 Exit noModel(const QString& problem);

@@ -1,6 +1,5 @@
 // palimpsest-cli ask, questions, summarize.
 #include <QFile>
-#include <QFileInfo>
 #include <QJsonArray>
 #include <QJsonDocument>
 
@@ -8,6 +7,7 @@
 #include "app/cli_exam.h"
 #include "app/cli_words.h"
 #include "app/export.h"
+#include "app/words.h"
 #include "storage/library.h"
 
 namespace palimpsest::app::cli {
@@ -104,7 +104,7 @@ void writeSummary(const Options& options, qint64 id) {
   storage::Database database = storage::Database::open(options.assistant.database, storage::Access::ReadOnly);
   ExportData data = collectExport(database, storage::Library(database).find(id).value());
   data.turns.clear();
-  writeExport(data, QFileInfo(options.out).absoluteFilePath(), *exportFormatOf(options.out));
+  writeExport(data, absolutePath(options.out), *exportFormatOf(options.out));
 }
 
 }  // namespace
@@ -165,10 +165,7 @@ int questions(const Options& given) {
 int summarize(const Options& given) {
   Options options = whereItIs(given);
   options.assistant.resumeReading = false;
-  if (!options.out.isEmpty() && !exportFormatOf(options.out))
-    throw Exit{
-        WrongUsage,
-        QStringLiteral("“%1” ends in none of .md, .html, .pdf and .txt, so its form is unknown.").arg(options.out)};
+  if (!options.out.isEmpty()) formToWrite(options, options.out);  // before the model is at work
   Session session(options);
   openForAsking(session);
   // A summary is kept, and a file of it is written from what is kept.

@@ -8,6 +8,7 @@
 #include "app/cli.h"
 #include "app/cli_words.h"
 #include "app/export.h"
+#include "app/words.h"
 
 namespace palimpsest::app::cli {
 
@@ -29,6 +30,18 @@ bool confirmed(const QString& question) {
 
 }  // namespace
 
+ExportFormat formToWrite(const Options& options, const QString& file) {
+  const auto form = exportFormatOf(file);
+  if (!form)
+    throw Exit{WrongUsage,
+               QStringLiteral("“%1” ends in none of .md, .html, .pdf and .txt, so its form is unknown.").arg(file)};
+  if (QFileInfo(file).isFile() && !options.force)
+    throw Exit{Failed, QStringLiteral("“%1” is there already and was left as it is. Choose another name, or say "
+                                      "--force to write over it.")
+                           .arg(file)};
+  return *form;
+}
+
 int list(const Options& given) {
   const Options options = withoutModel(given, true);
   Session session(options);
@@ -48,24 +61,21 @@ int list(const Options& given) {
 int exportBook(const Options& given) {
   const Options options = withoutModel(given, true);
   const QString file = options.arguments[1];
-  const auto format = exportFormatOf(file);
-  if (!format)
-    throw Exit{WrongUsage,
-               QStringLiteral("“%1” ends in none of .md, .html, .pdf and .txt, so its form is unknown.").arg(file)};
+  const ExportFormat form = formToWrite(options, file);
   Session session(options);
   session.open(false);
   const qint64 id = session.book(options.arguments[0]);
   bool written = false;
   QString failure;
   QObject::connect(&session.assistant(), &Assistant::exported, &session, [&] { written = true; });
-  session.assistant().exportDocument(id, QFileInfo(file).absoluteFilePath(), *format);
+  session.assistant().exportDocument(id, absolutePath(file), form);
   session.wait([&] {
     failure = failure + session.takeFailure();
     return written || !failure.isEmpty();
   });
   if (!written) throw Exit{Failed, failure};
   if (options.json)
-    printJson(QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("file"), QFileInfo(file).absoluteFilePath()}});
+    printJson(QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("file"), absolutePath(file)}});
   else
     print(QStringLiteral("Written: %1\n").arg(file));
   return Done;

@@ -27,7 +27,7 @@ std::unique_ptr<QCoreApplication> makeApplication(int& argc, char** argv) {
   return std::make_unique<QGuiApplication>(argc, argv);
 }
 
-int run() {
+int run(const QStringList& commandLine) {
   using Verb = int (*)(const cli::Options&);
   static const std::map<QString, Verb> verbs = {{QStringLiteral("read"), cli::read},
                                                 {QStringLiteral("list"), cli::list},
@@ -39,7 +39,7 @@ int run() {
                                                 {QStringLiteral("eval"), cli::eval},
                                                 {QStringLiteral("bench"), cli::bench}};
   try {
-    const cli::Options options = cli::parseOptions(QCoreApplication::arguments());
+    const cli::Options options = cli::parseOptions(commandLine);
     const auto verb = verbs.find(options.verb);
     if (verb == verbs.end())
       throw cli::Exit{cli::WrongUsage,
@@ -61,7 +61,7 @@ int run() {
 int main(int argc, char** argv) {
   const auto application = makeApplication(argc, argv);
   nameApplication();
-  const int code = run();
+  const int code = run(argumentsOf(argc, argv));
   const QString problem = cli::outputProblem();
   if (problem.isEmpty()) return code;
   cli::complain(problem + QLatin1Char('\n'));

@@ -23,7 +23,9 @@ const char* const kDescription =
     "  eval FILE.jsonl              read and ask the documents of a file of cases, apart from the library, and score\n"
     "                               the answers from memory\n"
     "  summarize DOC                the book card, made from memory\n"
-    "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt\n"
+    "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt; a FILE that is "
+    "there\n"
+    "                               is only written over with --force\n"
     "  remove DOC                   remove a book with its memory and conversation\n"
     "  bench [FILE]                 how fast the model reads and answers here (default: the bundled book)\n\n"
     "DOC is a number from list, a title or its beginning, a file name, or the beginning of a content hash.\n\n"
@@ -81,8 +83,8 @@ void checkArguments(const Options& options) {
   }
   want(2, 100000, "questions DOC [DOC...] FILE.json");
   want(1, 1, "eval FILE.jsonl [--knock-out]");
-  want(1, 1, "summarize DOC [--out FILE]");
-  want(2, 2, "export DOC FILE");
+  want(1, 1, "summarize DOC [--out FILE [--force]]");
+  want(2, 2, "export DOC FILE [--force]");
   want(1, 1, "remove DOC");
   want(0, 1, "bench [FILE]");
 }
@@ -133,10 +135,12 @@ Options parseOptions(const QStringList& commandLine) {
   const QCommandLineOption json({QStringLiteral("json")}, QStringLiteral("Results as JSON."));
   const QCommandLineOption all({QStringLiteral("all")}, QStringLiteral("ask: every book that has been read."));
   const QCommandLineOption yes({QStringLiteral("yes")}, QStringLiteral("remove: do not ask back."));
+  const QCommandLineOption force({QStringLiteral("force")},
+                                 QStringLiteral("export, summarize --out: write over a file that is there."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
   parser.addOptions({db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds, all,
-                     knockOut, json, yes});
+                     knockOut, json, yes, force});
   // Not Qt's own: that comes with --help-all, whose Qt options do nothing here.
   const QCommandLineOption help({QStringLiteral("h"), QStringLiteral("help")}, QStringLiteral("This text."));
   parser.addOption(help);
@@ -170,6 +174,7 @@ Options parseOptions(const QStringList& commandLine) {
   options.json = parser.isSet(json);
   options.all = parser.isSet(all);
   options.yes = parser.isSet(yes);
+  options.force = parser.isSet(force);
   checkArguments(options);
   return options;
 }

@@ -3,12 +3,12 @@
 #include <unistd.h>
 
 #include <QElapsedTimer>
-#include <QFileInfo>
 #include <QJsonArray>
 #include <QSet>
 
 #include "app/cli.h"
 #include "app/cli_words.h"
+#include "app/words.h"
 
 namespace palimpsest::app::cli {
 
@@ -134,8 +134,7 @@ int read(const Options& given) {
                    ? QStringLiteral("The library is empty. Add a book with: palimpsest-cli read FILE")
                    : QStringLiteral("No book in the library is unfinished."));
     work.notTaken = options.arguments.size();
-    for (const QString& file : options.arguments)
-      assistant.addDocument(QFileInfo(file).absoluteFilePath(), options.password);
+    for (const QString& file : options.arguments) assistant.addDocument(absolutePath(file), options.password);
     for (const qint64 id : QList<qint64>(work.all)) follow(session, work, view, id);
     session.wait([&] {
       for (const qint64 id : QList<qint64>(work.open.cbegin(), work.open.cend())) follow(session, work, view, id);

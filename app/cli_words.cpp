@@ -108,6 +108,7 @@ QString underAnswer(const ui::ConversationItem& item) {
   if (!item.quotes.isEmpty())
     text += (item.quotesSupport ? QStringLiteral("In %1:\n") : QStringLiteral("Nearest to the question in %1:\n"))
                 .arg(book);
+  if (const QString nothing = ui::noQuotesLine(item); !nothing.isEmpty()) text += nothing + QLatin1Char('\n');
   for (const ui::Quote& quote : item.quotes) {
     const QString place = ui::placeOf(quote);
     // A mark at the line's head: a sentence that is speech has quotation marks of its own.
@@ -128,7 +129,8 @@ QJsonObject toJson(const ui::LibraryItem& item) {
           {QStringLiteral("note"), item.note},
           {QStringLiteral("progress"), item.progress},
           {QStringLiteral("pages"), item.pageCount},
-          {QStringLiteral("pages_covered"), item.pagesCovered},
+          {QStringLiteral("pages_covered"),
+           item.printedPages && item.progress < 1 ? QJsonValue() : QJsonValue(item.pagesCovered)},
           {QStringLiteral("memory_bytes"), item.memoryBytes},
           {QStringLiteral("tokens_per_second"), item.tokensPerSecond},
           {QStringLiteral("seconds_spent"), item.secondsSpent}};

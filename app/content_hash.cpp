@@ -1,8 +1,11 @@
 #include "app/content_hash.h"
 
+#include <fcntl.h>
+
 #include <QCryptographicHash>
 #include <QFile>
-#include <QFileInfo>
+#include <cerrno>
+#include <cstring>
 
 #include "app/words.h"
 
@@ -18,13 +21,18 @@ constexpr qint64 kBlock = 1 << 20;
 
 std::string contentHash(const std::filesystem::path& path, std::stop_token stop) {
   const QString name = fromPath(path);
-  const QFileInfo info(name);
-  if (!info.exists()) refuse(Words::tr("There is no file “%1”. Was it moved or renamed?").arg(name));
-  if (info.isDir()) refuse(Words::tr("“%1” is a folder. Choose the books in it one by one.").arg(name));
-  if (!info.isFile()) refuse(Words::tr("“%1” is not an ordinary file, so there is no book in it to read.").arg(name));
-  QFile file(name);
-  if (!file.open(QIODevice::ReadOnly))
-    refuse(Words::tr("“%1” cannot be opened: %2. Check that you may read it.").arg(name, file.errorString()));
+  std::error_code unknown;
+  const auto kind = std::filesystem::status(path, unknown).type();
+  using Kind = std::filesystem::file_type;
+  if (kind == Kind::not_found) refuse(Words::tr("There is no file “%1”. Was it moved or renamed?").arg(name));
+  if (kind == Kind::directory) refuse(Words::tr("“%1” is a folder. Choose the books in it one by one.").arg(name));
+  if (kind != Kind::regular && kind != Kind::none)
+    refuse(Words::tr("“%1” is not an ordinary file, so there is no book in it to read.").arg(name));
+  QFile file;  // by its descriptor: Qt cannot name every file
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0 || !file.open(descriptor, QIODevice::ReadOnly, QFileDevice::AutoCloseHandle))
+    refuse(Words::tr("“%1” cannot be opened: %2. Check that you may read it.")
+               .arg(name, QString::fromLocal8Bit(std::strerror(errno))));
   if (file.size() == 0) refuse(Words::tr("“%1” is empty: there is nothing in it to read.").arg(name));
   QCryptographicHash hash(QCryptographicHash::Sha256);
   while (!file.atEnd()) {

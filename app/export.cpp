@@ -15,6 +15,8 @@
 #include "app/words.h"
 #include "storage/conversation_store.h"
 #include "storage/library.h"
+#include "storage/memory_store.h"
+#include "ui/file_name.h"
 
 namespace palimpsest::app {
 
@@ -80,6 +82,7 @@ ExportData collectExport(storage::Database& database, const storage::DocumentRec
   ExportData data;
   data.document = document;
   data.document.title = titleOf(document).toStdString();
+  data.memories = storage::MemoryStore(database).list(document.id);
   if (const auto summary = conversations.latestSummary(document.id)) {
     data.summary = makeConversationItem(library, document, *summary);
     data.models << toQt(summary->modelName);
@@ -102,6 +105,7 @@ std::optional<ExportFormat> exportFormatOf(const QString& file) {
 }
 
 void writeExport(const ExportData& data, const QString& file, ExportFormat format) {
+  if (!ui::isNameInUtf8(file)) refuse(file, Words::tr("its name is not UTF-8"));
   // It would be replaced by a file: a device, a pipe.
   if (QFileInfo(file).exists() && !QFileInfo(file).isFile()) refuse(file, Words::tr("it is no ordinary file"));
   QSaveFile out(file);

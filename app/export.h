@@ -14,7 +14,8 @@ namespace palimpsest::app {
 
 struct ExportData {
   storage::DocumentRecord document;
-  QStringList models;  // every model that said something of what follows
+  std::vector<storage::MemoryRecord> memories;  // headers: which models have read it, and when
+  QStringList models;                           // every model that said something of what follows
   std::optional<ui::ConversationItem> summary;
   QList<ui::ConversationItem> turns;
 };

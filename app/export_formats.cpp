@@ -2,6 +2,7 @@
 #include <QDateTime>
 #include <QLocale>
 #include <QRegularExpression>
+#include <algorithm>
 
 #include "app/export.h"
 #include "app/words.h"
@@ -16,13 +17,33 @@ using ui::Quote;
 
 QString dateOf(const QDateTime& at) { return at.toString(QStringLiteral("yyyy-MM-dd HH:mm")); }
 
+// "palimpsest-mini, 2026-05-01 10:30; mini-2, the first 43 %, 2026-04-12 09:00"
+QString readBy(const ExportData& data) {
+  QStringList all;
+  for (const storage::MemoryRecord& memory : data.memories) {
+    const auto share = 100 * memory.position / std::max<std::int64_t>(1, data.document.textBytes);
+    QStringList one{toQt(memory.modelName)};
+    if (!memory.complete) one << Words::tr("the first %1 %").arg(share);
+    all << (one << dateOf(QDateTime::fromSecsSinceEpoch(memory.savedAt))).join(QStringLiteral(", "));
+  }
+  return all.isEmpty() ? Words::tr("no model yet") : all.join(QStringLiteral("; "));
+}
+
+// Said where nothing follows; else empty.
+QString nothingYet(const ExportData& data) {
+  return data.summary || !data.turns.isEmpty() ? QString()
+                                               : Words::tr("Nothing has been asked of this book by itself yet.");
+}
+
 // "Author: H. G. Wells" and so on; empty facts are left out.
 QList<std::pair<QString, QString>> facts(const ExportData& data) {
   QList<std::pair<QString, QString>> all = {
       {Words::tr("Author"), toQt(data.document.author)},
       {Words::tr("Published"), toQt(data.document.date)},
       {Words::tr("Pages"), data.document.pageCount > 0 ? QString::number(data.document.pageCount) : QString()},
-      {Words::tr("Model"), data.models.join(QStringLiteral(", "))},
+      {Words::tr("Text"), Words::tr("%1 KB").arg((data.document.textBytes + 999) / 1000)},
+      {Words::tr("Read by"), readBy(data)},
+      {Words::tr("Answers by"), data.models.join(QStringLiteral(", "))},
       {Words::tr("Exported"), dateOf(QDateTime::currentDateTime())}};
   all.removeIf([](const auto& fact) { return fact.second.isEmpty(); });
   return all;
@@ -49,8 +70,9 @@ QString markdown(const QString& text) {
   return escaped;
 }
 
-// Said before quotes that are no evidence for the answer above them.
+// Said before quotes that are no evidence for the answer above them, and where there are none.
 QString onlyNear(const ConversationItem& turn) {
+  if (const QString nothing = ui::noQuotesLine(turn); !nothing.isEmpty()) return nothing;
   return turn.quotesSupport || turn.quotes.isEmpty() ? QString() : Words::tr("Nearest to the question in the book:");
 }
 
@@ -70,6 +92,7 @@ QString oneLine(QString text) { return text.simplified(); }
 QString exportMarkdown(const ExportData& data) {
   QString out = QStringLiteral("# %1\n\n").arg(markdown(oneLine(toQt(data.document.title))));
   for (const auto& [name, value] : facts(data)) out += QStringLiteral("* %1: %2\n").arg(name, markdown(oneLine(value)));
+  if (!nothingYet(data).isEmpty()) out += QStringLiteral("\n%1\n").arg(markdown(nothingYet(data)));
   if (data.summary)
     out += QStringLiteral("\n## %1\n\n%2\n\n*%3*\n")
                .arg(Words::tr("Summary"), markdown(data.summary->answer), markdown(provenanceOf(*data.summary)));
@@ -100,6 +123,7 @@ QString exportHtml(const ExportData& data) {
           .arg(title);
   for (const auto& [name, value] : facts(data))
     out += QStringLiteral("<p class=\"where\">%1: %2</p>\n").arg(html(name), html(value));
+  if (!nothingYet(data).isEmpty()) out += QStringLiteral("<p>%1</p>\n").arg(html(nothingYet(data)));
   if (data.summary)
     out += QStringLiteral("<h2>%1</h2>\n<p>%2</p>\n<p class=\"where\">%3</p>\n")
                .arg(html(Words::tr("Summary")), html(data.summary->answer), html(provenanceOf(*data.summary)));
@@ -118,6 +142,7 @@ QString exportHtml(const ExportData& data) {
 QString exportText(const ExportData& data) {
   QString out = oneLine(toQt(data.document.title)) + QLatin1Char('\n');
   for (const auto& [name, value] : facts(data)) out += QStringLiteral("%1: %2\n").arg(name, value);
+  if (!nothingYet(data).isEmpty()) out += QStringLiteral("\n%1\n").arg(nothingYet(data));
   if (data.summary)
     out += QStringLiteral("\n%1\n\n%2\n\n(%3)\n")
                .arg(Words::tr("Summary").toUpper(), data.summary->answer, provenanceOf(*data.summary));

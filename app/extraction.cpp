@@ -3,6 +3,7 @@
 #include "app/content_hash.h"
 #include "app/words.h"
 #include "documents/document.h"
+#include "documents/language.h"
 
 namespace palimpsest::app {
 
@@ -10,6 +11,11 @@ namespace {
 
 Extraction fromDocument(documents::Document&& document) {
   Extraction result;
+  if (documents::isPlainlyNotEnglish(document))
+    document.warnings.insert(document.warnings.begin(),
+                             Words::tr("It seems not to be in English, and the model that comes with Palimpsest was "
+                                       "trained on English only: expect little of its answers.")
+                                 .toStdString());
   result.metadata.format = std::move(document.format);
   result.metadata.title = std::move(document.title);
   result.metadata.author = std::move(document.author);

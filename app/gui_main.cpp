@@ -8,6 +8,7 @@
 #include "app/gui_options.h"
 #include "app/gui_wiring.h"
 #include "app/paths.h"
+#include "app/words.h"
 #include "ui/main_window.h"
 
 namespace {
@@ -34,7 +35,7 @@ int main(int argc, char** argv) {
   QGuiApplication::setApplicationDisplayName(QStringLiteral("Palimpsest"));
   QGuiApplication::setDesktopFileName(QStringLiteral("org.palimpsest.Palimpsest"));
   QString problem;
-  const app::gui::Options options = app::gui::parseOptions(QApplication::arguments(), &problem);
+  const app::gui::Options options = app::gui::parseOptions(app::argumentsOf(argc, argv), &problem);
   if (!problem.isEmpty()) {
     QTextStream(stderr) << problem << Qt::endl;
     return 2;

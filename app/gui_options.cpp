@@ -48,7 +48,7 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   const bool useChosen = !modelNamed && !chosen.isEmpty() && QFileInfo(chosen).isDir();
   options.assistant.modelFolder = toPath(useChosen ? chosen : modelFolder(parser.value(model)));
   options.assistant.database = toPath(parser.value(db));
-  for (const QString& file : parser.positionalArguments()) options.files << QFileInfo(file).absoluteFilePath();
+  for (const QString& file : parser.positionalArguments()) options.files << absolutePath(file);
   return options;
 }
 

@@ -75,8 +75,11 @@ QString memoryNote(const std::vector<storage::MemoryRecord>& memories, const Mod
       .arg(toQt(memories.front().modelName), model.name);
 }
 
+// An EPUB has no pages of its own, only what it tells of those of a printed edition.
+bool hasPrintedPages(const storage::DocumentRecord& document) { return document.format == "EPUB"; }
+
 Coverage coverageOf(const storage::Library& library, const storage::DocumentRecord& document, double share) {
-  Coverage coverage{share, document.pageCount, document.pageCount};
+  Coverage coverage{share, document.pageCount, document.pageCount, 1, hasPrintedPages(document)};
   if (share < 1.0 && document.pageCount > 0) {
     const auto passage =
         library.passageAt(document.id, static_cast<std::int64_t>(share * static_cast<double>(document.textBytes)));
@@ -132,6 +135,7 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
   item.needsPassword = document.failureKind == "locked";
   item.hasText = document.textBytes > 0;
   item.pageCount = document.pageCount;
+  item.printedPages = hasPrintedPages(document);
   const bool lacking = lacksMemory(document, memories, model);
   item.canReadAgain = lacking && model.hasMemory;
   item.note = joinNotes(

@@ -1,16 +1,27 @@
 #include "app/words.h"
 
-#include <QFile>
 #include <QStringList>
 #include <algorithm>
+
+#include "ui/file_name.h"
 
 namespace palimpsest::app {
 
 QByteArray toQt(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes)};
 }
-std::filesystem::path toPath(const QString& path) { return QFile::encodeName(path).toStdString(); }
-QString fromPath(const std::filesystem::path& path) { return QFile::decodeName(path.c_str()); }
+std::filesystem::path toPath(const QString& path) { return ui::bytesOfName(path).toStdString(); }
+QString fromPath(const std::filesystem::path& path) { return ui::nameOfBytes(path.c_str()); }
+QString absolutePath(const QString& path) {
+  std::error_code nowhere;
+  const std::filesystem::path absolute = std::filesystem::absolute(toPath(path), nowhere);
+  return nowhere ? path : fromPath(absolute);
+}
+QStringList argumentsOf(int argc, char** argv) {
+  QStringList words;
+  for (int i = 0; i < argc; ++i) words << ui::nameOfBytes(argv[i]);
+  return words;
+}
 
 QString asSentence(const QString& message) {
   const QString trimmed = message.trimmed();
@@ -56,6 +67,7 @@ QString coverageWords(const Coverage& coverage) {
   // Never "100 %" of a book that is not whole.
   const QString share = QString::number(std::min(99, static_cast<int>(coverage.share * 100)));
   if (coverage.pageCount == 0 || coverage.lastPage == 0) return Words::tr("first %1 %").arg(share);
+  if (coverage.printed) return Words::tr("first %1 % (up to page %2)").arg(share, QString::number(coverage.lastPage));
   return Words::tr("first %1 % (pages 1–%2 of %3)")
       .arg(share, QString::number(coverage.lastPage), QString::number(coverage.pageCount));
 }

@@ -23,8 +23,12 @@ struct Words {
 
 inline QString toQt(const std::string& text) { return QString::fromStdString(text); }
 QByteArray toQt(const std::vector<std::byte>& bytes);
+// There and back without loss, also where a name is no UTF-8: see ui/file_name.h.
 std::filesystem::path toPath(const QString& path);
 QString fromPath(const std::filesystem::path& path);
+QString absolutePath(const QString& path);
+// The command line, for QCoreApplication::arguments() would lose such names.
+QStringList argumentsOf(int argc, char** argv);
 
 // Messages of the libraries as whole sentences, so that more can be said after them.
 QString asSentence(const QString& message);
@@ -41,11 +45,12 @@ ui::AnswerWay wayOfName(const std::string& name);
 struct Coverage {
   double share = 1.0;
   int lastPage = 0;
-  int pageCount = 0;  // 0 = what is read again is counted in passages
-  int books = 1;      // more: a shelf, of which all books are whole
+  int pageCount = 0;     // 0 = what is read again is counted in passages
+  int books = 1;         // more: a shelf, of which all books are whole
+  bool printed = false;  // lastPage is the number printed on it, which counts nothing
 };
 
-// "whole book", "3 whole books", "first 43 % (pages 1–212 of 480)", "first 43 %".
+// "whole book", "3 whole books", "first 43 % (pages 1–212 of 480)", "first 43 % (up to page 228)", "first 43 %".
 QString coverageWords(const Coverage& coverage);
 // "From memory · 0 pages re-read · whole book". Where the format has no pages, passages are counted.
 QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage);

@@ -21,7 +21,7 @@ struct Chapter {
 // than 32 KiB is cut after a sentence, so that each paragraph can be shown.
 struct Paragraph {
   std::string text;
-  int page = 0;      // 1-based page on which it begins; 0 = the format has no pages
+  int page = 0;      // page on which it begins: counted from 1, in an EPUB the printed number; 0 = none is known
   int chapter = -1;  // index into Document::chapters; -1 = before the first one
 };
 
@@ -33,7 +33,7 @@ struct Document {
   std::string date;
   std::vector<Chapter> chapters;
   std::vector<Paragraph> paragraphs;  // never empty: a file without text is an ExtractionError
-  int pageCount = 0;                  // 0 = the format has no pages
+  int pageCount = 0;                  // how many pages there are, whatever their numbers; 0 = the format has none
   std::vector<int> pagesWithoutText;  // pages that carry only pictures (1-based)
   std::vector<std::byte> cover;       // PNG or JPEG bytes as found in the file, or empty
   std::vector<std::string> warnings;  // sentences about what the file names but lacks (a missing chapter); mostly empty

@@ -154,7 +154,13 @@ void chaptersFromFiles(const Book& book, Document& document, std::vector<int>& c
   }
 }
 
-std::vector<int> pagesOfBlocks(const Book& book, const EpubNavigation& navigation) {
+// Numbers are as printed: they may begin anywhere, leave some out, and begin anew in a second volume.
+struct PrintedPages {
+  std::vector<int> ofBlocks;  // 0 = before the first
+  int count = 0;              // how many there are
+};
+
+PrintedPages printedPages(const Book& book, const EpubNavigation& navigation) {
   std::vector<PageMark> marks = book.pageMarks;
   if (marks.empty())
     for (const auto& entry : navigation.pages) {
@@ -163,11 +169,15 @@ std::vector<int> pagesOfBlocks(const Book& book, const EpubNavigation& navigatio
       if (const auto place = placeOf(book, entry); place && arabic) marks.push_back({*place, std::stoi(entry.title)});
     }
   std::stable_sort(marks.begin(), marks.end(), [](const PageMark& a, const PageMark& b) { return a.block < b.block; });
-  std::vector<int> pages(book.blocks.size(), 0);
+  PrintedPages pages;
   int page = 0;
-  for (std::size_t block = 0, next = 0; block < pages.size(); ++block) {
-    for (; next < marks.size() && marks[next].block <= block; ++next) page = marks[next].page;
-    pages[block] = page;
+  std::size_t next = 0;
+  for (std::size_t block = 0; block < book.blocks.size(); ++block) {
+    for (; next < marks.size() && marks[next].block <= block; ++next) {
+      pages.count += marks[next].page != page;
+      page = marks[next].page;
+    }
+    pages.ofBlocks.push_back(page);
   }
   return pages;
 }
@@ -191,10 +201,10 @@ Document readEpub(const Source& source, const Job& job) {
   std::vector<int> chapterOf;
   chaptersFromContents(book, navigation, document, chapterOf);
   if (document.chapters.empty()) chaptersFromFiles(book, document, chapterOf);
-  const std::vector<int> pages = pagesOfBlocks(book, navigation);
-  document.pageCount = *std::max_element(pages.begin(), pages.end());
+  const PrintedPages pages = printedPages(book, navigation);
+  document.pageCount = pages.count;
   for (std::size_t i = 0; i < book.blocks.size(); ++i)
-    document.paragraphs.push_back({std::move(book.blocks[i].text), pages[i], chapterOf[i]});
+    document.paragraphs.push_back({std::move(book.blocks[i].text), pages.ofBlocks[i], chapterOf[i]});
   document.title = !package.title.empty() ? package.title : book.firstTitle;
   document.cover = readEpubCover(package, archive);
   return document;

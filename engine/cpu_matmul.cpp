@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <vector>
 
 namespace palimpsest::engine {
@@ -19,7 +20,7 @@ bool cpuHas(dnnl::cpu_isa isa) {
 }
 
 // The C call: the C++ one builds two containers each time.
-void execute(const dnnl::matmul& kernel, const dnnl::stream& stream, const memory& left, const memory& right,
+void execute(const dnnl::primitive& kernel, const dnnl::stream& stream, const memory& left, const memory& right,
              const memory& out, const memory& scratch) {
   const std::array<dnnl_exec_arg_t, 4> arguments = {{{DNNL_ARG_SRC, left.get()},
                                                      {DNNL_ARG_WEIGHTS, right.get()},
@@ -28,6 +29,39 @@ void execute(const dnnl::matmul& kernel, const dnnl::stream& stream, const memor
   dnnl::error::wrap_c_api(
       dnnl_primitive_execute(kernel.get(), stream.get(), static_cast<int>(arguments.size()), arguments.data()),
       "the matrix product could not be computed");
+}
+
+// Without AVX-512, matmul is oneDNN's GEMM, which allocates its buffers anew in every call. A convolution that looks at
+// one pixel at a time is the same product, as fast, and allocates none: the rows are its pixels, their numbers the
+// channels.
+dnnl::convolution_forward::primitive_desc convolution(int rows, int inputs, int outputs, memory::data_type type,
+                                                      const memory::desc& weight, memory::data_type outType,
+                                                      const dnnl::primitive_attr& attributes,
+                                                      const dnnl::engine& engine) {
+  const memory::desc in({1, inputs, rows, 1}, type, memory::format_tag::nhwc);
+  const memory::desc out({1, outputs, rows, 1}, outType, memory::format_tag::nhwc);
+  return {{dnnl::prop_kind::forward_inference,
+           dnnl::algorithm::convolution_direct,
+           in,
+           weight,
+           out,
+           {1, 1},
+           {0, 0},
+           {0, 0}},
+          attributes,
+          engine};
+}
+
+bool isWrittenBy(std::string_view who, const dnnl::primitive_desc& kernel) {
+  return std::string_view(kernel.impl_info_str()).starts_with(who);
+}
+
+// The largest number of equal parts, each of whole blocks of outputs, that is not above `most`.
+int equalParts(int outputs, int most) {
+  constexpr int kBlock = 16;
+  int parts = std::max(1, most);
+  while (parts > 1 && outputs % (parts * kBlock) != 0) --parts;
+  return parts;
 }
 
 }  // namespace
@@ -61,9 +95,20 @@ std::unique_ptr<CpuWeight> packCpuWeight(const dnnl::engine& engine, memory::dat
   const memory::desc any({inputs, outputs}, type, memory::format_tag::any);
   const memory::desc out({passRows, outputs}, memory::data_type::f32, memory::format_tag::ab);
   const dnnl::matmul::primitive_desc choice(dnnl::matmul::desc(in, any, out), engine);
-  memory packed(choice.weights_desc(), engine);
+  memory from = plain;
+  memory::desc layout = choice.weights_desc();
+  if (type == memory::data_type::f32 && isWrittenBy("gemm", choice)) {
+    const memory::dims window{outputs, inputs, 1, 1};
+    const auto other = convolution(passRows, inputs, outputs, type, {window, type, memory::format_tag::any},
+                                   memory::data_type::f32, {}, engine);
+    if (isWrittenBy("jit", other)) {
+      from = memory({window, type, memory::format_tag::oihw}, engine, plain.get_data_handle());
+      layout = other.weights_desc();
+    }
+  }
+  memory packed(layout, engine);
   dnnl::stream stream(engine);
-  dnnl::reorder(plain, packed).execute(stream, plain, packed);
+  dnnl::reorder(from, packed).execute(stream, from, packed);
   stream.wait();
   return std::make_unique<CpuWeight>(outputs, inputs, std::move(packed));
 }
@@ -71,8 +116,7 @@ std::unique_ptr<CpuWeight> packCpuWeight(const dnnl::engine& engine, memory::dat
 CpuProducts::Product& CpuProducts::product(const Shape& shape, const CpuWeight& weight) {
   if (const auto found = products_.find(shape); found != products_.end()) return found->second;
   const auto [rows, inputs, outputs, outType, add] = shape;
-  const memory::desc in({rows, inputs}, type_, memory::format_tag::ab);
-  const memory::desc out({rows, outputs}, static_cast<memory::data_type>(outType), memory::format_tag::ab);
+  const auto type = static_cast<memory::data_type>(outType);
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (add) {
@@ -80,14 +124,34 @@ CpuProducts::Product& CpuProducts::product(const Shape& shape, const CpuWeight& 
     sum.append_sum(1.0F);
     attributes.set_post_ops(sum);
   }
-  const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(in, weight.memory().get_desc(), out), attributes,
-                                                 engine_);
+  const memory::desc right = weight.memory().get_desc();
+  const bool asConvolution = right.dims().size() == 4;
   Product made;
-  made.kernel = dnnl::matmul(description);
-  made.in = memory(in, engine_, nullptr);
-  made.out = memory(out, engine_, nullptr);
-  made.scratch = memory(description.scratchpad_desc(), engine_, nullptr);
+  // A convolution is cut among the threads by pixels. Of a single one, each thread takes some outputs.
+  const int parts = asConvolution && rows == 1 ? equalParts(outputs, omp_get_max_threads()) : 1;
+  const int width = outputs / parts;
+  const auto part = [&](int i) { return right.submemory_desc({width, inputs, 1, 1}, {i * width, 0, 0, 0}); };
+  dnnl::primitive_desc description;
+  if (asConvolution) {
+    description = convolution(rows, inputs, width, type_, part(0), type, attributes, engine_);
+  } else {
+    const memory::desc in({rows, inputs}, type_, memory::format_tag::ab),
+        out({rows, outputs}, type, memory::format_tag::ab);
+    description = dnnl::matmul::primitive_desc(dnnl::matmul::desc(in, right, out), attributes, engine_);
+  }
+  made.kernel = dnnl::primitive(description);
   made.scratchBytes = description.scratchpad_desc().get_size();
+  for (int i = 0; i < parts; ++i) {
+    Part& own = made.parts.emplace_back();
+    own.stream = dnnl::stream(engine_);
+    own.in = memory(description.query_md(dnnl::query::src_md), engine_, nullptr);
+    own.weight = memory(description.query_md(dnnl::query::weights_md), engine_, nullptr);
+    own.out = memory(description.query_md(dnnl::query::dst_md), engine_, nullptr);
+    own.scratch = parts > 1 ? memory(description.scratchpad_desc(), engine_)  // its own: parts run side by side
+                            : memory(description.scratchpad_desc(), engine_, nullptr);
+    if (parts > 1) own.weightOffset = static_cast<std::size_t>(part(i).data.offset0) * sizeof(float);
+    own.outOffset = static_cast<std::size_t>(i) * own.out.get_desc().get_size();
+  }
   if (made.scratchBytes > scratchBytes_) {
     scratchBytes_ = made.scratchBytes;
     scratch_ = memory(description.scratchpad_desc(), engine_);
@@ -98,10 +162,17 @@ CpuProducts::Product& CpuProducts::product(const Shape& shape, const CpuWeight& 
 void CpuProducts::run(int rows, const void* in, const CpuWeight& weight, void* out, memory::data_type outType,
                       bool add) {
   Product& p = product({rows, weight.inputs(), weight.outputs(), static_cast<int>(outType), add}, weight);
-  p.in.set_data_handle(const_cast<void*>(in));
-  p.out.set_data_handle(out);
-  if (p.scratchBytes > 0) p.scratch.set_data_handle(scratch_.get_data_handle());
-  execute(p.kernel, stream_, p.in, weight.memory(), p.out, p.scratch);
+  const auto compute = [&](Part& own) {
+    own.in.set_data_handle(const_cast<void*>(in));
+    own.weight.set_data_handle(static_cast<char*>(weight.memory().get_data_handle()) + own.weightOffset);
+    own.out.set_data_handle(static_cast<char*>(out) + own.outOffset);
+    if (p.parts.size() == 1 && p.scratchBytes > 0) own.scratch.set_data_handle(scratch_.get_data_handle());
+    execute(p.kernel, own.stream, own.in, own.weight, own.out, own.scratch);
+  };
+  // In a region of one thread, oneDNN's own threads would be made anew for each product.
+  if (p.parts.size() == 1) return compute(p.parts.front());
+#pragma omp parallel for schedule(static)
+  for (std::size_t i = 0; i < p.parts.size(); ++i) compute(p.parts[i]);
 }
 
 class CpuTileProducts::Product {

@@ -32,16 +32,20 @@ std::unique_ptr<CpuWeight> packCpuWeight(const dnnl::engine& engine, dnnl::memor
 // scratchpad that all share, so that a product in the segment loop allocates no buffer. Not thread-safe.
 class CpuProducts {
  public:
-  CpuProducts(const dnnl::engine& engine, dnnl::memory::data_type type)
-      : engine_(engine), stream_(engine), type_(type) {}
+  CpuProducts(const dnnl::engine& engine, dnnl::memory::data_type type) : engine_(engine), type_(type) {}
 
   // out [rows x outputs] = in [rows x inputs] W^T, or += with `add` (out f32 then)
   void run(int rows, const void* in, const CpuWeight& weight, void* out, dnnl::memory::data_type outType, bool add);
 
  private:
+  struct Part {  // what a call changes, for each run of outputs that is computed apart
+    dnnl::stream stream;
+    dnnl::memory in, weight, out, scratch;
+    std::size_t weightOffset = 0, outOffset = 0;  // bytes
+  };
   struct Product {
-    dnnl::matmul kernel;
-    dnnl::memory in, out, scratch;
+    dnnl::primitive kernel;
+    std::vector<Part> parts;  // mostly one
     std::size_t scratchBytes = 0;
   };
   using Shape = std::tuple<int, int, int, int, bool>;  // rows, inputs, outputs, type of out, add
@@ -49,7 +53,6 @@ class CpuProducts {
   Product& product(const Shape& shape, const CpuWeight& weight);
 
   dnnl::engine engine_;
-  dnnl::stream stream_;
   dnnl::memory::data_type type_;
   std::map<Shape, Product> products_;
   dnnl::memory scratch_;

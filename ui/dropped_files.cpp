@@ -5,6 +5,8 @@
 #include <QMimeData>
 #include <QUrl>
 
+#include "ui/file_name.h"
+
 namespace palimpsest::ui {
 namespace {
 
@@ -21,7 +23,7 @@ DroppedFiles droppedFiles(const QMimeData* data) {
   QStringList folders;
   int elsewhere = 0;
   for (const QUrl& url : data->urls()) {
-    const QString path = url.toLocalFile();
+    const QString path = nameOfUrl(url);
     if (path.isEmpty()) {
       ++elsewhere;
     } else if (QFileInfo(path).isDir()) {

@@ -1,4 +1,5 @@
-// Where a quote stands, said alike by the window, the command line and exports. Needs Qt Core alone.
+// Where a quote stands, or that there is none, said alike by the window, the command line and exports. Needs Qt Core
+// alone.
 #pragma once
 
 #include <QCoreApplication>
@@ -19,6 +20,17 @@ inline QString placeOf(const Quote& quote) {
   if (quote.page > 0) parts << QCoreApplication::translate("Words", "p. %1").arg(quote.page);
   if (!chapter.isEmpty()) parts << (numeral ? QCoreApplication::translate("Words", "ch. %1").arg(chapter) : chapter);
   return parts.join(QStringLiteral(" · "));
+}
+
+// Said in the place of quotes where an answer has none; empty where it has some, or is no answer.
+inline QString noQuotesLine(const ConversationItem& item) {
+  if (!item.quotes.isEmpty() || item.streaming || item.isSummary || item.answer.isEmpty()) return {};
+  if (item.bookId > 0)
+    return QCoreApplication::translate("Words",
+                                       "No sentence of “%1” is near enough to the question or the answer to be quoted.")
+        .arg(item.bookTitle.left(60));
+  return QCoreApplication::translate(
+      "Words", "No sentence of the book is near enough to the question or the answer to be quoted.");
 }
 
 }  // namespace palimpsest::ui

@@ -27,7 +27,8 @@ struct LibraryItem {
   double tokensPerSecond = 0;
   int secondsLeft = -1;  // -1 = not known yet
   int pageCount = 0;
-  int pagesCovered = 0;  // 0 where the format has no pages
+  int pagesCovered = 0;       // the page reached, 0 where the format has no pages
+  bool printedPages = false;  // that page is known by the number printed on it, which counts nothing
   qint64 memoryBytes = 0;
   bool hasMemory = false;     // something of it can be asked from memory
   bool canReadAgain = false;  // Ready, but the model has no whole memory of it: reading the stored text makes one

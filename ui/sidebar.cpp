@@ -6,6 +6,7 @@
 #include <QLabel>
 #include <QLineEdit>
 #include <QListView>
+#include <QScrollBar>
 #include <QVBoxLayout>
 #include <algorithm>
 #include <iterator>
@@ -103,7 +104,13 @@ void Sidebar::makeList() {
   list_->setContextMenuPolicy(Qt::CustomContextMenu);
   connect(list_, &QListView::customContextMenuRequested, this, &Sidebar::showMenuAt);
   connect(delegate_, &LibraryDelegate::actionRequested, this, &Sidebar::actionRequested);
-  connect(model_, &LibraryModel::rowHeightChanged, list_, [this] { list_->doItemsLayout(); });
+  connect(model_, &LibraryModel::rowHeightChanged, list_, [this] {
+    list_->doItemsLayout();
+    bringIntoView();
+  });
+  // The list gets its size after the remembered book is selected, and rows their height when the model is there.
+  list_->viewport()->installEventFilter(this);
+  connect(list_->verticalScrollBar(), &QScrollBar::actionTriggered, this, [this] { inView_ = false; });
   connect(list_->selectionModel(), &QItemSelectionModel::selectionChanged, this, [this] {
     if (adjusting_) return;
     QList<qint64> ids;
@@ -169,7 +176,12 @@ void Sidebar::select(const QList<qint64>& ids) {
   const bool before = std::exchange(adjusting_, true);  // what the list then selects is chosen already
   showChosen();
   adjusting_ = before;
-  if (list_->currentIndex().isValid()) list_->scrollTo(list_->currentIndex());
+  inView_ = true;
+  bringIntoView();
+}
+
+void Sidebar::bringIntoView() {
+  if (inView_ && list_->currentIndex().isValid()) list_->scrollTo(list_->currentIndex());
 }
 
 void Sidebar::setReadOnly(bool readOnly) {
@@ -199,6 +211,8 @@ void Sidebar::changeEvent(QEvent* event) {
 }
 
 bool Sidebar::eventFilter(QObject* watched, QEvent* event) {
+  if (watched == list_->viewport() && event->type() == QEvent::Resize)
+    QMetaObject::invokeMethod(this, &Sidebar::bringIntoView, Qt::QueuedConnection);  // the list lays itself out first
   if (watched == search_ && event->type() == QEvent::KeyPress) {
     const int key = static_cast<QKeyEvent*>(event)->key();
     if (key == Qt::Key_Down || key == Qt::Key_Return || key == Qt::Key_Enter) {

@@ -44,6 +44,7 @@ class Sidebar : public QWidget {
   void showMenuAt(const QPoint& viewportPosition);
   void choose(const QList<qint64>& ids);
   void showChosen();
+  void bringIntoView();
 
   LibraryModel* model_;
   LibraryFilter* filter_;
@@ -55,6 +56,7 @@ class Sidebar : public QWidget {
   QLabel* hint_;
   QLabel* nothingFound_;
   QList<qint64> chosen_;    // ascending; a search may hide some of them
+  bool inView_ = false;     // what was selected from outside stays in view until the reader scrolls
   bool adjusting_ = false;  // the selection follows what is chosen, not the other way round
 };
 

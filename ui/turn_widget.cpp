@@ -11,6 +11,7 @@
 #include "ui/icons.h"
 #include "ui/plain_text_block.h"
 #include "ui/quote_card.h"
+#include "ui/quote_place.h"
 #include "ui/theme.h"
 #include "ui/words.h"
 
@@ -114,7 +115,9 @@ QWidget* TurnWidget::makeBook() {
   QFont italic = bookFont(0.98);
   italic.setItalic(true);
   bookHeading_->setFont(italic);
+  bookHeading_->setObjectName(QStringLiteral("bookHeading"));
   bookHeading_->setTextFormat(Qt::PlainText);
+  bookHeading_->setWordWrap(true);
   bookHeading_->setProperty("faded", true);
   quotes_->setSpacing(8);
   auto* column = new QVBoxLayout(book_);
@@ -152,7 +155,11 @@ void TurnWidget::show(const ConversationItem& item) {
   supporting_->setVisible(!item.scores.isEmpty() && !item.streaming);
   supporting_->setText(tr("Best supported by “%1”").arg(escaped(title)));
   supporting_->setToolTip(scoreLines(item.scores));
-  if (item.bookId == 0)
+  const QString nothing = noQuotesLine(item);
+  book_->setVisible(!item.quotes.isEmpty() || !nothing.isEmpty());
+  if (!nothing.isEmpty())
+    bookHeading_->setText(nothing);
+  else if (item.bookId == 0)
     bookHeading_->setText(item.quotesSupport ? tr("In the book") : tr("Nearest to the question in the book"));
   else
     bookHeading_->setText((item.quotesSupport ? tr("In “%1”") : tr("Nearest to the question, in “%1”")).arg(title));
@@ -165,7 +172,6 @@ void TurnWidget::showQuotes(const QList<Quote>& quotes) {
     delete old->widget();
     delete old;
   }
-  book_->setVisible(!quotes.isEmpty());
   for (const Quote& quote : quotes) {
     auto* card = new QuoteCard(quote, book_);
     connect(card, &QuoteCard::clicked, this, [this, quote] { emit quoteOpened(quote); });

@@ -94,12 +94,14 @@ QString memoryLine(const LibraryItem& item) {
   if (!item.hasMemory) {
     return item.state == BookState::Reading ? Words::tr("memory: nothing yet") : Words::tr("memory: none");
   }
-  const bool whole = item.state == BookState::Ready && item.pagesCovered >= item.pageCount;
+  const bool whole = item.state == BookState::Ready && item.progress >= 1;
   QString line;
   if (whole) {
     line = item.pageCount > 1    ? Words::tr("memory: whole book, %n pages", nullptr, item.pageCount)
            : item.pageCount == 1 ? Words::tr("memory: whole book, one page")
                                  : Words::tr("memory: whole book");
+  } else if (item.pagesCovered > 0 && item.printedPages) {
+    line = Words::tr("memory: the first %1, up to page %2").arg(percent(item.progress)).arg(item.pagesCovered);
   } else if (item.pageCount > 0 && item.pagesCovered > 0) {
     line = Words::tr("memory: pages 1–%1 of %2").arg(item.pagesCovered).arg(item.pageCount);
   } else if (item.progress > 0) {

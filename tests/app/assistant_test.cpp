@@ -42,6 +42,17 @@ class AssistantTest : public AppTest {
   }
 };
 
+TEST_F(AssistantTest, ABookThatIsPlainlyNotEnglishIsReadAndSaidToBeSo) {
+  const QByteArray german = "Es war einmal mitten im Winter, und die Schneeflocken fielen wie Federn herab.\n\n";
+  start();
+  const qint64 id = addAndRead(write(QStringLiteral("schnee.txt"), german.repeated(40)));
+  EXPECT_THAT(item(id).note, HasText("It seems not to be in English, and the model that comes with Palimpsest was "
+                                     "trained on English only"));
+  EXPECT_EQ(item(addAndRead(write(QStringLiteral("walk.txt"), novel()))).note, QString());
+  start();
+  EXPECT_THAT(item(id).note, HasText("It seems not to be in English"));
+}
+
 TEST_F(AssistantTest, ABookGoesFromFileToMemory) {
   start();
   QList<BookState> states;

@@ -147,30 +147,47 @@ TEST_F(BadInputTest, AFileThatVanishesWhileItsTextIsReadDoesNoHarm) {
 
 TEST_F(BadInputTest, AFullDiskWhileReadingPausesWithTheReasonAndKeepsTheLastCheckpoint) {
   const QString file = write(QStringLiteral("long.txt"), prose(2000));
-  AssistantOptions roomy = options();
-  start(roomy);
-  const qint64 id = add(file);
+  start();
+  qint64 id = addAndRead(file);
+  const std::vector<std::byte> whole = snapshot(id);
+  assistant_->remove(id);
+  ASSERT_TRUE(waitFor([&] { return !removed_.isEmpty(); }));
+  id = add(file);
   ASSERT_TRUE(waitForProgress(id, 0.01));
   assistant_->pause(id);
   ASSERT_TRUE(waitForState(id, BookState::Paused));
   close();
-  execute("DELETE FROM memories");
-  // Fills the last page of the table, so that the next checkpoint needs a page more than there is.
-  execute("INSERT INTO memories VALUES (1, 'other', 'other', 1, 1, 0, 0, 0, zeroblob(3900))");
+  const std::vector<std::byte> checkpoint = snapshot(id);
+  ASSERT_FALSE(checkpoint.empty());
+  // A checkpoint takes the place of the one before; with this it needs more pages than there are.
+  execute("CREATE TABLE ballast (bytes BLOB)");
+  execute("CREATE TRIGGER grow AFTER UPDATE ON memories BEGIN INSERT INTO ballast VALUES (zeroblob(1000000)); END");
   execute("VACUUM");
   AssistantOptions full = options();
   full.databaseLimit = QFileInfo(database()).size();
   start(full);
+  const double kept = item(id).progress;
   assistant_->resume(id);
   ASSERT_TRUE(waitFor([&] { return !failures_.isEmpty(); }));
   EXPECT_THAT(failures_.first(), HasText("disk is full"));
   ASSERT_TRUE(waitForState(id, BookState::Paused));
   EXPECT_THAT(item(id).note, HasText("disk is full"));
   EXPECT_EQ(failures_.filter(QStringLiteral("saving a memory")).size(), 1);  // said once
+  close();
+  EXPECT_EQ(snapshot(id), checkpoint);
 
-  start(roomy);  // space was made
+  execute("DROP TRIGGER grow");  // space was made
+  start();
+  EXPECT_EQ(item(id).state, BookState::Paused);
+  EXPECT_DOUBLE_EQ(item(id).progress, kept);
+  double first = 2;
+  QObject::connect(assistant_.get(), &Assistant::itemChanged, assistant_.get(), [&](const ui::LibraryItem& changed) {
+    if (changed.state == BookState::Reading) first = std::min(first, changed.progress);
+  });
   assistant_->resume(id);
-  EXPECT_TRUE(waitForState(id, BookState::Ready));
+  ASSERT_TRUE(waitForState(id, BookState::Ready));
+  EXPECT_GE(first, kept) << "it was read again from the beginning";
+  EXPECT_EQ(snapshot(id), whole);  // the bits of a reading without interruption
 }
 
 TEST_F(BadInputTest, AFullDiskWhileTheTextIsStoredMarksTheBookFailed) {

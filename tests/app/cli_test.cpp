@@ -134,6 +134,31 @@ TEST_F(CliTest, AnOlderLibraryIsBroughtUpToDateByTheList) {
   EXPECT_THAT(listed.out, HasText("The library is empty"));
 }
 
+// A name of an old archive. The shell passes it on as it is; QProcess could not.
+TEST_F(CliTest, AFileWhoseNameIsNoUtf8IsReadAndFoundAgain) {
+  const auto file = [&](const char* name) { return toPath(folder_.path()) / name; };
+  std::filesystem::rename(toPath(book()), file("caf\xe9.txt"));
+  const auto shell = [&](const char* line) {
+    QProcess process;
+    process.setWorkingDirectory(folder_.path());
+    process.start(S("bash"), QStringList{S("-c"), QString::fromLatin1(line), S(PALIMPSEST_CLI)} + common());
+    return finish(process);
+  };
+  const Result read = shell("exec \"$0\" read $'caf\\xe9.txt' \"$@\"");
+  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
+  EXPECT_THAT(read.err, HasText("ready, memory"));
+  {
+    storage::Database library = reader();
+    EXPECT_EQ(storage::Library(library).list().at(0).path, file("caf\xe9.txt").string());
+  }
+  std::filesystem::rename(file("caf\xe9.txt"), file("th\xe9.txt"));
+  EXPECT_THAT(shell("exec \"$0\" read $'th\\xe9.txt' \"$@\"").err, HasText("it is now known to be at"));
+  EXPECT_THAT(shell("exec \"$0\" read $'gone\\xe9.txt' \"$@\"").err, HasText("There is no file"));
+  const Result refused = shell("exec \"$0\" export 1 $'a\\xe9.md' \"$@\"");
+  EXPECT_EQ(refused.code, cli::Failed);
+  EXPECT_THAT(refused.err, HasText("its name is not UTF-8"));
+}
+
 TEST_F(CliTest, ReadingAgainIsDoneAtOnceAndSaysThatItIsThere) {
   run({S("read"), book()});
   const Result again = run({S("read"), book()});
@@ -192,6 +217,17 @@ TEST(CliWords, EveryLineOfAVerseIsMarkedAndLinesFitTheTerminal) {
   EXPECT_THAT(cli::listLine(book), testing::Not(HasText("1 pages")));
 }
 
+TEST_F(CliTest, AnAnswerToWhichNothingInTheBookComesNearSaysSo) {
+  run({S("read"), book()});
+  const Result asked = run({S("ask"), S("1"), S("Zyzzyva quetzalcoatl?")});
+  EXPECT_EQ(asked.code, cli::Done);
+  EXPECT_THAT(asked.out, HasText("whole book]\nNo sentence of the book is near enough to the question or the answer"));
+  run({S("export"), S("1"), path(S("a.txt"))});
+  QFile exported(path(S("a.txt")));
+  ASSERT_TRUE(exported.open(QIODevice::ReadOnly));
+  EXPECT_THAT(QString::fromUtf8(exported.readAll()), HasText("   No sentence of the book is near enough"));
+}
+
 TEST_F(CliTest, SummarizeAndExportWriteFiles) {
   run({S("read"), book()});
   for (const char* name : {"card.md", "card.pdf"}) {
@@ -204,6 +240,51 @@ TEST_F(CliTest, SummarizeAndExportWriteFiles) {
   EXPECT_TRUE(QFile::exists(path(S("all.html"))));
   EXPECT_EQ(run({S("export"), S("1"), path(S("all.docx"))}).code, cli::WrongUsage);
   EXPECT_EQ(run({S("export"), S("1"), path(S("nowhere/all.md"))}).code, cli::Failed);
+}
+
+TEST_F(CliTest, AFileThatIsThereIsOnlyWrittenOverWithForce) {
+  run({S("read"), book()});
+  const auto content = [&] {
+    QFile file(path(S("mine.md")));
+    EXPECT_TRUE(file.open(QIODevice::ReadOnly));
+    return file.readAll();
+  };
+  for (const QStringList& verb : {QStringList{S("export"), S("1"), path(S("mine.md"))},
+                                  QStringList{S("summarize"), S("1"), S("--out"), path(S("mine.md"))}}) {
+    write(S("mine.md"), "my own notes");
+    const Result refused = run(verb);
+    EXPECT_EQ(refused.code, cli::Failed) << verb[0].toStdString();
+    EXPECT_THAT(refused.err, HasText("mine.md” is there already and was left as it is"));
+    EXPECT_THAT(refused.err, HasText("--force"));
+    EXPECT_EQ(refused.out, QString()) << "nothing is made that cannot be written";
+    EXPECT_EQ(content(), "my own notes");
+    EXPECT_EQ(run(verb + QStringList{S("--force")}).code, cli::Done);
+    EXPECT_THAT(QString::fromUtf8(content()), HasText("# walk"));
+  }
+  EXPECT_THAT(runBare({S("--help")}).out, HasText("only written over with --force"));
+}
+
+// The write fails in the middle: files grow to 40 KiB and no further.
+TEST_F(CliTest, AFailedExportWithForceLeavesTheOldFile) {
+  run({S("read"), book()});
+  {
+    storage::Database library = storage::Database::open(toPath(database()));
+    storage::TurnRecord turn;
+    turn.documentId = 1;
+    turn.answer = std::string(100'000, 'x');
+    storage::ConversationStore(library).addTurn(turn);
+  }
+  write(S("mine.txt"), "my own notes");
+  QProcess process;
+  process.start(S("bash"), QStringList{S("-c"), S("trap '' XFSZ; ulimit -f 40; exec \"$@\""), S("bash"),
+                                       S(PALIMPSEST_CLI), S("export"), S("1"), path(S("mine.txt")), S("--force")} +
+                               common());
+  const Result failed = finish(process);
+  EXPECT_EQ(failed.code, cli::Failed);
+  EXPECT_THAT(failed.err, HasText("could not be written"));
+  QFile file(path(S("mine.txt")));
+  ASSERT_TRUE(file.open(QIODevice::ReadOnly));
+  EXPECT_EQ(file.readAll(), "my own notes");
 }
 
 TEST_F(CliTest, QuestionsAreComparedWithTheTruthAndCounted) {

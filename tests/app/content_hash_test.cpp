@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "fixture.h"
 
 namespace palimpsest::app {
@@ -25,6 +27,19 @@ TEST_F(ContentHashTest, IsTheSha256OfTheBytesWhateverTheName) {
   const QString a = write(QStringLiteral("a.txt"), "abc"), b = write(QStringLiteral("Größe b.epub"), "abc");
   EXPECT_EQ(contentHash(toPath(a)), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(contentHash(toPath(a)), contentHash(toPath(b)));
+}
+
+TEST_F(ContentHashTest, NamesThatAreNoUtf8AreFoundAndKeepTheirBytes) {
+  for (const char* bytes :
+       {"caf\xe9.txt", "\xff\xfe", "gr\xc3\xb6\xc3.txt", "\xed\xb2\xa9", "\xf0\x9f\x93\x96\x80", "\xef\xbb\xbf\xe9"})
+    EXPECT_EQ(toPath(fromPath(bytes)), std::filesystem::path(bytes));
+  EXPECT_EQ(fromPath("Gr\xc3\xb6\xc3\x9f"
+                     "e \xf0\x9f\x93\x96"),
+            QStringLiteral("Größe 📖"));
+  const std::filesystem::path file = toPath(folder_.path()) / "caf\xe9.txt";
+  std::ofstream(file) << "abc";
+  EXPECT_EQ(contentHash(file), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_THAT(refusal(fromPath(toPath(folder_.path()) / "th\xe9.txt")), HasSubstr("There is no file"));
 }
 
 TEST_F(ContentHashTest, RefusesWhatIsNoFileWithBytesAndNamesIt) {

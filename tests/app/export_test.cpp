@@ -67,6 +67,36 @@ TEST_F(ExportTest, EveryFormTellsTitleAuthorDateModelSummaryConversationAndQuote
   }
 }
 
+TEST_F(ExportTest, ABookThatWasNeverAskedTellsWhatItIsAndWhoReadIt) {
+  start();
+  const qint64 id = addAndRead(write(QStringLiteral("walk.txt"), novel()));
+  const QString today = QDateTime::currentDateTime().toString(QStringLiteral("yyyy-MM-"));
+  for (const char* ending : {"md", "html", "txt"}) {
+    const QString file = path(QStringLiteral("a.%1").arg(QLatin1String(ending)));
+    const qsizetype before = exported_.size();
+    assistant_->exportDocument(id, file, *exportFormatOf(file));
+    ASSERT_TRUE(waitFor([&] { return exported_.size() > before; }));
+    QFile in(file);
+    ASSERT_TRUE(in.open(QIODevice::ReadOnly));
+    const QString text = QString::fromUtf8(in.readAll()).remove(u'\\');
+    EXPECT_THAT(text, HasText("walk"));
+    EXPECT_THAT(text, HasText("Text: 8 KB"));
+    EXPECT_THAT(text, HasText((QStringLiteral("Read by: tiny-model, ") + today).toUtf8().constData()));
+    EXPECT_THAT(text, HasText("Nothing has been asked of this book by itself yet."));
+  }
+}
+
+TEST_F(ExportTest, AMemoryOfAPartAndNoMemoryAreNamedAsWhatTheyAre) {
+  ExportData half = data();
+  half.document.textBytes = 1000;
+  half.memories.push_back({});
+  half.memories[0].modelName = "mini-2";
+  half.memories[0].position = 430;
+  EXPECT_THAT(exportText(half), HasText("Read by: mini-2, the first 43 %, "));
+  EXPECT_THAT(exportText(half), testing::Not(HasText("Nothing has been asked")));
+  EXPECT_THAT(exportText(data()), HasText("Read by: no model yet"));
+}
+
 TEST_F(ExportTest, NothingInMarkdownIsMarkupThatWasText) {
   const QString text = exportMarkdown(data());
   EXPECT_THAT(text, HasText("# Fish \\& \\<Chips\\>"));

@@ -1,5 +1,6 @@
 #include "app/library_items.h"
 
+#include "app/cli_words.h"
 #include "fixture.h"
 
 namespace palimpsest::app {
@@ -65,6 +66,21 @@ TEST_F(LibraryItemsTest, TheMemoryOfThisModelGivesProgressAndPages) {
   EXPECT_EQ(item.pagesCovered, 3);
   EXPECT_EQ(item.memoryBytes, 1234);
   EXPECT_TRUE(item.hasMemory);
+}
+
+TEST_F(LibraryItemsTest, ThePrintedNumbersOfAnEpubAreNoCount) {
+  auto record = document(DocumentState::Paused);
+  EXPECT_FALSE(makeItem(library_, record, {}, model_).printedPages);
+  record.format = "EPUB";
+  record.pageCount = 2;
+  const auto item = makeItem(library_, record, {memory("f2", 210, false)}, model_);
+  EXPECT_TRUE(item.printedPages);
+  EXPECT_EQ(item.pagesCovered, 3);
+  EXPECT_EQ(cli::toJson(item)[u"pages"].toInt(), 2);
+  EXPECT_TRUE(cli::toJson(item)[u"pages_covered"].isNull()) << "not known";
+  storage::TurnRecord turn;
+  turn.coverage = 0.53;
+  EXPECT_THAT(makeConversationItem(library_, record, turn).provenance, HasText("first 53 % (up to page 3)"));
 }
 
 TEST_F(LibraryItemsTest, AMemoryOfAnotherModelIsNotUsedAndSaidWithTheWayOut) {

@@ -14,6 +14,8 @@ TEST(Words, ProvenanceSaysHowMuchWasReadAgainAndHowMuchIsRemembered) {
             QStringLiteral("From memory · 0 pages re-read · whole book"));
   EXPECT_EQ(provenanceWords(AnswerWay::Memory, 0, {0.4391, 212, 480}),
             QStringLiteral("From memory · 0 pages re-read · first 43 % (pages 1–212 of 480)"));
+  EXPECT_EQ(provenanceWords(AnswerWay::Memory, 0, {0.4391, 228, 200, 1, true}),
+            QStringLiteral("From memory · 0 pages re-read · first 43 % (up to page 228)"));
   EXPECT_EQ(provenanceWords(AnswerWay::MemoryAndPassages, 1, {0.5, 0, 0}),
             QStringLiteral("From memory and passages · 1 passage re-read · first 50 %"));
   EXPECT_EQ(provenanceWords(AnswerWay::Passages, 3, {1.0, 0, 10}),

@@ -148,7 +148,20 @@ TEST(Epub, KnowsPrintedPagesFromBreaksInTheText) {
   EXPECT_EQ(book.paragraphs[0].page, 0);
   EXPECT_EQ(book.paragraphs[1].page, 7);
   EXPECT_EQ(book.paragraphs[2].page, 8);
-  EXPECT_EQ(book.pageCount, 8);
+  EXPECT_EQ(book.pageCount, 2);
+}
+
+TEST(Epub, PrintedNumbersAreNoCount) {
+  EpubParts parts;
+  parts.chapters = {{"c.xhtml", "<p id='a'>One.</p><p id='b'>Two.</p><p id='c'>Three.</p><p id='d'>Four.</p>"}};
+  parts.nav =
+      "<nav epub:type='toc'><ol><li><a href='c.xhtml'>C</a></li></ol></nav><nav epub:type='page-list'><ol>"
+      "<li><a href='c.xhtml#a'>228</a></li><li><a href='c.xhtml#b'>229</a></li><li><a href='c.xhtml#b'>229</a></li>"
+      "<li><a href='c.xhtml#c'>260</a></li><li><a href='c.xhtml#d'>1</a></li></ol></nav>";
+  const Document book = read(parts);
+  EXPECT_EQ(book.paragraphs[2].page, 260);
+  EXPECT_EQ(book.paragraphs[3].page, 1);
+  EXPECT_EQ(book.pageCount, 4);
 }
 
 TEST(Epub, KnowsPrintedPagesFromThePageList) {

@@ -1,6 +1,7 @@
 // The book that comes with the program, read as a person would: its text, all of it, and nothing else.
 #include <algorithm>
 
+#include "documents/language.h"
 #include "samples.h"
 
 namespace palimpsest::documents::tests {
@@ -27,6 +28,7 @@ TEST_F(TimeMachine, KnowsTitleAuthorLanguageAndDate) {
   EXPECT_EQ(book().language, "en-GB");
   EXPECT_EQ(book().date, "2014-05-25");
   EXPECT_TRUE(book().warnings.empty());
+  EXPECT_FALSE(isPlainlyNotEnglish(book()));
   expectWellFormed(book());
 }
 

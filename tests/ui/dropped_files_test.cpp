@@ -5,6 +5,7 @@
 #include <QUrl>
 
 #include "fixture.h"
+#include "ui/file_name.h"
 
 namespace palimpsest::ui {
 namespace {
@@ -16,6 +17,15 @@ TEST(DroppedFilesTest, TakesSeveralFiles) {
   const DroppedFiles dropped = droppedFiles(&data);
   EXPECT_EQ(dropped.files, QStringList({"/books/a.epub", "/books/b c.pdf"}));
   EXPECT_TRUE(dropped.refusal.isEmpty());
+}
+
+TEST(DroppedFilesTest, KeepsTheBytesOfNamesThatAreNoUtf8) {
+  QMimeData data;
+  data.setData("text/uri-list", "file:///books/caf%E9%20%C3%B6.epub\r\nfile:///books/%EF%BF%BD.pdf\r\n");
+  const DroppedFiles dropped = droppedFiles(&data);
+  ASSERT_EQ(dropped.files.size(), 2);
+  EXPECT_EQ(bytesOfName(dropped.files[0]), "/books/caf\xe9 ö.epub");
+  EXPECT_EQ(bytesOfName(dropped.files[1]), "/books/\xef\xbf\xbd.pdf");
 }
 
 TEST(DroppedFilesTest, RefusesFoldersByNameAndStillTakesTheFiles) {

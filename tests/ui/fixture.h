@@ -13,6 +13,9 @@
 // So that a failing test prints the text and not its bytes.
 inline void PrintTo(const QString& text, std::ostream* stream) { *stream << '"' << text.toStdString() << '"'; }
 
+// Waits for it. Qt's QTRY_VERIFY reports to QTest, which does not run here: it can fail no test.
+#define EXPECT_SOON(...) EXPECT_TRUE(QTest::qWaitFor([&] { return __VA_ARGS__; }))
+
 namespace palimpsest::ui {
 
 inline LibraryItem readyBook(qint64 id, const QString& title = QStringLiteral("The Time Machine")) {

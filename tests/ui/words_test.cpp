@@ -58,6 +58,12 @@ TEST_F(WordsTest, FailureIsItsSentence) {
 TEST_F(WordsTest, MemoryLineNamesWhatIsCovered) {
   EXPECT_EQ(words::memoryLine(readyBook(1)), "memory: whole book, 96 pages, 0.5 MB");
   EXPECT_EQ(words::memoryLine(readingBook(1)), "memory: pages 1–212 of 480, 0.5 MB");
+  LibraryItem printed = readingBook(1);  // 160 pages of an anthology, numbered from 101 on
+  printed.printedPages = true;
+  printed.pageCount = 160;
+  EXPECT_EQ(words::memoryLine(printed).replace(QChar(0xa0), ' '), "memory: the first 43 %, up to page 212, 0.5 MB");
+  printed.state = BookState::Ready;
+  EXPECT_FALSE(words::memoryLine(printed).contains("whole")) << "page 212 is not beyond the last of 160";
   LibraryItem noPages = readyBook(1);
   noPages.pageCount = noPages.pagesCovered = 0;
   EXPECT_EQ(words::memoryLine(noPages), "memory: whole book, 0.5 MB");
