@@ -20,6 +20,7 @@ list(APPEND ENGINE_SOURCES
   memory_snapshot.cpp
   memory_sum.cpp
   model.cpp
+  section_rule.cpp
   transformer.cpp
   transformer_load.cpp)
 list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)

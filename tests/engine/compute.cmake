@@ -11,5 +11,6 @@ list(APPEND ENGINE_TEST_SOURCES
   memory_snapshot_test.cpp
   memory_sum_test.cpp
   reading_work_test.cpp
+  section_rule_test.cpp
   shipped_model_test.cpp
   transformer_test.cpp)
