@@ -22,5 +22,6 @@ list(APPEND ENGINE_SOURCES
   model.cpp
   section_rule.cpp
   transformer.cpp
+  transformer_extend.cpp
   transformer_load.cpp)
 list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)
