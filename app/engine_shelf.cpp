@@ -1,9 +1,11 @@
-// The part of EngineWorker that answers from a shelf: several books at once, from the sum of their memories.
+// The part of EngineWorker that answers from a shelf: several books at once. Where the model keeps books in sections,
+// those of all the books are asked and one of them answers; else the answer comes from the sum of their memories.
 #include <algorithm>
 #include <limits>
 
 #include "app/engine_parts.h"
 #include "app/engine_worker.h"
+#include "app/memory_record.h"
 #include "app/words.h"
 #include "engine/errors.h"
 #include "engine/memory_sum.h"
@@ -14,7 +16,9 @@ namespace palimpsest::app {
 
 struct EngineWorker::ShelfBook {
   storage::DocumentRecord document;
-  std::optional<engine::MemorySnapshot> memory;  // where it is asked from memory
+  std::optional<engine::BookMemory> memory;          // where it is asked from memory
+  std::size_t firstSection = 0;                      // its place in the row of all books' sections
+  const engine::CompressiveMemory* judge = nullptr;  // that tells how well the book supports an answer
 };
 
 namespace {
@@ -33,12 +37,12 @@ std::vector<storage::PassageRecord> searchAll(const storage::Library& library, c
 }  // namespace
 
 // This model's memory of the whole book; where there is none, why not goes to `lacking`.
-std::optional<engine::MemorySnapshot> EngineWorker::wholeMemory(const storage::DocumentRecord& document,
-                                                                QStringList& lacking) {
+std::optional<engine::BookMemory> EngineWorker::wholeMemory(const storage::DocumentRecord& document,
+                                                            QStringList& lacking) {
   const storage::MemoryStore memories(database());
   const QString title = titleOf(document);
   const auto stored = memories.load(document.id, model_->fingerprint());
-  if (stored && stored->complete) return engine::loadSnapshot(*model_, stored->snapshot);
+  if (stored && stored->complete) return bookOf(model_, *stored);
   const auto others = memories.list(document.id);
   lacking << (stored            ? tr("“%1” has not been read to its end").arg(title)
               : !others.empty() ? tr("“%1” was read by another model (%2)").arg(title, toQt(others.front().modelName))
@@ -73,40 +77,78 @@ std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& jo
   return books;
 }
 
+EngineWorker::Source EngineWorker::sourceOf(std::vector<ShelfBook>& books,
+                                            std::optional<engine::CompressiveMemory>& sum) const {
+  const auto& infini = model_->config().infiniAttention;
+  Source source;
+  if (infini && infini->sections > 1 && generator_->choosesSections()) {
+    for (ShelfBook& book : books) {
+      book.firstSection = source.sections.size();
+      std::ranges::copy(book.memory->sections(), std::back_inserter(source.sections));
+    }
+    return source;
+  }
+  std::vector<const engine::MemorySnapshot*> memories;
+  for (ShelfBook& book : books) {
+    memories.push_back(&book.memory->snapshot());
+    book.judge = &book.memory->whole();
+  }
+  source.memory = &sum.emplace(engine::addMemories(*model_, memories));
+  return source;
+}
+
+// Each book is judged by its own section of least doubt. Returns the book whose section answered; nullptr where none
+// was chosen.
+const EngineWorker::ShelfBook* EngineWorker::judge(std::vector<ShelfBook>& books, const engine::Generation& made,
+                                                   AnswerResult& result) {
+  if (!made.section) return nullptr;
+  const ShelfBook* answering = nullptr;
+  for (ShelfBook& book : books) {
+    const auto sections = book.memory->sections();
+    const auto doubts = std::span(made.doubts).subspan(book.firstSection, sections.size());
+    book.judge = sections[static_cast<std::size_t>(std::ranges::min_element(doubts) - doubts.begin())];
+    const std::size_t place = *made.section - book.firstSection;
+    if (*made.section < book.firstSection || place >= sections.size()) continue;
+    answering = &book;
+    result.section = static_cast<int>(place);
+    result.sections = static_cast<int>(sections.size());
+    result.doubt = made.doubt();
+  }
+  return answering;
+}
+
 void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
   const storage::Library library(database());
   storage::TurnRecord& turn = result.turn;
   const ui::AnswerWay way = possibleWay(job.way);
   turn.way = nameOfWay(way);
   turn.modelName = model_->name();
-  const std::vector<ShelfBook> books = openShelf(job, way, result);
+  std::vector<ShelfBook> books = openShelf(job, way, result);
   std::optional<engine::CompressiveMemory> sum;
-  if (way != ui::AnswerWay::Passages) {
-    std::vector<const engine::MemorySnapshot*> memories;
-    for (const ShelfBook& book : books) memories.push_back(&*book.memory);
-    sum = engine::addMemories(*model_, memories);
-  }
+  const Source source = way == ui::AnswerWay::Passages ? Source() : sourceOf(books, sum);
   const auto nearest = searchAll(library, job.shelf, turn.question, kPassages);
   std::vector<storage::PassageRecord> passages;
   if (way != ui::AnswerWay::Memory) passages = nearest;
   const engine::Question question =
       questionOf(job, storage::ConversationStore(database()).shelfTurns(job.shelf), passages);
-  const engine::Generation made = say(job, sum ? &*sum : nullptr, question, turn);
+  const engine::Generation made = say(job, source, question, turn);
 
   const auto used = std::span(passages).first(static_cast<std::size_t>(made.passagesUsed));
   std::vector<storage::DocumentRecord> documents;
   for (const ShelfBook& book : books) documents.push_back(book.document);
   turn.pagesReread = countReread(used, havePages(documents));
+  const ShelfBook* answering = judge(books, made, result);
   if (!made.unknown && !made.text.empty()) turn.scores = scoresOf(job, books, question, used, made.text);
-  turn.documentId = !turn.scores.empty() ? turn.scores.front().documentId
-                    : !nearest.empty()   ? nearest.front().documentId
-                                         : job.shelf.front();
+  turn.documentId = !turn.scores.empty() && answering ? answering->document.id
+                    : !turn.scores.empty()            ? turn.scores.front().documentId
+                    : !nearest.empty()                ? nearest.front().documentId
+                                                      : job.shelf.front();
   quote(library, made.unknown, std::numeric_limits<std::int64_t>::max(), turn);
 }
 
-// How well each book alone, asked in the same way, supports the answer: with its own memory in place of the sum, and of
-// the passages only its own. From passages only, a book without any had no part in the answer. Best first; none where
-// the reader has stopped the answer.
+// How well each book alone, asked in the same way, supports the answer: with its own memory, or its section of least
+// doubt, in place of the sum or of the section that answered, and of the passages only its own. From passages only, a
+// book without any had no part in the answer. Best first; none where the reader has stopped the answer.
 std::vector<storage::BookScore> EngineWorker::scoresOf(const AnswerJob& job, const std::vector<ShelfBook>& books,
                                                        const engine::Question& question,
                                                        std::span<const storage::PassageRecord> used,
@@ -119,8 +161,7 @@ std::vector<storage::BookScore> EngineWorker::scoresOf(const AnswerJob& job, con
       for (const storage::PassageRecord& passage : used)
         if (passage.documentId == book.document.id) alone.passages.push_back(passage.text);
       if (!book.memory && alone.passages.empty()) continue;
-      const engine::CompressiveMemory* memory = book.memory ? &book.memory->memory : nullptr;
-      scores.push_back({book.document.id, generator_->score(memory, alone, answer, job.stop).logProbability});
+      scores.push_back({book.document.id, generator_->score(book.judge, alone, answer, job.stop).logProbability});
     }
   } catch (const engine::Stopped&) {
     return {};

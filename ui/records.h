@@ -67,7 +67,11 @@ struct ConversationItem {
   // Where several books were asked at once:
   qint64 bookId = 0;        // the book that the quotes are from; 0 = one book was asked
   QString bookTitle;        // its title
-  QList<BookScore> scores;  // best first, the first one is bookId's; empty = none supports the answer
+  QList<BookScore> scores;  // best first; empty = none supports the answer
+  // Of an answer just given, where the memory is kept in sections: the one of the book that answered, of how many, and
+  // its doubt that the book says it (0..1); -1 = none was chosen. Not kept with the conversation.
+  int section = -1, sections = 0;
+  double doubt = 0;
 };
 
 struct ModelStatus {
