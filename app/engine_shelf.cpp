@@ -79,9 +79,8 @@ std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& jo
 
 EngineWorker::Source EngineWorker::sourceOf(std::vector<ShelfBook>& books,
                                             std::optional<engine::CompressiveMemory>& sum) const {
-  const auto& infini = model_->config().infiniAttention;
   Source source;
-  if (infini && infini->sections > 1 && generator_->choosesSections()) {
+  if (asksSections()) {
     for (ShelfBook& book : books) {
       book.firstSection = source.sections.size();
       std::ranges::copy(book.memory->sections(), std::back_inserter(source.sections));

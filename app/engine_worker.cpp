@@ -62,6 +62,7 @@ void EngineWorker::load(const std::filesystem::path& folder, std::stop_token sto
     generator_ = std::make_unique<engine::Generator>(model_);
     status.loaded = identity.loaded = true;
     status.hasMemory = identity.hasMemory = model_->hasMemory();
+    identity.inSections = asksSections();
     status.name = identity.name = toQt(model_->name());
     status.device = toQt(model_->device());
     identity.fingerprint = model_->fingerprint();
@@ -71,6 +72,11 @@ void EngineWorker::load(const std::filesystem::path& folder, std::stop_token sto
     status.problem = loadProblem_ = modelProblem(error);
   }
   emit modelLoaded(status, identity);
+}
+
+bool EngineWorker::asksSections() const {
+  const auto& infini = model_->config().infiniAttention;
+  return infini && infini->sections > 1 && generator_->choosesSections();
 }
 
 void EngineWorker::startReading(qint64 id, std::stop_token stop) {

@@ -123,6 +123,7 @@ class EngineWorker : public QObject {
   };
 
   storage::Database& database();
+  bool asksSections() const;  // of a shelf; else its memories are added
   void open(Reading& reading, qint64 id);
   void keepArithmetic(Reading& reading, const engine::SnapshotArithmetic& begun, const std::string& title);
   engine::Generator& generatorOf(const Reading& reading) const;

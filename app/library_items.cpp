@@ -132,6 +132,7 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
   item.needsPassword = document.failureKind == "locked";
   item.hasText = document.textBytes > 0;
   item.pageCount = document.pageCount;
+  item.inSections = model.inSections;
   const bool lacking = lacksMemory(document, memories, model);
   item.canReadAgain = lacking && model.hasMemory;
   item.note = joinNotes(

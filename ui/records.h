@@ -30,6 +30,7 @@ struct LibraryItem {
   int pagesCovered = 0;  // 0 where the format has no pages
   qint64 memoryBytes = 0;
   bool hasMemory = false;     // something of it can be asked from memory
+  bool inSections = false;    // the model asks its books section by section: memories of several are not added then
   bool canReadAgain = false;  // Ready, but the model has no whole memory of it: reading the stored text makes one
   double secondsSpent = 0;    // on reading so far; 0 = not known
 

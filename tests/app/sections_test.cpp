@@ -62,6 +62,7 @@ TEST_F(SectionsTest, AllOfThemAreKeptAndCountAndAskingChangesNone) {
   for (const auto& milestone : kept.milestones) bytes += std::ssize(*milestone.snapshot);
   EXPECT_EQ(kept.snapshotBytes, bytes);
   EXPECT_EQ(item(id).memoryBytes, bytes);
+  EXPECT_TRUE(item(id).inSections);
   EXPECT_GT(bytes, 3 * std::ssize(kept.snapshot));
 
   const ui::ConversationItem answer = ask(id, kQuestion);
