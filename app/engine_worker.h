@@ -152,10 +152,10 @@ class EngineWorker : public QObject {
 
   // engine_shelf.cpp
   void composeShelf(const AnswerJob& job, AnswerResult& result);
-  std::vector<ShelfBook> openShelf(const AnswerJob& job, ui::AnswerWay way, AnswerResult& result);
-  std::optional<engine::BookMemory> wholeMemory(const storage::DocumentRecord& document, QStringList& lacking);
-  Source sourceOf(std::vector<ShelfBook>& books, std::optional<engine::CompressiveMemory>& sum) const;
-  static const ShelfBook* judge(std::vector<ShelfBook>& books, const engine::Generation& made, AnswerResult& result);
+  QString lacks(const storage::DocumentRecord& document);
+  std::vector<ShelfBook> openShelf(const AnswerJob& job, ui::AnswerWay way);
+  void recall(ShelfBook& book, const AnswerJob& job, const engine::Question& question, AnswerResult& result);
+  Source sourceOf(const std::vector<ShelfBook>& books, std::optional<engine::CompressiveMemory>& sum) const;
   std::vector<storage::BookScore> scoresOf(const AnswerJob& job, const std::vector<ShelfBook>& books,
                                            const engine::Question& question,
                                            std::span<const storage::PassageRecord> used, const std::string& answer);

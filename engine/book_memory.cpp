@@ -73,6 +73,12 @@ std::vector<const CompressiveMemory*> BookMemory::sections() const {
   return sections;
 }
 
+CompressiveMemory BookMemory::takeSection(std::size_t place) && {
+  if (milestones_.empty()) return std::move(whole_.memory);
+  const CompressiveMemory& section = *sections().at(place);
+  return place == 0 ? section.clone() : std::move(differences_[place - 1]);
+}
+
 std::size_t BookMemory::bytes() const { return whole_.memory.bytes() * (1 + milestones_.size()); }
 
 SavedBook BookMemory::save() const {

@@ -13,6 +13,7 @@
 #include <span>
 #include <stop_token>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/compressive_memory.h"
@@ -57,6 +58,9 @@ class BookMemory {
   // What each section has written, in the order of the text; the whole alone where there are no milestones. Differences
   // are made when they are first asked for and kept until the next pass. Valid until then, and as long as this object.
   std::vector<const CompressiveMemory*> sections() const;
+  // One of them, and one thing alone of all that is kept: for many books that are asked at once.
+  CompressiveMemory takeSection(std::size_t place) &&;
+  MemorySnapshot takeSnapshot() && { return std::move(whole_); }
 
   // All that is kept: the whole and the milestones, as snapshots without their headers.
   std::size_t bytes() const;

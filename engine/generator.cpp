@@ -38,6 +38,11 @@ std::vector<float> biased(const ModelConfig& config, std::span<const float> logi
   return first;
 }
 
+Question withoutPassages(Question question) {
+  question.passages.clear();
+  return question;
+}
+
 }  // namespace
 
 struct Generator::Workspace {
@@ -116,12 +121,7 @@ Generation Generator::answer(const CompressiveMemory* memory, const Question& qu
 
 Generation Generator::answer(std::span<const CompressiveMemory* const> sections, const Question& question,
                              const TextCallback& onText, std::stop_token stop) {
-  if (sections.empty()) throw ModelError("There is no memory to ask. Choose a book that has been read.");
-  if (!choosesSections()) {
-    throw ModelError("The model '" + model_->name() +
-                     "' has no answer for what a book does not say, so it cannot choose between sections. Ask the "
-                     "whole memory.");
-  }
+  checkSections(sections);
   return answerWith(
       [&](const Prompt& prompt, Generation& generation) {
         return beginFromSections(sections, question, prompt, generation, stop);
@@ -136,23 +136,41 @@ Generation Generator::answer(const BookMemory& book, const Question& question, c
   return answer(sections, question, onText, std::move(stop));
 }
 
+std::size_t Generator::surest(std::span<const CompressiveMemory* const> sections, const Question& question,
+                              std::stop_token stop) {
+  checkSections(sections);
+  return choose(sections, promptOf(withoutPassages(question)), std::move(stop)).chosen;
+}
+
+void Generator::checkSections(std::span<const CompressiveMemory* const> sections) const {
+  if (sections.empty()) throw ModelError("There is no memory to ask. Choose a book that has been read.");
+  if (!choosesSections()) {
+    throw ModelError("The model '" + model_->name() +
+                     "' has no answer for what a book does not say, so it cannot choose between sections. Ask the "
+                     "whole memory.");
+  }
+}
+
 bool Generator::choosesSections() const {
   return model_->hasMemory() && unknownToken(model_->config(), model_->tokenizer()).has_value();
+}
+
+SectionChoice Generator::choose(std::span<const CompressiveMemory* const> sections, const Prompt& asked,
+                                std::stop_token stop) {
+  return chooseSection(model_->transformer(), *workspace_->transformer, sections, asked.tokens,
+                       *unknownToken(model_->config(), model_->tokenizer()), std::move(stop));
 }
 
 Generator::Begun Generator::beginFromSections(std::span<const CompressiveMemory* const> sections,
                                               const Question& question, const Prompt& prompt, Generation& generation,
                                               std::stop_token stop) {
-  Question bare = question;
-  bare.passages.clear();
-  std::vector<TokenId> asked = question.passages.empty() ? prompt.tokens : promptOf(bare).tokens;
-  SectionChoice choice = chooseSection(model_->transformer(), *workspace_->transformer, sections, asked,
-                                       *unknownToken(model_->config(), model_->tokenizer()), stop);
+  Prompt asked = question.passages.empty() ? prompt : promptOf(withoutPassages(question));
+  SectionChoice choice = choose(sections, asked, stop);
   generation.section = choice.chosen;
   generation.doubts = std::move(choice.doubts);
   const CompressiveMemory& chosen = *sections[choice.chosen];
-  if (asked != prompt.tokens) return begin(&chosen, prompt.tokens, std::move(stop));
-  return {AnswerWriter(*model_, *workspace_->transformer, chosen, std::move(choice.segment), std::move(asked)),
+  if (asked.tokens != prompt.tokens) return begin(&chosen, prompt.tokens, std::move(stop));
+  return {AnswerWriter(*model_, *workspace_->transformer, chosen, std::move(choice.segment), std::move(asked.tokens)),
           std::move(choice.logits)};
 }
 

@@ -20,6 +20,8 @@
 
 namespace palimpsest::engine {
 
+struct SectionChoice;
+
 struct Question {
   std::string text;
   std::vector<Turn> earlierTurns;     // oldest first; the oldest are dropped when the context is full
@@ -81,6 +83,10 @@ class Generator {
   // From one of its sections, where there are several and the model can choose; else from the whole.
   Generation answer(const BookMemory& book, const Question& question, const TextCallback& onText = {},
                     std::stop_token stop = {});
+  // The place of the section that would answer: to put a question to more sections than there is room for, some at a
+  // time. Throws like answer(), and Stopped.
+  std::size_t surest(std::span<const CompressiveMemory* const> sections, const Question& question,
+                     std::stop_token stop = {});
   // Whether the model can choose between sections: it was trained to say that a book does not say something.
   bool choosesSections() const;
 
@@ -100,6 +106,8 @@ class Generator {
   struct Workspace;
   Prompt promptOf(const Question& question) const;
   struct Begun;
+  void checkSections(std::span<const CompressiveMemory* const> sections) const;
+  SectionChoice choose(std::span<const CompressiveMemory* const> sections, const Prompt& asked, std::stop_token stop);
   Begun begin(const CompressiveMemory* memory, std::span<const TokenId> prompt, std::stop_token stop);
   Begun beginFromSections(std::span<const CompressiveMemory* const> sections, const Question& question,
                           const Prompt& prompt, Generation& generation, std::stop_token stop);

@@ -8,20 +8,32 @@
 
 namespace palimpsest::engine {
 
+namespace {
+
+// Enough rows for the matrix products; more sections would only hold more memory at a time.
+constexpr std::size_t kTogether = 16;
+
+}  // namespace
+
 SectionChoice chooseSection(const Transformer& transformer, Transformer::Workspace& workspace,
                             std::span<const CompressiveMemory* const> sections, std::span<const TokenId> prompt,
                             TokenId unknown, std::stop_token stop) {
-  std::vector<SegmentState> segments;
-  for (const CompressiveMemory* section : sections) segments.push_back(transformer.beginSegment(workspace, section));
-  const std::span<const float> logits = transformer.extendAll(workspace, segments, prompt, std::move(stop));
   SectionChoice choice;
-  const std::size_t V = logits.size() / sections.size();
-  for (std::size_t i = 0; i < sections.size(); ++i)
-    choice.doubts.push_back(std::exp(logProbability(logits.subspan(i * V, V), unknown)));
-  choice.chosen = static_cast<std::size_t>(std::ranges::min_element(choice.doubts) - choice.doubts.begin());
-  const std::span<const float> own = logits.subspan(choice.chosen * V, V);
-  choice.logits.assign(own.begin(), own.end());
-  choice.segment = std::move(segments[choice.chosen]);
+  const auto V = static_cast<std::size_t>(transformer.config().vocabSize);
+  for (std::size_t begin = 0; begin < sections.size(); begin += kTogether) {
+    std::vector<SegmentState> segments;
+    for (const CompressiveMemory* section : sections.subspan(begin, std::min(kTogether, sections.size() - begin)))
+      segments.push_back(transformer.beginSegment(workspace, section));
+    const std::span<const float> logits = transformer.extendAll(workspace, segments, prompt, stop);
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+      const std::span<const float> own = logits.subspan(i * V, V);
+      choice.doubts.push_back(std::exp(logProbability(own, unknown)));
+      if (begin + i > 0 && !(choice.doubts.back() < choice.doubts[choice.chosen])) continue;
+      choice.chosen = begin + i;
+      choice.segment = std::move(segments[i]);
+      choice.logits.assign(own.begin(), own.end());
+    }
+  }
   return choice;
 }
 

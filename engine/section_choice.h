@@ -18,7 +18,7 @@ struct SectionChoice {
   std::vector<float> logits;   // [V] that follow there
 };
 
-// Puts `prompt` (a question, its BOS first) before each of the `sections` (one or more), all in the same passes. A
+// Puts `prompt` (a question, its BOS first) before each of the `sections` (one or more), many in the same passes. A
 // section's doubt is the probability, before any bias, with which its answer would begin with `unknown` (see
 // unknownToken() in prompt.h). The smallest doubt is chosen, of several the earliest. Throws ModelError, Stopped; the
 // sections are not changed. One thread at a time with the same workspace.

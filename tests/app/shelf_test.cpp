@@ -86,41 +86,53 @@ TEST_F(ShelfTest, OfBooksInSectionsTheOneWhoseSectionDoubtsLeastAnswersAndIsName
 
   const auto model = engine::Model::load(given.modelFolder, {.threads = 1, .progress = {}});
   engine::Generator generator(model);
-  std::vector<engine::BookMemory> books;
-  std::vector<const engine::CompressiveMemory*> sections;
-  std::vector<std::size_t> bookOf, placeOf;
-  for (const qint64 id : {first_, second_, third_}) books.push_back(bookMemory(model, id));
-  for (std::size_t book = 0; book < books.size(); ++book)
-    for (const engine::CompressiveMemory* section : books[book].sections()) {
-      placeOf.push_back(static_cast<std::size_t>(std::ranges::count(bookOf, book)));
-      bookOf.push_back(book);
-      sections.push_back(section);
-    }
-  ASSERT_EQ(sections.size(), 4U + 4U + 1U);
   const engine::Question question{"Who kept the purple umbrella?", {}, {}, {}};
+  const std::array<qint64, 3> ids{first_, second_, third_};
+  std::vector<engine::CompressiveMemory> surest;
+  std::vector<std::size_t> places;
+  for (const qint64 id : ids) {
+    engine::BookMemory book = bookMemory(model, id);
+    EXPECT_EQ(book.sections().size(), id == third_ ? 1U : 4U);
+    places.push_back(generator.surest(book.sections(), question));
+    surest.push_back(std::move(book).takeSection(places.back()));
+  }
+  const std::array<const engine::CompressiveMemory*, 3> sections{&surest[0], &surest[1], &surest[2]};
   const engine::Generation made = generator.answer(sections, question);
-  const std::size_t chosen = *made.section;
   EXPECT_EQ(answer.answer, toQt(made.text));
-  EXPECT_EQ(answer.bookId, (std::array{first_, second_, third_}[bookOf[chosen]]));
-  EXPECT_EQ(answer.section, static_cast<int>(placeOf[chosen]));
-  EXPECT_EQ(answer.sections, static_cast<int>(std::ranges::count(bookOf, bookOf[chosen])));
+  EXPECT_EQ(answer.bookId, ids[*made.section]);
+  EXPECT_EQ(answer.section, static_cast<int>(places[*made.section]));
+  EXPECT_EQ(answer.sections, answer.bookId == third_ ? 1 : 4);
   EXPECT_DOUBLE_EQ(answer.doubt, made.doubt());
 
   // Each book is judged by its own section of least doubt.
   ASSERT_EQ(answer.scores.size(), 3);
   for (const ui::BookScore& score : answer.scores) {
-    std::size_t judge = sections.size();
-    for (std::size_t i = 0; i < sections.size(); ++i)
-      if (std::array{first_, second_, third_}[bookOf[i]] == score.id &&
-          (judge == sections.size() || made.doubts[i] < made.doubts[judge]))
-        judge = i;
-    EXPECT_DOUBLE_EQ(score.logProbability, generator.score(sections[judge], question, made.text).logProbability);
+    const auto* judge = sections[static_cast<std::size_t>(std::ranges::find(ids, score.id) - ids.begin())];
+    EXPECT_DOUBLE_EQ(score.logProbability, generator.score(judge, question, made.text).logProbability);
   }
   EXPECT_GE(answer.scores[0].logProbability, answer.scores[1].logProbability);
   const ui::ConversationItem both = askShelf({first_, second_}, AnswerWay::MemoryAndPassages);
   EXPECT_EQ(both.error, QString());
   EXPECT_GE(both.section, 0);
   EXPECT_EQ(askShelf({first_, second_}, AnswerWay::Passages).section, -1);
+}
+
+TEST_F(ShelfTest, OfBooksInSectionsAStoppedQuestionLeavesNothing) {
+  AssistantOptions given = options();
+  given.modelFolder = toPath(modelInSections(S("sectioned-model")));
+  start(given);
+  first_ = addAndRead(write(S("umbrella.txt"), novel(200)));
+  second_ = addAndRead(write(S("lantern.txt"), prose(150, 3)));
+  const qint64 shelf = assistant_->shelf({first_, second_});
+  const ui::ConversationItem answer = finished([&] {
+    assistant_->ask(shelf, S("Who kept it?"), AnswerWay::Memory);
+    assistant_->stopAnswer();
+  });
+  EXPECT_EQ(answer.error, QString());
+  EXPECT_TRUE(answer.stopped);
+  EXPECT_EQ(answer.answer, QString());
+  EXPECT_EQ(answer.section, -1);
+  EXPECT_TRUE(assistant_->conversation(shelf).isEmpty());
 }
 
 TEST_F(ShelfTest, QuotesAreOfTheBookThatIsNamed) {

@@ -107,6 +107,21 @@ TEST_F(BookMemoryTest, ASectionIsWhatWasWrittenThere) {
   EXPECT_EQ(copyOf(sections[2]->values()), copyOf(subtractMemories(*model_, read_->snapshot(), second).values()));
 }
 
+TEST_F(BookMemoryTest, ASectionOrTheWholeCanBeTakenOutOfIt) {
+  const SavedBook saved = read_->save();
+  const auto loaded = [&] { return BookMemory::load(model_, saved.whole, saved.milestones); };
+  const auto sections = read_->sections();
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    const CompressiveMemory taken = loaded().takeSection(i);
+    EXPECT_EQ(copyOf(taken.values()), copyOf(sections[i]->values()));
+    EXPECT_EQ(taken.tokens(), sections[i]->tokens());
+  }
+  EXPECT_THROW(loaded().takeSection(3), std::out_of_range);
+  const auto whole = copyOf(read_->whole().values());
+  EXPECT_EQ(copyOf(BookMemory::load(model_, saved.whole).takeSection(0).values()), whole);
+  EXPECT_EQ(copyOf(loaded().takeSnapshot().memory.values()), whole);
+}
+
 TEST_F(BookMemoryTest, AMilestoneIsAnOrdinarySnapshotOfItsPlace) {
   const SavedBook saved = read_->save();
   ASSERT_EQ(saved.milestones.size(), 2U);

@@ -107,6 +107,22 @@ TEST_P(SectionChoiceTest, OfEqualDoubtsTheEarliestIsChosen) {
   EXPECT_EQ(choice.chosen, 0U);
 }
 
+TEST_P(SectionChoiceTest, MoreThanArePutTogetherAreAskedInTurn) {
+  std::vector<const CompressiveMemory*> many(35, sections_[5]);
+  const auto tokens = prompt(20);
+  const SectionChoice few = chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_);
+  many[17] = many[34] = sections_[few.chosen];
+  const SectionChoice choice = chooseSection(model_->transformer(), *workspace_, many, tokens, unknown_);
+  ASSERT_EQ(choice.doubts.size(), 35U);
+  if (few.chosen != 5) {
+    EXPECT_EQ(choice.chosen, 17U);
+  }
+  EXPECT_NEAR(choice.doubts[choice.chosen], few.doubts[few.chosen],
+              few.doubts[few.chosen] * (GetParam() == Precision::BFloat16 ? 0.1 : 1e-4));
+  EXPECT_EQ(choice.logits.size(), static_cast<std::size_t>(model_->config().vocabSize));
+  EXPECT_EQ(choice.segment.positions(), 20);
+}
+
 TEST_P(SectionChoiceTest, WhatCannotBeAskedTogetherIsRefused) {
   const Transformer& transformer = model_->transformer();
   std::vector<SegmentState> segments;
@@ -154,6 +170,7 @@ TEST_F(AskingSections, TheLeastDoubtingOneAnswersAsItWouldAlone) {
   ASSERT_EQ(made.doubts.size(), 4U);
   EXPECT_EQ(*made.section, static_cast<std::size_t>(std::ranges::min_element(made.doubts) - made.doubts.begin()));
   EXPECT_EQ(made.doubt(), made.doubts[*made.section]);
+  EXPECT_EQ(generator_.surest(book_->sections(), question_), *made.section);
   const Generation alone = generator_.answer(book_->sections()[*made.section], question_);
   EXPECT_EQ(made.text, alone.text);
   EXPECT_EQ(made.promptTokens, alone.promptTokens);
@@ -169,6 +186,7 @@ TEST_F(AskingSections, PassagesAreForTheAnswerAndNotForTheChoice) {
   const Generation made = generator_.answer(*book_, question);
   EXPECT_EQ(made.doubts, bare.doubts);
   EXPECT_EQ(made.section, bare.section);
+  EXPECT_EQ(generator_.surest(book_->sections(), question), *made.section);
   EXPECT_EQ(made.passagesUsed, 1);
   EXPECT_GT(made.promptTokens, bare.promptTokens);
   EXPECT_EQ(made.text, generator_.answer(book_->sections()[*made.section], question).text);
@@ -228,7 +246,9 @@ TEST_F(AskingSections, AModelThatKnowsNoUnknownAnswerAsksTheWhole) {
   } catch (const ModelError& error) {
     EXPECT_THAT(expectSentence(error.what()), HasSubstr("cannot choose between sections"));
   }
+  EXPECT_THROW(generator.surest(book_->sections(), question_), ModelError);
   EXPECT_THROW(generator_.answer(std::span<const CompressiveMemory* const>(), question_), ModelError);
+  EXPECT_THROW(generator_.surest({}, question_), ModelError);
 }
 
 TEST_F(AskingSections, StoppedWhileChoosingItSaysNothing) {
@@ -238,6 +258,7 @@ TEST_F(AskingSections, StoppedWhileChoosingItSaysNothing) {
   EXPECT_EQ(made.end, Generation::End::Stopped);
   EXPECT_TRUE(made.text.empty());
   EXPECT_FALSE(made.section);
+  EXPECT_THROW(generator_.surest(book_->sections(), question_, source.get_token()), Stopped);
 }
 
 TEST_F(AskingSections, ASummaryIsOfTheWhole) {
