@@ -124,6 +124,9 @@ void Assistant::Parts::answered(const AnswerResult& result) {
   };
   item = reading(complete, item);
   item.at = at;
+  item.section = result.section;
+  item.sections = result.sections;
+  item.doubt = result.doubt;
   keep(result);
 }
 

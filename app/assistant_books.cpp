@@ -221,7 +221,10 @@ void Assistant::Parts::readingEnded(const ReadingEnd& end) {
 void Assistant::Parts::saveMemory(std::shared_ptr<const storage::MemoryRecord> memory) {
   storage::MemoryRecord header = *memory;
   header.snapshotBytes = std::ssize(header.snapshot);
+  for (const storage::MilestoneRecord& milestone : header.milestones)
+    header.snapshotBytes += std::ssize(*milestone.snapshot);
   header.snapshot.clear();
+  header.milestones.clear();
   writer.perform(
       [memory](storage::Database& database) {
         storage::Library library(database);

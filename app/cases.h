@@ -37,6 +37,8 @@ enum class Condition { Memory, Zeroed, Swapped };
 struct CaseAnswer {
   QString text;
   bool unknown = false;  // the model said that the book does not say
+  int section = -1;      // the one of the memory that answered, counted from 0; -1 = none was chosen
+  double doubt = 0;      // its
 };
 
 // One document's part of a cell of the table.

@@ -3,6 +3,7 @@
 #include <QTemporaryDir>
 
 #include "app/cli.h"
+#include "app/memory_record.h"
 #include "app/paths.h"
 #include "app/words.h"
 #include "documents/document.h"
@@ -29,21 +30,21 @@ std::string textOf(const Options& options) {
 // A memory as the program keeps it: in a library of its own, opened anew for each answer.
 class SavedMemory {
  public:
-  void keep(std::vector<std::byte> snapshot) {
+  void keep(engine::SavedBook book) {
     storage::Database database = storage::Database::open(file());
     storage::DocumentRecord document;
     document.contentHash = "bench";
-    storage::MemoryRecord memory;
-    memory.documentId = id_ = storage::Library(database).add(document);
+    const storage::Id id = storage::Library(database).add(document);
+    storage::MemoryRecord memory = recordOf(std::move(book));
+    memory.documentId = id_ = id;
     memory.fingerprint = kFingerprint;
-    memory.snapshot = std::move(snapshot);
     storage::MemoryStore(database).save(memory);
   }
-  std::vector<std::byte> fetch() const {
+  engine::SavedBook fetch() const {
     storage::Database database = storage::Database::open(file(), storage::Access::ReadOnly);
     auto memory = storage::MemoryStore(database).load(id_, kFingerprint);
     if (!memory) throw Exit{Failed, QStringLiteral("The memory that was measured with is gone.")};
-    return std::move(memory->snapshot);
+    return savedBookOf(std::move(*memory));
   }
 
  private:
@@ -58,7 +59,7 @@ engine::BenchReport measure(const std::shared_ptr<const engine::Model>& model, c
   SavedMemory saved;
   engine::BenchOptions options;
   options.seconds = seconds;
-  options.keep = [&saved](std::vector<std::byte> snapshot) { saved.keep(std::move(snapshot)); };
+  options.keep = [&saved](engine::SavedBook book) { saved.keep(std::move(book)); };
   options.fetch = [&saved] { return saved.fetch(); };
   engine::BenchReport report;
   runInterruptibly([&](std::stop_token stop) { report = engine::runBench(model, text, options, stop); });
@@ -74,6 +75,7 @@ QJsonObject toJson(const engine::BenchReport& report) {
           {QStringLiteral("ceiling_tokens_per_second"), report.ceilingTokensPerSecond},
           {QStringLiteral("ceiling_gflops"), report.ceilingGflops},
           {QStringLiteral("share_of_ceiling"), report.shareOfCeiling},
+          {QStringLiteral("sections"), report.sections},
           {QStringLiteral("milliseconds_to_first_token"), report.millisecondsToFirstToken},
           {QStringLiteral("answer_tokens_per_second"), report.answerTokensPerSecond},
           {QStringLiteral("tokens_read"), static_cast<qint64>(report.tokensRead)},
@@ -90,8 +92,10 @@ QString inWords(const engine::BenchReport& report) {
                 "reading      %1 tokens/s, %2 % of the %3 that its matrix products alone reach here (%4 GFLOP/s)\n")
                 .arg(number(report.readingTokensPerSecond), number(report.shareOfCeiling * 100),
                      number(report.ceilingTokensPerSecond), number(report.ceilingGflops));
-  text += QStringLiteral("answering    %1 ms to the first token from a saved memory, then %2 tokens/s\n")
-              .arg(number(report.millisecondsToFirstToken), number(report.answerTokensPerSecond));
+  const QString memory = report.sections > 1 ? QStringLiteral("a saved memory of %1 sections").arg(report.sections)
+                                             : QStringLiteral("a saved memory");
+  text += QStringLiteral("answering    %1 ms to the first token from %2, then %3 tokens/s\n")
+              .arg(number(report.millisecondsToFirstToken), memory, number(report.answerTokensPerSecond));
   return text + QStringLiteral("sizes        memory %1 MB after %4 tokens, saved %2 MB; weights %3 MB\n")
                     .arg(number(static_cast<double>(report.memoryBytes) / 1e6, 2),
                          number(static_cast<double>(report.snapshotBytes) / 1e6, 2),

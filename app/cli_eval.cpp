@@ -39,39 +39,41 @@ class Evaluation {
  public:
   Evaluation(std::shared_ptr<const engine::Model> model, const std::vector<CaseDocument>& documents,
              const Options& options, std::stop_token stop)
-      : generator_(std::move(model)), documents_(documents), options_(options), stop_(std::move(stop)) {}
+      : model_(std::move(model)),
+        generator_(model_),
+        documents_(documents),
+        options_(options),
+        stop_(std::move(stop)) {}
 
   void run(std::vector<Cell>& cells) {
-    memories_.resize(documents_.size());
     for (std::size_t d = 0; d < documents_.size(); ++d) {
       const std::int64_t tokens = read(d);
       for (Cell& cell : cells)
         for (std::size_t i = 0; i < cell.documents.size(); ++i)
           if (cell.documents[i] == d) {
             cell.results[i].tokens = tokens;
-            ask(cell, i, Condition::Memory, memories_[d]);
+            ask(cell, i, Condition::Memory, books_.back());
           }
-      if (!options_.knockOut) memories_[d] = {};  // however many documents there are: one memory
+      if (!options_.knockOut) books_.clear();  // however many documents there are: one memory
     }
     if (!options_.knockOut) return;
-    const engine::CompressiveMemory zeroed = generator_.model().emptyMemory();
+    const engine::BookMemory zeroed(model_);  // sections of nothing would all doubt alike, and any of them answer
     for (Cell& cell : cells)
       for (std::size_t i = 0; i < cell.documents.size(); ++i) {
         ask(cell, i, Condition::Zeroed, zeroed);
         if (cell.documents.size() > 1)  // else there is no other
-          ask(cell, i, Condition::Swapped, memories_[cell.documents[(i + 1) % cell.documents.size()]]);
+          ask(cell, i, Condition::Swapped, books_[cell.documents[(i + 1) % cell.documents.size()]]);
       }
   }
 
  private:
   std::int64_t read(std::size_t d) {
-    memories_[d] = generator_.model().emptyMemory();
-    engine::ReadingPosition reading;
-    while (!reading.complete) reading = generator_.read(memories_[d], documents_[d].text, reading, stop_);
-    return reading.tokens;
+    engine::BookMemory& book = books_.emplace_back(model_);
+    while (!book.reading().complete) book.advance(generator_, documents_[d].text, stop_);
+    return book.reading().tokens;
   }
 
-  void ask(Cell& cell, std::size_t i, Condition condition, const engine::CompressiveMemory& memory) {
+  void ask(Cell& cell, std::size_t i, Condition condition, const engine::BookMemory& book) {
     for (const CaseQuestion& question : *cell.results[i].questions) {
       if (condition != Condition::Memory && question.unanswerable) {  // right without any memory
         cell.results[i].answers[condition].push_back({});
@@ -81,20 +83,22 @@ class Evaluation {
       asked.text = question.exam.question.toStdString();
       asked.earlierTurns = question.turns;
       asked.sampling.maxTokens = kAnswerTokens;
-      const engine::Generation made = generator_.answer(&memory, asked, {}, stop_);
+      const engine::Generation made = generator_.answer(book, asked, {}, stop_);
       if (made.end == engine::Generation::End::Stopped) throw engine::Stopped();
-      const CaseAnswer answer{toQt(made.text), made.unknown};
+      CaseAnswer answer{toQt(made.text), made.unknown, -1, made.doubt()};
+      if (made.section) answer.section = static_cast<int>(*made.section);
       cell.results[i].answers[condition].push_back(answer);
       if (condition == Condition::Memory && !options_.json)
         print(markedLines(question.exam, answer.text, exact(question, answer)));
     }
   }
 
+  std::shared_ptr<const engine::Model> model_;
   engine::Generator generator_;
   const std::vector<CaseDocument>& documents_;
   const Options& options_;
   std::stop_token stop_;
-  std::vector<engine::CompressiveMemory> memories_;
+  std::vector<engine::BookMemory> books_;  // beside the documents
 };
 
 QString share(const QJsonValue& value) { return QString::number(value.toDouble(), 'f', 2); }
@@ -129,6 +133,10 @@ QJsonArray answersOf(const Cell& cell) {
                       {QStringLiteral("document"), static_cast<qint64>(cell.documents[i])},
                       {QStringLiteral("question"), question.exam.question},
                       {QStringLiteral("answer"), answers[q].text}};
+      if (answers[q].section >= 0) {  // counted from 0
+        one[QLatin1String("section")] = answers[q].section;
+        one[QLatin1String("doubt")] = answers[q].doubt;
+      }
       mark(one, question.exam, exact(question, answers[q]));
       out.append(one);
     }

@@ -150,6 +150,11 @@ QJsonObject toJson(const ui::ConversationItem& item) {
                      {QStringLiteral("stopped"), item.stopped},
                      {QStringLiteral("quotes"), quotes},
                      {QStringLiteral("quotes_support_the_answer"), item.quotesSupport && !item.quotes.isEmpty()}};
+  if (item.section >= 0) {  // counted from 0, of the book that answered
+    result[QLatin1String("section")] = item.section;
+    result[QLatin1String("sections")] = item.sections;
+    result[QLatin1String("doubt")] = item.doubt;
+  }
   if (item.bookId == 0) return result;
   // Of several books: the one that supports the answer (null = none), and the one that is quoted.
   const QJsonObject book{{QStringLiteral("id"), item.bookId}, {QStringLiteral("title"), item.bookTitle}};

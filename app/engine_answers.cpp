@@ -6,6 +6,7 @@
 
 #include "app/engine_parts.h"
 #include "app/engine_worker.h"
+#include "app/memory_record.h"
 #include "app/quote_finder.h"
 #include "app/words.h"
 #include "engine/errors.h"
@@ -41,12 +42,11 @@ std::vector<engine::Turn> latestOf(const std::vector<storage::TurnRecord>& conve
 
 // The memory of the book that is being read just now, or the one that is stored; nullptr: nothing of it was read.
 const EngineWorker::Held* EngineWorker::memoryFor(qint64 id) {
-  if (reading_ && reading_->held.id == id) return reading_->held.reading.position > 0 ? &reading_->held : nullptr;
+  if (reading_ && reading_->held.id == id) return reading_->held.reading().position > 0 ? &reading_->held : nullptr;
   if (held_ && held_->id == id) return &*held_;
   const auto stored = storage::MemoryStore(database()).load(id, model_->fingerprint());
   if (!stored) return nullptr;
-  engine::MemorySnapshot snapshot = engine::loadSnapshot(*model_, stored->snapshot);
-  held_ = Held{id, std::move(snapshot.memory), snapshot.reading};
+  held_ = Held{id, bookOf(model_, *stored)};
   return &*held_;
 }
 
@@ -91,9 +91,9 @@ void EngineWorker::compose(const AnswerJob& job, AnswerResult& result) {
     refuse(tr("%1 has not read this book yet, so it remembers nothing of it. Let it read first, or ask "
               "from passages only.")
                .arg(toQt(model_->name())));
-  if (held && !held->reading.complete && document->textBytes > 0)
+  if (held && !held->reading().complete && document->textBytes > 0)
     result.turn.coverage =
-        std::min(0.999, static_cast<double>(held->reading.position) / static_cast<double>(document->textBytes));
+        std::min(0.999, static_cast<double>(held->reading().position) / static_cast<double>(document->textBytes));
   job.summary ? sumUp(job, held, result) : reply(job, held, *document, result);
 }
 
@@ -101,7 +101,7 @@ void EngineWorker::sumUp(const AnswerJob& job, const Held* held, AnswerResult& r
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
-  const engine::Generation made = generator_->summarize(held->memory, job.sampling, onText, job.stop);
+  const engine::Generation made = generator_->summarize(held->book.whole(), job.sampling, onText, job.stop);
   result.turn.answer = made.text;
   result.turn.finished = made.end != engine::Generation::End::Stopped;
 }
@@ -116,10 +116,17 @@ engine::Question EngineWorker::questionOf(const AnswerJob& job, const std::vecto
   return question;
 }
 
+EngineWorker::Source EngineWorker::sourceOf(const engine::BookMemory& book) const {
+  auto sections = book.sections();
+  if (sections.size() == 1 || !generator_->choosesSections()) return {&book.whole(), {}};
+  return {nullptr, std::move(sections)};
+}
+
 // Without memory and passages an answer would be the model's own words, not the book's.
-engine::Generation EngineWorker::say(const AnswerJob& job, const engine::CompressiveMemory* memory,
-                                     const engine::Question& question, storage::TurnRecord& turn) {
-  if (!memory && question.passages.empty()) {
+engine::Generation EngineWorker::say(const AnswerJob& job, const Source& source, const engine::Question& question,
+                                     storage::TurnRecord& turn) {
+  const bool fromMemory = source.memory || !source.sections.empty();
+  if (!fromMemory && question.passages.empty()) {
     if (job.shelf.empty())
       refuse(model_->hasMemory()
                  ? tr("No passage of the book matches the words of the question. Try other words, or ask from memory.")
@@ -131,8 +138,9 @@ engine::Generation EngineWorker::say(const AnswerJob& job, const engine::Compres
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
-  engine::Generation made = generator_->answer(memory, question, onText, job.stop);
-  if (!memory && made.passagesUsed == 0 && made.end != engine::Generation::End::Stopped)
+  engine::Generation made = source.sections.empty() ? generator_->answer(source.memory, question, onText, job.stop)
+                                                    : generator_->answer(source.sections, question, onText, job.stop);
+  if (!fromMemory && made.passagesUsed == 0 && made.end != engine::Generation::End::Stopped)
     refuse(tr("The passages that match are too long for the context of %1. Ask from memory, or choose a larger model.")
                .arg(toQt(model_->name())));
   turn.answer = made.text;
@@ -156,11 +164,17 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   std::vector<storage::PassageRecord> passages;
   if (way != ui::AnswerWay::Memory) passages = library.search(job.id, turn.question, kPassages);
   const auto earlier = storage::ConversationStore(database()).turns(job.id);
-  const engine::Generation made = say(job, held ? &held->memory : nullptr, questionOf(job, earlier, passages), turn);
+  const Source source = held ? sourceOf(held->book) : Source();
+  const engine::Generation made = say(job, source, questionOf(job, earlier, passages), turn);
+  if (made.section) {
+    result.section = static_cast<int>(*made.section);
+    result.sections = static_cast<int>(source.sections.size());
+    result.doubt = made.doubt();
+  }
   turn.pagesReread =
       countReread(std::span(passages).first(static_cast<std::size_t>(made.passagesUsed)), document.pageCount > 0);
-  const bool partly = held && !held->reading.complete && way == ui::AnswerWay::Memory;
-  quote(library, made.unknown, partly ? held->reading.position : std::numeric_limits<std::int64_t>::max(), turn);
+  const bool partly = held && !held->reading().complete && way == ui::AnswerWay::Memory;
+  quote(library, made.unknown, partly ? held->reading().position : std::numeric_limits<std::int64_t>::max(), turn);
 }
 
 }  // namespace palimpsest::app

@@ -1,9 +1,11 @@
-// The part of EngineWorker that answers from a shelf: several books at once, from the sum of their memories.
+// The part of EngineWorker that answers from a shelf: several books at once. Where the model keeps books in sections,
+// those of all the books are asked and one of them answers; else the answer comes from the sum of their memories.
 #include <algorithm>
 #include <limits>
 
 #include "app/engine_parts.h"
 #include "app/engine_worker.h"
+#include "app/memory_record.h"
 #include "app/words.h"
 #include "engine/errors.h"
 #include "engine/memory_sum.h"
@@ -14,7 +16,9 @@ namespace palimpsest::app {
 
 struct EngineWorker::ShelfBook {
   storage::DocumentRecord document;
-  std::optional<engine::MemorySnapshot> memory;  // where it is asked from memory
+  // Where it is asked from memory: the whole, or of its sections the one of least doubt, which it is and of how many.
+  std::optional<engine::MemorySnapshot> memory = {};
+  int section = -1, sections = 0;
 };
 
 namespace {
@@ -32,22 +36,18 @@ std::vector<storage::PassageRecord> searchAll(const storage::Library& library, c
 
 }  // namespace
 
-// This model's memory of the whole book; where there is none, why not goes to `lacking`.
-std::optional<engine::MemorySnapshot> EngineWorker::wholeMemory(const storage::DocumentRecord& document,
-                                                                QStringList& lacking) {
-  const storage::MemoryStore memories(database());
+// Why this model cannot ask the book from memory; empty = it has read it whole.
+QString EngineWorker::lacks(const storage::DocumentRecord& document) {
+  const auto memories = storage::MemoryStore(database()).list(document.id);
+  const auto own = std::ranges::find(memories, model_->fingerprint(), &storage::MemoryRecord::fingerprint);
   const QString title = titleOf(document);
-  const auto stored = memories.load(document.id, model_->fingerprint());
-  if (stored && stored->complete) return engine::loadSnapshot(*model_, stored->snapshot);
-  const auto others = memories.list(document.id);
-  lacking << (stored            ? tr("“%1” has not been read to its end").arg(title)
-              : !others.empty() ? tr("“%1” was read by another model (%2)").arg(title, toQt(others.front().modelName))
-                                : tr("“%1” has not been read yet").arg(title));
-  return std::nullopt;
+  if (own != memories.end() && own->complete) return {};
+  return own != memories.end() ? tr("“%1” has not been read to its end").arg(title)
+         : !memories.empty() ? tr("“%1” was read by another model (%2)").arg(title, toQt(memories.front().modelName))
+                             : tr("“%1” has not been read yet").arg(title);
 }
 
-std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& job, ui::AnswerWay way,
-                                                             AnswerResult& result) {
+std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& job, ui::AnswerWay way) {
   const storage::Library library(database());
   std::vector<ShelfBook> books;
   QStringList lacking;
@@ -56,14 +56,9 @@ std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& jo
     if (!document) refuse(tr("A book of this shelf is no longer in the library."));
     if (document->textBytes == 0)
       refuse(tr("The text of “%1” has not been taken from its file yet.").arg(titleOf(*document)));
-    ShelfBook& book = books.emplace_back(std::move(*document));
-    if (way == ui::AnswerWay::Passages) continue;
-    try {
-      book.memory = wholeMemory(book.document, lacking);
-    } catch (const engine::SnapshotError& error) {
-      result.refusedBook = id;
-      refuse(tr("“%1”: %2 Retry reads it again from its stored text.").arg(titleOf(book.document), asSentence(error)));
-    }
+    const QString lack = way == ui::AnswerWay::Passages ? QString() : lacks(*document);
+    if (!lack.isEmpty()) lacking << lack;
+    books.push_back({std::move(*document)});
   }
   if (!lacking.isEmpty())
     refuse(
@@ -73,40 +68,86 @@ std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& jo
   return books;
 }
 
+// Book after book, and of each no more is kept than is asked in the end: a library may be asked as a whole.
+void EngineWorker::recall(ShelfBook& book, const AnswerJob& job, const engine::Question& question,
+                          AnswerResult& result) {
+  const auto stored = storage::MemoryStore(database()).load(book.document.id, model_->fingerprint());
+  if (!stored) refuse(lacks(book.document) + u'.');
+  try {
+    engine::BookMemory memory = bookOf(model_, *stored);
+    if (!asksSections()) {
+      book.memory = std::move(memory).takeSnapshot();
+      return;
+    }
+    const auto sections = memory.sections();
+    const std::size_t surest = sections.size() == 1 ? 0 : generator_->surest(sections, question, job.stop);
+    book.section = static_cast<int>(surest);
+    book.sections = static_cast<int>(sections.size());
+    book.memory.emplace().memory = std::move(memory).takeSection(surest);
+  } catch (const engine::SnapshotError& error) {
+    result.refusedBook = book.document.id;
+    refuse(tr("“%1”: %2 Retry reads it again from its stored text.").arg(titleOf(book.document), asSentence(error)));
+  }
+}
+
+// The section of least doubt of each book; with a model that keeps one section a book, or cannot choose, the sum.
+EngineWorker::Source EngineWorker::sourceOf(const std::vector<ShelfBook>& books,
+                                            std::optional<engine::CompressiveMemory>& sum) const {
+  Source source;
+  std::vector<const engine::MemorySnapshot*> memories;
+  for (const ShelfBook& book : books) {
+    memories.push_back(&*book.memory);
+    if (book.sections > 0) source.sections.push_back(&book.memory->memory);
+  }
+  if (source.sections.empty()) source.memory = &sum.emplace(engine::addMemories(*model_, memories));
+  return source;
+}
+
 void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
   const storage::Library library(database());
   storage::TurnRecord& turn = result.turn;
   const ui::AnswerWay way = possibleWay(job.way);
   turn.way = nameOfWay(way);
   turn.modelName = model_->name();
-  const std::vector<ShelfBook> books = openShelf(job, way, result);
-  std::optional<engine::CompressiveMemory> sum;
-  if (way != ui::AnswerWay::Passages) {
-    std::vector<const engine::MemorySnapshot*> memories;
-    for (const ShelfBook& book : books) memories.push_back(&*book.memory);
-    sum = engine::addMemories(*model_, memories);
-  }
+  std::vector<ShelfBook> books = openShelf(job, way);
   const auto nearest = searchAll(library, job.shelf, turn.question, kPassages);
   std::vector<storage::PassageRecord> passages;
   if (way != ui::AnswerWay::Memory) passages = nearest;
   const engine::Question question =
       questionOf(job, storage::ConversationStore(database()).shelfTurns(job.shelf), passages);
-  const engine::Generation made = say(job, sum ? &*sum : nullptr, question, turn);
+  turn.documentId = nearest.empty() ? job.shelf.front() : nearest.front().documentId;
+  Source source;
+  std::optional<engine::CompressiveMemory> sum;
+  if (way != ui::AnswerWay::Passages) {
+    try {
+      for (ShelfBook& book : books) recall(book, job, question, result);
+    } catch (const engine::Stopped&) {
+      turn.finished = false;
+      return;
+    }
+    source = sourceOf(books, sum);
+  }
+  const engine::Generation made = say(job, source, question, turn);
 
   const auto used = std::span(passages).first(static_cast<std::size_t>(made.passagesUsed));
   std::vector<storage::DocumentRecord> documents;
   for (const ShelfBook& book : books) documents.push_back(book.document);
   turn.pagesReread = countReread(used, havePages(documents));
   if (!made.unknown && !made.text.empty()) turn.scores = scoresOf(job, books, question, used, made.text);
-  turn.documentId = !turn.scores.empty() ? turn.scores.front().documentId
-                    : !nearest.empty()   ? nearest.front().documentId
-                                         : job.shelf.front();
+  if (!turn.scores.empty()) turn.documentId = turn.scores.front().documentId;
+  if (made.section) {  // one for each book
+    const ShelfBook& answering = books[*made.section];
+    if (!turn.scores.empty()) turn.documentId = answering.document.id;
+    result.section = answering.section;
+    result.sections = answering.sections;
+    result.doubt = made.doubt();
+  }
   quote(library, made.unknown, std::numeric_limits<std::int64_t>::max(), turn);
 }
 
-// How well each book alone, asked in the same way, supports the answer: with its own memory in place of the sum, and of
-// the passages only its own. From passages only, a book without any had no part in the answer. Best first; none where
-// the reader has stopped the answer.
+// How well each book alone, asked in the same way, supports the answer: with its own memory, or its section of least
+// doubt, in place of the sum or of the section that answered, and of the passages only its own. From passages only, a
+// book without any had no part in the answer. Best first; none where the reader has stopped the answer.
 std::vector<storage::BookScore> EngineWorker::scoresOf(const AnswerJob& job, const std::vector<ShelfBook>& books,
                                                        const engine::Question& question,
                                                        std::span<const storage::PassageRecord> used,

@@ -3,6 +3,7 @@
 #include <QThread>
 #include <algorithm>
 
+#include "app/memory_record.h"
 #include "app/words.h"
 #include "engine/errors.h"
 #include "storage/library.h"
@@ -61,6 +62,7 @@ void EngineWorker::load(const std::filesystem::path& folder, std::stop_token sto
     generator_ = std::make_unique<engine::Generator>(model_);
     status.loaded = identity.loaded = true;
     status.hasMemory = identity.hasMemory = model_->hasMemory();
+    identity.inSections = asksSections();
     status.name = identity.name = toQt(model_->name());
     status.device = toQt(model_->device());
     identity.fingerprint = model_->fingerprint();
@@ -72,9 +74,13 @@ void EngineWorker::load(const std::filesystem::path& folder, std::stop_token sto
   emit modelLoaded(status, identity);
 }
 
+bool EngineWorker::asksSections() const {
+  const auto& infini = model_->config().infiniAttention;
+  return infini && infini->sections > 1 && generator_->choosesSections();
+}
+
 void EngineWorker::startReading(qint64 id, std::stop_token stop) {
-  reading_.emplace();
-  reading_->held.id = id;
+  reading_.emplace(Held{id, engine::BookMemory(model_)});
   reading_->stop = stop;
   if (held_ && held_->id == id) held_.reset();
   try {
@@ -94,17 +100,14 @@ void EngineWorker::open(Reading& reading, qint64 id) {
   const auto document = library.find(id);
   if (document && document->pageCount > 0) findPages(reading, library.passages(id));
   if (const auto stored = storage::MemoryStore(database()).load(id, model_->fingerprint())) {
-    engine::MemorySnapshot snapshot = engine::loadSnapshot(*model_, stored->snapshot);
-    reading.held.memory = std::move(snapshot.memory);
-    reading.held.reading = snapshot.reading;
+    engine::BookMemory& book = reading.held.book;
+    book = bookOf(model_, *stored);
     reading.secondsSpent = stored->secondsSpent;
     reading.savedPosition = stored->position;
-    if (!snapshot.reading.complete) keepArithmetic(reading, snapshot.arithmetic, document ? document->title : "");
-  } else {
-    reading.held.memory = model_->emptyMemory();
+    if (!book.reading().complete) keepArithmetic(reading, book.arithmetic(), document ? document->title : "");
   }
   reading.lastCheckpoint = Clock::now();
-  reading.samples.push_back({0, reading.held.reading.tokens, reading.held.reading.position});
+  reading.samples.push_back({0, reading.held.reading().tokens, reading.held.reading().position});
   report(reading);
 }
 
@@ -136,10 +139,10 @@ void EngineWorker::findPages(Reading& reading, const std::vector<storage::Passag
 void EngineWorker::nextPass() {
   if (!reading_) return;
   try {
-    if (reading_->held.reading.complete) return endReading(ReadingEnd::Outcome::Complete);
+    if (reading_->held.reading().complete) return endReading(ReadingEnd::Outcome::Complete);
     if (reading_->stop.stop_requested()) throw engine::Stopped();
     readPass(*reading_);
-    if (reading_->held.reading.complete) return endReading(ReadingEnd::Outcome::Complete);
+    if (reading_->held.reading().complete) return endReading(ReadingEnd::Outcome::Complete);
     // Back through the event loop: pause and questions act between two passes.
     QMetaObject::invokeMethod(this, &EngineWorker::nextPass, Qt::QueuedConnection);
   } catch (const engine::Stopped&) {
@@ -151,45 +154,44 @@ void EngineWorker::nextPass() {
 
 void EngineWorker::readPass(Reading& reading) {
   const Clock::time_point start = Clock::now();
-  Held& held = reading.held;
-  held.reading = generatorOf(reading).read(held.memory, reading.text, held.reading, reading.stop);
+  reading.held.book.advance(generatorOf(reading), reading.text, reading.stop);
   const double seconds = secondsSince(start);
+  const engine::ReadingPosition& at = reading.held.reading();
   reading.secondsSpent += seconds;
-  reading.samples.push_back({reading.samples.back().seconds + seconds, held.reading.tokens, held.reading.position});
+  reading.samples.push_back({reading.samples.back().seconds + seconds, at.tokens, at.position});
   while (reading.samples.size() > 2 && reading.samples.back().seconds - reading.samples[1].seconds > kRateWindow)
     reading.samples.pop_front();
-  if (held.reading.complete) return;
+  if (at.complete) return;
   if (secondsSince(reading.lastCheckpoint) >= options_.checkpointSeconds) checkpoint(reading);
   if (secondsSince(reading.lastProgress) >= kSecondsBetweenReports) report(reading);
 }
 
 void EngineWorker::checkpoint(Reading& reading) {
   reading.lastCheckpoint = Clock::now();
-  const Held& held = reading.held;
-  if (held.reading.position == 0 || (held.reading.position == reading.savedPosition && !held.reading.complete)) return;
-  auto memory = std::make_shared<storage::MemoryRecord>();
-  memory->documentId = held.id;
+  const engine::ReadingPosition& at = reading.held.reading();
+  if (at.position == 0 || (at.position == reading.savedPosition && !at.complete)) return;
+  auto memory = std::make_shared<storage::MemoryRecord>(recordOf(reading.held.book.save()));
+  memory->documentId = reading.held.id;
   memory->fingerprint = model_->fingerprint();
   memory->modelName = model_->name();
-  memory->snapshot = engine::saveSnapshot(*model_, held.memory, held.reading, generatorOf(reading).threads());
-  memory->position = held.reading.position;
-  memory->tokens = held.reading.tokens;
-  memory->complete = held.reading.complete;
+  memory->position = at.position;
+  memory->tokens = at.tokens;
+  memory->complete = at.complete;
   memory->secondsSpent = reading.secondsSpent;
-  reading.savedPosition = held.reading.position;
+  reading.savedPosition = at.position;
   save_(std::move(memory));
 }
 
 void EngineWorker::report(Reading& reading) {
   reading.lastProgress = Clock::now();
-  const engine::ReadingPosition& at = reading.held.reading;
+  const engine::ReadingPosition& at = reading.held.reading();
   const Sample& first = reading.samples.front();
   const Sample& last = reading.samples.back();
   ReadingProgress progress;
   progress.id = reading.held.id;
   progress.share =
       reading.text.empty() ? 0 : static_cast<double>(at.position) / static_cast<double>(reading.text.size());
-  progress.memoryBytes = static_cast<qint64>(reading.held.memory.bytes());
+  progress.memoryBytes = static_cast<qint64>(reading.held.book.bytes());
   const double seconds = last.seconds - first.seconds;
   if (seconds > 0 && last.position > first.position) {
     progress.tokensPerSecond = static_cast<double>(last.tokens - first.tokens) / seconds;
@@ -211,7 +213,7 @@ void EngineWorker::endReading(ReadingEnd::Outcome outcome, const QString& proble
     report(reading);
   }
   // What was just read is what will be asked next.
-  if (reading.held.reading.position > 0) held_ = std::move(reading.held);
+  if (reading.held.reading().position > 0) held_ = std::move(reading.held);
   emit readingEnded({id, outcome, problem});
 }
 

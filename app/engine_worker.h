@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/library_items.h"
+#include "engine/book_memory.h"
 #include "engine/generator.h"
 #include "storage/database.h"
 #include "storage/library.h"
@@ -27,8 +28,8 @@ struct ReadingProgress {
   double share = 0;
   double tokensPerSecond = 0;
   int secondsLeft = -1;
-  int page = 0;  // the page reached, 0 where the format has none
-  qint64 memoryBytes = 0;
+  int page = 0;            // the page reached, 0 where the format has none
+  qint64 memoryBytes = 0;  // all that is kept of the book
 };
 
 struct ReadingEnd {
@@ -41,7 +42,7 @@ struct ReadingEnd {
 struct AnswerJob {
   quint64 number = 0;
   qint64 id = 0;                   // of the book, or of the shelf
-  std::vector<storage::Id> shelf;  // its books, ascending: their memories are added in this order; empty = one book
+  std::vector<storage::Id> shelf;  // its books, ascending: asked, or their memories added, in this order; empty = one
   bool summary = false;
   QString question;
   ui::AnswerWay way = ui::AnswerWay::Memory;
@@ -55,8 +56,11 @@ struct AnswerResult {
   qint64 id = 0;
   bool summary = false;
   storage::TurnRecord turn;  // a summary uses its answer, coverage, finished and modelName
-  QString problem;           // a sentence instead of an answer
-  qint64 refusedBook = 0;    // the book whose stored memory cannot be used; 0 = none
+  // The section of the answering book that answered, of how many, and its doubt; -1 = no section was chosen.
+  int section = -1, sections = 0;
+  double doubt = 0;
+  QString problem;         // a sentence instead of an answer
+  qint64 refusedBook = 0;  // the book whose stored memory cannot be used; 0 = none
 };
 
 struct EngineOptions {
@@ -102,10 +106,11 @@ class EngineWorker : public QObject {
   };
   struct Held {  // a memory that can be asked
     qint64 id = 0;
-    engine::CompressiveMemory memory;
-    engine::ReadingPosition reading;
+    engine::BookMemory book;
+    const engine::ReadingPosition& reading() const { return book.reading(); }
   };
   struct Reading {
+    explicit Reading(Held begun) : held(std::move(begun)) {}
     Held held;
     std::string text;
     std::vector<PageStart> pages;
@@ -118,6 +123,7 @@ class EngineWorker : public QObject {
   };
 
   storage::Database& database();
+  bool asksSections() const;  // of a shelf; else its memories are added
   void open(Reading& reading, qint64 id);
   void keepArithmetic(Reading& reading, const engine::SnapshotArithmetic& begun, const std::string& title);
   engine::Generator& generatorOf(const Reading& reading) const;
@@ -134,14 +140,22 @@ class EngineWorker : public QObject {
   void reply(const AnswerJob& job, const Held* held, const storage::DocumentRecord& document, AnswerResult& result);
   engine::Question questionOf(const AnswerJob& job, const std::vector<storage::TurnRecord>& earlier,
                               const std::vector<storage::PassageRecord>& passages) const;
-  engine::Generation say(const AnswerJob& job, const engine::CompressiveMemory* memory,
-                         const engine::Question& question, storage::TurnRecord& turn);
+  // What a question is put to; neither = to passages alone.
+  struct Source {
+    const engine::CompressiveMemory* memory = nullptr;
+    std::vector<const engine::CompressiveMemory*> sections;  // of which one is chosen
+  };
+  Source sourceOf(const engine::BookMemory& book) const;
+  engine::Generation say(const AnswerJob& job, const Source& source, const engine::Question& question,
+                         storage::TurnRecord& turn);
   static void quote(const storage::Library& library, bool unknown, std::int64_t readUpTo, storage::TurnRecord& turn);
 
   // engine_shelf.cpp
   void composeShelf(const AnswerJob& job, AnswerResult& result);
-  std::vector<ShelfBook> openShelf(const AnswerJob& job, ui::AnswerWay way, AnswerResult& result);
-  std::optional<engine::MemorySnapshot> wholeMemory(const storage::DocumentRecord& document, QStringList& lacking);
+  QString lacks(const storage::DocumentRecord& document);
+  std::vector<ShelfBook> openShelf(const AnswerJob& job, ui::AnswerWay way);
+  void recall(ShelfBook& book, const AnswerJob& job, const engine::Question& question, AnswerResult& result);
+  Source sourceOf(const std::vector<ShelfBook>& books, std::optional<engine::CompressiveMemory>& sum) const;
   std::vector<storage::BookScore> scoresOf(const AnswerJob& job, const std::vector<ShelfBook>& books,
                                            const engine::Question& question,
                                            std::span<const storage::PassageRecord> used, const std::string& answer);

@@ -136,6 +136,7 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
   item.hasText = document.textBytes > 0;
   item.pageCount = document.pageCount;
   item.printedPages = hasPrintedPages(document);
+  item.inSections = model.inSections;
   const bool lacking = lacksMemory(document, memories, model);
   item.canReadAgain = lacking && model.hasMemory;
   item.note = joinNotes(

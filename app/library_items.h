@@ -16,6 +16,7 @@ struct ModelIdentity {
   bool hasMemory = false;
   QString name;
   std::string fingerprint;
+  bool inSections = false;  // it asks its books section by section
 };
 
 // A document's title; its file's name where it has none.

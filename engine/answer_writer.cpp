@@ -11,6 +11,14 @@ AnswerWriter::AnswerWriter(const Model& model, Transformer::Workspace& workspace
       memory_(memory ? memory->clone() : model.emptyMemory()),
       segment_(model.transformer().beginSegment(workspace_, &memory_)) {}
 
+AnswerWriter::AnswerWriter(const Model& model, Transformer::Workspace& workspace, const CompressiveMemory& memory,
+                           SegmentState segment, std::vector<TokenId> written)
+    : model_(model),
+      workspace_(workspace),
+      memory_(memory.clone()),
+      segment_(std::move(segment)),
+      written_(std::move(written)) {}
+
 std::span<const float> AnswerWriter::put(std::span<const TokenId> tokens, std::stop_token stop) {
   const auto context = static_cast<std::size_t>(model_.config().maxPositionEmbeddings);
   written_.insert(written_.end(), tokens.begin(), tokens.end());

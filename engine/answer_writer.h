@@ -16,6 +16,9 @@ class AnswerWriter {
  public:
   // memory == nullptr: the empty one. It is never changed.
   AnswerWriter(const Model& model, Transformer::Workspace& workspace, const CompressiveMemory* memory);
+  // Goes on with a segment that was begun from `memory` and holds `written` so far, BOS included.
+  AnswerWriter(const Model& model, Transformer::Workspace& workspace, const CompressiveMemory& memory,
+               SegmentState segment, std::vector<TokenId> written);
 
   // Appends tokens (the first ones with their BOS) and returns the logits after them, valid until the workspace is used
   // again. Where the context is full, its first half is written to the clone, and the rest opens a fresh segment that

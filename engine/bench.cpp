@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/errors.h"
 #include "engine/generator.h"
+#include "engine/section_choice.h"
 #include "engine/transformer.h"
 
 namespace palimpsest::engine {
@@ -22,23 +25,45 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+// The text again and again, always further than a pass reads: a book without an end.
+class EndlessText {
+ public:
+  EndlessText(const Model& model, std::string_view once) : once_(once) {
+    const auto& infini = model.config().infiniAttention;
+    const int segment = infini ? infini->segmentLength : 0;
+    ahead_ = kBytesPerToken * static_cast<std::size_t>(segment * model.transformer().passSegments());
+  }
+  const std::string& beyond(std::int64_t position) {
+    while (text_.size() < static_cast<std::size_t>(position) + ahead_) text_.append(once_).append("\n\n");
+    return text_;
+  }
+
+ private:
+  static constexpr std::size_t kBytesPerToken = 64;  // more than there are in any prose
+  std::string_view once_;
+  std::size_t ahead_ = 0;
+  std::string text_;
+};
+
 // Passes and their products alone take turns, so that whatever else the machine does slows both alike.
 void benchReading(const std::shared_ptr<const Model>& model, std::string_view text, double seconds,
-                  std::stop_token stop, CompressiveMemory& memory, BenchReport& report) {
+                  std::stop_token stop, BookMemory& book, BenchReport& report) {
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    throw ModelError("The text to measure with holds no words. Give one that does.");
   const Transformer& transformer = model->transformer();
   Generator generator(model);
   const auto workspace = transformer.makeWorkspace();
   const int bos = model->tokenizer().bosToken() ? 1 : 0;
-  ReadingPosition reading;
+  EndlessText endless(*model, text);
   double readingSeconds = 0, productSeconds = 0, tokens = 0, operations = 0;
   for (int pass = 0; readingSeconds < seconds; ++pass) {
-    if (reading.complete) reading = {};  // the same text once more, behind the one before
-    const ReadingPosition before = reading;
+    const ReadingPosition before = book.reading();
+    const std::string& far = endless.beyond(before.position);
     const Stopwatch whole;
-    reading = generator.read(memory, text, reading, stop);
+    book.advance(generator, far, stop);
     const double passSeconds = whole.seconds();
+    const ReadingPosition& reading = book.reading();
     const double passTokens = static_cast<double>(reading.tokens - before.tokens);
-    if (passTokens == 0) throw ModelError("The text to measure with holds no words. Give one that does.");
     const int rows = static_cast<int>(reading.tokens - before.tokens + (reading.segments - before.segments) * bos);
     const Stopwatch alone;
     const double passOperations = transformer.runReadingProducts(*workspace, rows);
@@ -54,8 +79,30 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
   report.shareOfCeiling = productSeconds / readingSeconds;
 }
 
-void benchAnswer(const std::shared_ptr<const Model>& model, const CompressiveMemory& memory,
-                 const BenchOptions& options, std::stop_token stop, BenchReport& report) {
+std::size_t bytesOf(const SavedBook& saved) {
+  std::size_t bytes = saved.whole.size();
+  for (const SavedMilestone& milestone : saved.milestones) bytes += milestone.snapshot->size();
+  return bytes;
+}
+
+// As Generator::answer() begins one: with the section that doubts least, where there are several.
+SegmentState beginAnswer(const Model& model, Transformer::Workspace& workspace, const BookMemory& book,
+                         std::span<const TokenId> prompt, std::stop_token stop, std::vector<float>& logits) {
+  const auto sections = book.sections();
+  const auto unknown = unknownToken(model.config(), model.tokenizer());
+  if (sections.size() > 1 && unknown) {
+    SectionChoice choice = chooseSection(model.transformer(), workspace, sections, prompt, *unknown, stop);
+    logits = std::move(choice.logits);
+    return std::move(choice.segment);
+  }
+  SegmentState segment = model.transformer().beginSegment(workspace, &book.whole());
+  const auto after = model.transformer().extend(workspace, segment, prompt, stop);
+  logits.assign(after.begin(), after.end());
+  return segment;
+}
+
+void benchAnswer(const std::shared_ptr<const Model>& model, const BookMemory& book, const BenchOptions& options,
+                 std::stop_token stop, BenchReport& report) {
   const Transformer& transformer = model->transformer();
   const ModelConfig& config = model->config();
   const auto workspace = transformer.makeWorkspace();
@@ -63,19 +110,20 @@ void benchAnswer(const std::shared_ptr<const Model>& model, const CompressiveMem
   const std::vector<TokenId> prompt = questionPrompt(config, model->tokenizer(), {std::string(kQuestion), {}, {}},
                                                      config.maxPositionEmbeddings - answerTokens)
                                           .tokens;
-  std::vector<std::byte> blob = model->hasMemory() ? saveSnapshot(*model, memory, {}) : std::vector<std::byte>();
-  report.snapshotBytes = blob.size();
-  const bool kept = options.keep && options.fetch && !blob.empty();
-  if (kept) options.keep(std::move(blob));
+  SavedBook saved = model->hasMemory() ? book.save() : SavedBook();
+  report.snapshotBytes = bytesOf(saved);
+  const bool kept = options.keep && options.fetch && model->hasMemory();
+  if (kept) options.keep(std::move(saved));
 
+  std::vector<float> first;
   for (int round = 0; round < 2; ++round) {  // the first one warms up
     const Stopwatch opening;
-    if (kept) blob = options.fetch();
-    const CompressiveMemory opened =
-        blob.empty() ? CompressiveMemory(transformer.memoryShapes()) : loadSnapshot(*model, blob).memory;
-    SegmentState segment = transformer.beginSegment(*workspace, &opened);
-    auto logits = transformer.extend(*workspace, segment, prompt, stop);
+    if (kept) saved = options.fetch();
+    const BookMemory opened =
+        model->hasMemory() ? BookMemory::load(model, saved.whole, saved.milestones) : BookMemory(model);
+    SegmentState segment = beginAnswer(*model, *workspace, opened, prompt, stop, first);
     report.millisecondsToFirstToken = opening.seconds() * 1e3;
+    std::span<const float> logits = first;
     const Stopwatch answering;
     for (int i = 0; i < answerTokens; ++i) {
       const auto token = static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -95,11 +143,12 @@ BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, 
   report.segmentLength = model->config().infiniAttention ? model->config().infiniAttention->segmentLength : 0;
   report.segmentsPerPass = model->transformer().passSegments();
   report.weightBytes = model->transformer().weightBytes();
-  CompressiveMemory memory = model->emptyMemory();
-  if (model->hasMemory()) benchReading(model, text, options.seconds, stop, memory, report);
-  report.tokensRead = static_cast<std::size_t>(memory.tokens());
-  report.memoryBytes = memory.bytes();
-  benchAnswer(model, memory, options, stop, report);
+  BookMemory book(model);
+  if (model->hasMemory()) benchReading(model, text, options.seconds, stop, book, report);
+  report.tokensRead = static_cast<std::size_t>(book.whole().tokens());
+  report.memoryBytes = book.bytes();
+  report.sections = static_cast<int>(book.sections().size());
+  benchAnswer(model, book, options, stop, report);
   return report;
 }
 

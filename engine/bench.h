@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/book_memory.h"
 #include "engine/model.h"
 
 namespace palimpsest::engine {
@@ -18,8 +19,8 @@ struct BenchOptions {
   int answerTokens = 64;
   // Where a saved memory is kept, as the program keeps it: `keep` gets it once, `fetch` gives it back before each
   // answer, within the time that is measured. Without them it stays at hand.
-  std::function<void(std::vector<std::byte>)> keep;
-  std::function<std::vector<std::byte>()> fetch;
+  std::function<void(SavedBook)> keep;
+  std::function<SavedBook()> fetch;
 };
 
 struct BenchReport {
@@ -34,11 +35,12 @@ struct BenchReport {
   double ceilingGflops = 0;           // floating-point operations per second of those products, in 10^9
   double shareOfCeiling = 0;          // reading / ceiling, 0..1
 
-  double millisecondsToFirstToken = 0;  // from fetching a saved memory to the first token of an answer
+  int sections = 1;                     // of the memory that is asked
+  double millisecondsToFirstToken = 0;  // from fetching a saved memory, all its sections, to an answer's first token
   double answerTokensPerSecond = 0;     // after the first
 
   std::size_t tokensRead = 0;     // into one memory
-  std::size_t memoryBytes = 0;    // M and z after them: the same after any number
+  std::size_t memoryBytes = 0;    // M and z after them, milestones too: the same after any large number
   std::size_t snapshotBytes = 0;  // the same as saved
   std::size_t weightBytes = 0;    // as the products read them
 };

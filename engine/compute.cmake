@@ -10,6 +10,7 @@ list(APPEND ENGINE_SOURCES
   attention_layout.cpp
   backend_cpu.cpp
   bench.cpp
+  book_memory.cpp
   compressive_memory.cpp
   cpu_attention.cpp
   cpu_attention_tiles.cpp
@@ -20,6 +21,9 @@ list(APPEND ENGINE_SOURCES
   memory_snapshot.cpp
   memory_sum.cpp
   model.cpp
+  section_choice.cpp
+  section_rule.cpp
   transformer.cpp
+  transformer_extend.cpp
   transformer_load.cpp)
 list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)

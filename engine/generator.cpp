@@ -1,11 +1,12 @@
 #include "engine/generator.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
+#include <utility>
 
 #include "engine/answer_writer.h"
 #include "engine/errors.h"
+#include "engine/section_choice.h"
 #include "engine/segment_cutter.h"
 #include "engine/transformer.h"
 
@@ -37,11 +38,9 @@ std::vector<float> biased(const ModelConfig& config, std::span<const float> logi
   return first;
 }
 
-double logProbability(std::span<const float> logits, TokenId token) {
-  const double most = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - most);
-  return logits[static_cast<std::size_t>(token)] - most - std::log(sum);
+Question withoutPassages(Question question) {
+  question.passages.clear();
+  return question;
 }
 
 }  // namespace
@@ -54,6 +53,12 @@ struct Generator::Workspace {
 
   Transformer::WorkspacePointer transformer;
   SegmentCutter cutter;
+};
+
+// An answer of which the prompt has been put in.
+struct Generator::Begun {
+  AnswerWriter writer;
+  std::vector<float> logits;  // [V] after the prompt
 };
 
 Generator::Generator(std::shared_ptr<const Model> model, int threads)
@@ -100,13 +105,84 @@ Prompt Generator::promptOf(const Question& question) const {
                         config.maxPositionEmbeddings - answerRoom(config, question.sampling));
 }
 
+Generator::Begun Generator::begin(const CompressiveMemory* memory, std::span<const TokenId> prompt,
+                                  std::stop_token stop) {
+  Begun begun{AnswerWriter(*model_, *workspace_->transformer, memory), {}};
+  const std::span<const float> logits = begun.writer.put(prompt, std::move(stop));
+  begun.logits.assign(logits.begin(), logits.end());
+  return begun;
+}
+
 Generation Generator::answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
                              std::stop_token stop) {
+  return answerWith([&](const Prompt& prompt, Generation&) { return begin(memory, prompt.tokens, stop); }, question,
+                    onText, stop);
+}
+
+Generation Generator::answer(std::span<const CompressiveMemory* const> sections, const Question& question,
+                             const TextCallback& onText, std::stop_token stop) {
+  checkSections(sections);
+  return answerWith(
+      [&](const Prompt& prompt, Generation& generation) {
+        return beginFromSections(sections, question, prompt, generation, stop);
+      },
+      question, onText, stop);
+}
+
+Generation Generator::answer(const BookMemory& book, const Question& question, const TextCallback& onText,
+                             std::stop_token stop) {
+  const auto sections = book.sections();
+  if (sections.size() == 1 || !choosesSections()) return answer(&book.whole(), question, onText, std::move(stop));
+  return answer(sections, question, onText, std::move(stop));
+}
+
+std::size_t Generator::surest(std::span<const CompressiveMemory* const> sections, const Question& question,
+                              std::stop_token stop) {
+  checkSections(sections);
+  return choose(sections, promptOf(withoutPassages(question)), std::move(stop)).chosen;
+}
+
+void Generator::checkSections(std::span<const CompressiveMemory* const> sections) const {
+  if (sections.empty()) throw ModelError("There is no memory to ask. Choose a book that has been read.");
+  if (!choosesSections()) {
+    throw ModelError("The model '" + model_->name() +
+                     "' has no answer for what a book does not say, so it cannot choose between sections. Ask the "
+                     "whole memory.");
+  }
+}
+
+bool Generator::choosesSections() const {
+  return model_->hasMemory() && unknownToken(model_->config(), model_->tokenizer()).has_value();
+}
+
+SectionChoice Generator::choose(std::span<const CompressiveMemory* const> sections, const Prompt& asked,
+                                std::stop_token stop) {
+  return chooseSection(model_->transformer(), *workspace_->transformer, sections, asked.tokens,
+                       *unknownToken(model_->config(), model_->tokenizer()), std::move(stop));
+}
+
+Generator::Begun Generator::beginFromSections(std::span<const CompressiveMemory* const> sections,
+                                              const Question& question, const Prompt& prompt, Generation& generation,
+                                              std::stop_token stop) {
+  Prompt asked = question.passages.empty() ? prompt : promptOf(withoutPassages(question));
+  SectionChoice choice = choose(sections, asked, stop);
+  generation.section = choice.chosen;
+  generation.doubts = std::move(choice.doubts);
+  const CompressiveMemory& chosen = *sections[choice.chosen];
+  if (asked.tokens != prompt.tokens) return begin(&chosen, prompt.tokens, std::move(stop));
+  return {AnswerWriter(*model_, *workspace_->transformer, chosen, std::move(choice.segment), std::move(asked.tokens)),
+          std::move(choice.logits)};
+}
+
+Generation Generator::answerWith(const std::function<Begun(const Prompt&, Generation&)>& begun,
+                                 const Question& question, const TextCallback& onText, std::stop_token stop) {
   const ModelConfig& config = model_->config();
   const Prompt prompt = promptOf(question);
-  Generation generation =
-      generate(memory, prompt.tokens, question.sampling, onText, stop, biasedToken(config, model_->tokenizer()));
+  Generation generation;
+  generation.promptTokens = static_cast<int>(prompt.tokens.size());
   generation.passagesUsed = prompt.passagesUsed;
+  generate([&] { return begun(prompt, generation); }, question.sampling, onText, std::move(stop), generation,
+           biasedToken(config, model_->tokenizer()));
   generation.unknown = isUnknownAnswer(config, generation.text);
   return generation;
 }
@@ -139,15 +215,17 @@ AnswerScore Generator::score(const CompressiveMemory* memory, const Question& qu
 
 Generation Generator::summarize(const CompressiveMemory& memory, const SamplingOptions& sampling,
                                 const TextCallback& onText, std::stop_token stop) {
-  return generate(&memory, summaryPrompt(model_->config(), model_->tokenizer()), sampling, onText, stop);
-}
-
-Generation Generator::generate(const CompressiveMemory* memory, std::span<const TokenId> prompt,
-                               const SamplingOptions& sampling, const TextCallback& onText, std::stop_token stop,
-                               std::optional<TokenId> lessLikely) {
-  const std::vector<TokenId> ends = stopTokens(model_->config(), model_->tokenizer());
+  const std::vector<TokenId> prompt = summaryPrompt(model_->config(), model_->tokenizer());
   Generation generation;
   generation.promptTokens = static_cast<int>(prompt.size());
+  generate([&] { return begin(&memory, prompt, stop); }, sampling, onText, stop, generation);
+  return generation;
+}
+
+void Generator::generate(const std::function<Begun()>& begun, const SamplingOptions& sampling,
+                         const TextCallback& onText, std::stop_token stop, Generation& generation,
+                         std::optional<TokenId> lessLikely) {
+  const std::vector<TokenId> ends = stopTokens(model_->config(), model_->tokenizer());
   Sampler sampler(sampling);
   StreamDecoder decoder(model_->tokenizer());
   const auto emit = [&](std::string piece) {
@@ -157,9 +235,9 @@ Generation Generator::generate(const CompressiveMemory* memory, std::span<const 
     if (onText && !piece.empty()) onText(piece);
   };
   try {
-    AnswerWriter writer(*model_, *workspace_->transformer, memory);
-    const std::vector<float> first = biased(model_->config(), writer.put(prompt, stop), lessLikely);
-    std::span<const float> logits = first;
+    Begun answer = begun();
+    answer.logits = biased(model_->config(), answer.logits, lessLikely);
+    std::span<const float> logits = answer.logits;
     generation.end = Generation::End::MaxTokens;
     while (generation.generatedTokens < sampling.maxTokens) {
       const TokenId token = sampler.next(logits);
@@ -169,14 +247,13 @@ Generation Generator::generate(const CompressiveMemory* memory, std::span<const 
       }
       generation.generatedTokens += 1;
       emit(decoder.push(token));
-      if (generation.generatedTokens < sampling.maxTokens) logits = writer.put(std::span(&token, 1), stop);
+      if (generation.generatedTokens < sampling.maxTokens) logits = answer.writer.put(std::span(&token, 1), stop);
     }
   } catch (const Stopped&) {
     generation.end = Generation::End::Stopped;
   }
   emit(decoder.finish());
   generation.text = trimmed(generation.text);
-  return generation;
 }
 
 }  // namespace palimpsest::engine

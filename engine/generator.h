@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/book_memory.h"
 #include "engine/compressive_memory.h"
 #include "engine/memory_snapshot.h"
 #include "engine/model.h"
@@ -17,6 +19,8 @@
 #include "engine/sampler.h"
 
 namespace palimpsest::engine {
+
+struct SectionChoice;
 
 struct Question {
   std::string text;
@@ -33,6 +37,10 @@ struct Generation {
   int promptTokens = 0;
   int generatedTokens = 0;
   int passagesUsed = 0;  // how many of Question::passages fitted
+  // Where it was put to several sections: the one that answered, counted among them from 0, and the doubt of each.
+  std::optional<std::size_t> section;
+  std::vector<double> doubts;
+  double doubt() const { return section ? doubts[*section] : 0; }  // of the one that answered
 };
 
 // How likely an answer is. Mean over its tokens, so that long and short answers compare.
@@ -67,6 +75,21 @@ class Generator {
   Generation answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText = {},
                     std::stop_token stop = {});
 
+  // From the section that doubts least that the book says it (see section_choice.h), judged by the question with its
+  // earlier turns and without its passages; unknown_bias counts in the answer, not in the choice. `sections` may be of
+  // several books. Throws ModelError where there are none or choosesSections() is false.
+  Generation answer(std::span<const CompressiveMemory* const> sections, const Question& question,
+                    const TextCallback& onText = {}, std::stop_token stop = {});
+  // From one of its sections, where there are several and the model can choose; else from the whole.
+  Generation answer(const BookMemory& book, const Question& question, const TextCallback& onText = {},
+                    std::stop_token stop = {});
+  // The place of the section that would answer: to put a question to more sections than there is room for, some at a
+  // time. Throws like answer(), and Stopped.
+  std::size_t surest(std::span<const CompressiveMemory* const> sections, const Question& question,
+                     std::stop_token stop = {});
+  // Whether the model can choose between sections: it was trained to say that a book does not say something.
+  bool choosesSections() const;
+
   // How likely `answer` is after the same prompt that answer() would put before `memory` (nullptr: passages alone): the
   // mean log-probability of its tokens, with unknown_bias as in answer(), before any temperature. Says which of several
   // memories supports a given answer best. An answer too long for the room that answers have (a quarter of the context)
@@ -82,9 +105,17 @@ class Generator {
  private:
   struct Workspace;
   Prompt promptOf(const Question& question) const;
+  struct Begun;
+  void checkSections(std::span<const CompressiveMemory* const> sections) const;
+  SectionChoice choose(std::span<const CompressiveMemory* const> sections, const Prompt& asked, std::stop_token stop);
+  Begun begin(const CompressiveMemory* memory, std::span<const TokenId> prompt, std::stop_token stop);
+  Begun beginFromSections(std::span<const CompressiveMemory* const> sections, const Question& question,
+                          const Prompt& prompt, Generation& generation, std::stop_token stop);
+  Generation answerWith(const std::function<Begun(const Prompt& prompt, Generation& generation)>& begun,
+                        const Question& question, const TextCallback& onText, std::stop_token stop);
   // lessLikely: the token that loses unknown_bias as the first of the answer.
-  Generation generate(const CompressiveMemory* memory, std::span<const TokenId> prompt, const SamplingOptions& sampling,
-                      const TextCallback& onText, std::stop_token stop, std::optional<TokenId> lessLikely = {});
+  void generate(const std::function<Begun()>& begun, const SamplingOptions& sampling, const TextCallback& onText,
+                std::stop_token stop, Generation& generation, std::optional<TokenId> lessLikely = {});
 
   std::shared_ptr<const Model> model_;
   int threads_;

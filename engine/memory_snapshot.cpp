@@ -75,7 +75,8 @@ auto partNormalizer(Floats layer, const CompressiveMemory& memory, const Part& p
 }
 
 // Where the digest stands in the blob's header.
-std::span<std::byte> digestPlace(std::span<std::byte> blob, std::string_view digest) {
+template <class Byte>
+std::span<Byte> digestPlace(std::span<Byte> blob, std::string_view digest) {
   const auto* text = reinterpret_cast<const char*>(blob.data());
   const std::string marked = "\"sha256\":\"" + std::string(digest) + "\"";
   const auto at = std::string_view(text, blob.size()).find(marked);
@@ -133,11 +134,15 @@ std::int64_t numberField(const SafetensorsFile& file, const std::string& key) {
 }
 
 void checkDigest(std::span<const std::byte> blob, const std::string& digest) {
-  std::vector<std::byte> copy(blob.begin(), blob.end());
-  const auto place = digest.size() == kDigestLength ? digestPlace(copy, digest) : std::span<std::byte>();
+  const auto place = digest.size() == kDigestLength ? digestPlace(blob, digest) : std::span<const std::byte>();
   if (place.empty()) refuse(Reason::Damaged, "its checksum cannot be read.");
-  fill(place, kNoDigest);
-  if (hex(sha256(copy)) != digest) refuse(Reason::Damaged, "its checksum is wrong, so some of its bytes have changed.");
+  const auto before = static_cast<std::size_t>(place.data() - blob.data());
+  Sha256 hash;
+  hash.update(blob.first(before));
+  hash.update(kNoDigest);
+  hash.update(blob.subspan(before + kDigestLength));
+  if (hex(hash.finish()) != digest)
+    refuse(Reason::Damaged, "its checksum is wrong, so some of its bytes have changed.");
 }
 
 // The blob, if its bytes are the ones that were saved and in the format that this program knows.
@@ -210,7 +215,7 @@ std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory&
   const std::size_t bytes = blobOf(model, memory, reading, threads, 0).size();
   std::vector<std::byte> blob = blobOf(model, memory, reading, threads, bytes);
   const std::string digest = hex(sha256(blob));
-  fill(digestPlace(blob, kNoDigest), digest);
+  fill(digestPlace(std::span(blob), kNoDigest), digest);
   return blob;
 }
 

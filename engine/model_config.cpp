@@ -231,6 +231,12 @@ void readInfiniAttention(const Fields& fields, ModelConfig& config) {
   if (update != "linear" && update != "delta")
     infini.fail(infini.label("memory_update") + " must be linear or delta, not " + update);
   memory.memoryUpdate = update == "delta" ? MemoryUpdate::Delta : MemoryUpdate::Linear;
+  memory.sections = infini.integer("sections", 1, kMaxSections, 1);
+  if (memory.sections > 1 && memory.memoryUpdate != MemoryUpdate::Linear) {
+    infini.fail(infini.label("sections") + " is " + std::to_string(memory.sections) +
+                    ", but sections are differences of memories, and only those of the linear rule can be subtracted",
+                "Set it to 1, or choose a model with the linear rule.");
+  }
   memory.memoryHeads = infini.perLayer("memory_heads", config.numLayers, kMaxHeads, 0);
   memory.memoryKvHeads = infini.perLayer("memory_kv_heads", config.numLayers, kMaxHeads, 0);
   memory.memoryHeadDim = infini.perLayer("memory_head_dim", config.numLayers, kMaxHeadDim, config.headDim);

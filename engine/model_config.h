@@ -20,6 +20,9 @@ struct RopeScaling {
 // The shortest segment that can be cut: a character may need several tokens.
 constexpr int kMinSegmentLength = 8;
 
+// Of one book; more would only be slower to ask.
+constexpr int kMaxSections = 64;
+
 enum class MemoryUpdate { Linear, Delta };
 
 // The "infini_attention" object of config.json. Lists have one entry per layer.
@@ -27,6 +30,7 @@ struct InfiniAttentionConfig {
   int segmentLength = 256;  // S, tokens; BOS not counted
   int segmentCutter = 1;    // version of the cutting rule, see segment_cutter.h
   MemoryUpdate memoryUpdate = MemoryUpdate::Linear;
+  int sections = 1;  // that a book's memory is kept in, see section_rule.h; above 1 with the linear rule only
   std::vector<int> memoryHeads;  // added heads with g = 1
   std::vector<int> memoryKvHeads;
   std::vector<int> memoryHeadDim;

@@ -270,12 +270,17 @@ std::vector<TokenId> answerTokens(const ModelConfig& config, const Tokenizer& to
   return words.empty() ? std::vector<TokenId>() : tokenizer.encode(text);
 }
 
-std::optional<TokenId> biasedToken(const ModelConfig& config, const Tokenizer& tokenizer) {
-  if (!config.infiniAttention || config.infiniAttention->unknownBias == 0.0F) return std::nullopt;
+std::optional<TokenId> unknownToken(const ModelConfig& config, const Tokenizer& tokenizer) {
+  if (!config.infiniAttention) return std::nullopt;
   const std::string unknown = promptText(config, "unknown");
   if (unknown.empty()) return std::nullopt;
   const std::vector<TokenId> tokens = tokenizer.encode(" " + unknown);  // answers open with a space
   return tokens.empty() ? std::nullopt : std::optional(tokens.front());
+}
+
+std::optional<TokenId> biasedToken(const ModelConfig& config, const Tokenizer& tokenizer) {
+  if (!config.infiniAttention || config.infiniAttention->unknownBias == 0.0F) return std::nullopt;
+  return unknownToken(config, tokenizer);
 }
 
 bool isUnknownAnswer(const ModelConfig& config, std::string_view answer) {

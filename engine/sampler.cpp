@@ -34,6 +34,13 @@ bool below(const double weightA, const TokenId idA, const double weightB, const 
 
 }  // namespace
 
+double logProbability(std::span<const float> logits, TokenId token) {
+  const double most = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - most);
+  return logits[static_cast<std::size_t>(token)] - most - std::log(sum);
+}
+
 Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(options.seed) {
   if (!(options.temperature >= 0.0F) || !std::isfinite(options.temperature)) {
     throw std::invalid_argument("the temperature must be 0 or more, not " + std::to_string(options.temperature));

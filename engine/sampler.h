@@ -16,6 +16,9 @@ struct SamplingOptions {
   int maxTokens = 256;
 };
 
+// Of the softmax of the logits, in nats.
+double logProbability(std::span<const float> logits, TokenId token);
+
 // The same options and logits give the same tokens on every platform: its random numbers and its exponential are its
 // own. Not thread-safe; one per generation. The buffers are kept between calls.
 class Sampler {

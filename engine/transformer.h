@@ -75,6 +75,13 @@ class Transformer {
   // until the workspace is used again. lastRows <= tokens.size() and <= passRows(). Throws Stopped.
   std::span<const float> extend(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens,
                                 std::stop_token stop, int lastRows = 1) const;
+  // The same tokens after several fresh segments of other memories at once: all rows go through the matrix products
+  // together, attention and memory are each segment's own. Returns the logits [segments x V] that follow the last
+  // token; valid until the workspace is used again. Not the bits of extend(): products and attention of a longer pass
+  // are tiled in another way (within the tolerances of transformer_test.cpp). Throws Stopped; the segments must not be
+  // used then.
+  std::span<const float> extendAll(Workspace& workspace, std::span<SegmentState> segments,
+                                   std::span<const TokenId> tokens, std::stop_token stop) const;
   // Writes the first `positions` positions of a segment into `memory`, its BOS left out.
   void write(Workspace& workspace, const SegmentState& segment, int positions, CompressiveMemory& memory) const;
 
@@ -97,14 +104,24 @@ class Transformer {
   void loadLayer(const ModelFolder& folder, int index);
   void makeRopeTables();
   void makeRoom(Workspace& workspace, int rows) const;
-  void forward(int index, Workspace& workspace, SegmentState* segment) const;
-  void keep(Workspace& workspace, const Buffer& qkv, ColumnRange columns, Buffer* kept, int positions) const;
-  std::span<const float> logitsOfLastRows(Workspace& workspace, int rows, int lastRows) const;
+  void forward(int index, Workspace& workspace, std::span<SegmentState> segments) const;
+  using KeptBuffer = std::unique_ptr<Buffer> SegmentState::LayerState::*;
+  void keep(Workspace& workspace, const Buffer& qkv, ColumnRange columns, int index, KeptBuffer kept,
+            std::span<SegmentState> segments) const;
+  int extendAlone(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens,
+                  std::stop_token stop) const;
+  void extendTogether(Workspace& workspace, std::span<SegmentState> segments, std::span<const TokenId> tokens,
+                      std::stop_token stop) const;
+  void beginTogether(Workspace& workspace, std::span<SegmentState> segments, std::span<const TokenId> tokens) const;
+  void makeRoomForLogits(Workspace& workspace, int rows) const;
+  std::span<const float> logitsOfLastRows(Workspace& workspace, int rows, std::size_t before = 0) const;
   void writeMemory(const Layer& layer, Workspace& workspace, const Buffer& keys, const Buffer& values,
                    std::span<const MemoryWriter> base, std::span<const MemoryWriter> added) const;
   void checkTokens(std::span<const TokenId> tokens) const;
   void checkMemory(const CompressiveMemory& memory) const;
+  void checkRoom(int positions, int more) const;
   void grow(Workspace& workspace, SegmentState& segment, int positions) const;
+  void enlarge(Workspace& workspace, SegmentState& segment, int capacity) const;
 
   ModelConfig config_;
   std::unique_ptr<Backend> backend_;

@@ -1,5 +1,7 @@
 #include "storage/memory_store.h"
 
+#include <set>
+
 #include "storage/sql.h"
 
 namespace palimpsest::storage {
@@ -8,7 +10,8 @@ namespace {
 
 constexpr const char* kHeader =
     "SELECT document_id, fingerprint, model_name, position, tokens, complete, seconds_spent, saved_at, "
-    "length(snapshot)";
+    "length(snapshot) + coalesce((SELECT sum(length(m.snapshot)) FROM memory_milestones m "
+    "WHERE m.document_id = memories.document_id AND m.fingerprint = memories.fingerprint), 0)";
 
 MemoryRecord headerOf(SQLite::Statement& row) {
   MemoryRecord memory;
@@ -24,39 +27,93 @@ MemoryRecord headerOf(SQLite::Statement& row) {
   return memory;
 }
 
+void bindKey(SQLite::Statement& statement, Id documentId, std::string_view fingerprint) {
+  statement.bind(1, documentId);
+  bindText(statement, 2, fingerprint);
+}
+
+void writeMemory(SQLite::Database& connection, const MemoryRecord& memory) {
+  SQLite::Statement insert(
+      connection,
+      "INSERT INTO memories(document_id, fingerprint, model_name, position, tokens, complete, "
+      "seconds_spent, saved_at, snapshot) VALUES (?,?,?,?,?,?,?,?,?) "
+      "ON CONFLICT(document_id, fingerprint) DO UPDATE SET model_name=excluded.model_name, "
+      "position=excluded.position, tokens=excluded.tokens, complete=excluded.complete, "
+      "seconds_spent=excluded.seconds_spent, saved_at=excluded.saved_at, snapshot=excluded.snapshot");
+  bindKey(insert, memory.documentId, memory.fingerprint);
+  insert.bind(3, memory.modelName);
+  insert.bind(4, memory.position);
+  insert.bind(5, memory.tokens);
+  insert.bind(6, memory.complete ? 1 : 0);
+  insert.bind(7, memory.secondsSpent);
+  insert.bind(8, memory.savedAt != 0 ? memory.savedAt : now());
+  bindBytes(insert, 9, memory.snapshot);
+  insert.exec();
+}
+
+std::set<std::int64_t> storedMilestones(SQLite::Database& connection, const MemoryRecord& memory) {
+  SQLite::Statement query(connection, "SELECT position FROM memory_milestones WHERE document_id=? AND fingerprint=?");
+  bindKey(query, memory.documentId, memory.fingerprint);
+  std::set<std::int64_t> positions;
+  while (query.executeStep()) positions.insert(query.getColumn(0).getInt64());
+  return positions;
+}
+
+void writeMilestones(SQLite::Database& connection, const MemoryRecord& memory) {
+  std::set<std::int64_t> gone = storedMilestones(connection, memory);
+  SQLite::Statement insert(
+      connection,
+      "INSERT INTO memory_milestones(document_id, fingerprint, position, tokens, snapshot) VALUES (?,?,?,?,?)");
+  for (const MilestoneRecord& milestone : memory.milestones) {
+    if (gone.erase(milestone.position) > 0) continue;  // a milestone never changes
+    bindKey(insert, memory.documentId, memory.fingerprint);
+    insert.bind(3, milestone.position);
+    insert.bind(4, milestone.tokens);
+    bindBytes(insert, 5, *milestone.snapshot);
+    insert.exec();
+    insert.reset();
+  }
+  SQLite::Statement remove(connection,
+                           "DELETE FROM memory_milestones WHERE document_id=? AND fingerprint=? AND position=?");
+  for (const std::int64_t position : gone) {
+    bindKey(remove, memory.documentId, memory.fingerprint);
+    remove.bind(3, position);
+    remove.exec();
+    remove.reset();
+  }
+}
+
+std::vector<MilestoneRecord> readMilestones(SQLite::Database& connection, Id documentId, std::string_view fingerprint) {
+  SQLite::Statement query(connection,
+                          "SELECT position, tokens, snapshot FROM memory_milestones "
+                          "WHERE document_id=? AND fingerprint=? ORDER BY position");
+  bindKey(query, documentId, fingerprint);
+  std::vector<MilestoneRecord> milestones;
+  while (query.executeStep())
+    milestones.push_back({query.getColumn(0).getInt64(), query.getColumn(1).getInt64(),
+                          std::make_shared<const std::vector<std::byte>>(bytesOf(query.getColumn(2)))});
+  return milestones;
+}
+
 }  // namespace
 
 void MemoryStore::save(const MemoryRecord& memory) {
   inTransaction(*database_, "saving a memory", [&](SQLite::Database& connection) {
-    SQLite::Statement insert(
-        connection,
-        "INSERT INTO memories(document_id, fingerprint, model_name, position, tokens, complete, "
-        "seconds_spent, saved_at, snapshot) VALUES (?,?,?,?,?,?,?,?,?) "
-        "ON CONFLICT(document_id, fingerprint) DO UPDATE SET model_name=excluded.model_name, "
-        "position=excluded.position, tokens=excluded.tokens, complete=excluded.complete, "
-        "seconds_spent=excluded.seconds_spent, saved_at=excluded.saved_at, snapshot=excluded.snapshot");
-    insert.bind(1, memory.documentId);
-    insert.bind(2, memory.fingerprint);
-    insert.bind(3, memory.modelName);
-    insert.bind(4, memory.position);
-    insert.bind(5, memory.tokens);
-    insert.bind(6, memory.complete ? 1 : 0);
-    insert.bind(7, memory.secondsSpent);
-    insert.bind(8, memory.savedAt != 0 ? memory.savedAt : now());
-    bindBytes(insert, 9, memory.snapshot);
-    insert.exec();
+    writeMemory(connection, memory);
+    writeMilestones(connection, memory);
   });
 }
 
 std::optional<MemoryRecord> MemoryStore::load(Id documentId, std::string_view fingerprint) const {
   return withErrors(*database_, "loading a memory", [&](SQLite::Database& connection) -> std::optional<MemoryRecord> {
+    const SQLite::Transaction oneMoment(connection);  // reads only
     SQLite::Statement query(connection,
                             std::string(kHeader) + ", snapshot FROM memories WHERE document_id=? AND fingerprint=?");
-    query.bind(1, documentId);
-    bindText(query, 2, fingerprint);
+    bindKey(query, documentId, fingerprint);
     if (!query.executeStep()) return std::nullopt;
     MemoryRecord memory = headerOf(query);
     memory.snapshot = bytesOf(query.getColumn(9));
+    memory.milestones = readMilestones(connection, documentId, fingerprint);
     return memory;
   });
 }
@@ -75,8 +132,7 @@ std::vector<MemoryRecord> MemoryStore::list(Id documentId) const {
 void MemoryStore::remove(Id documentId, std::string_view fingerprint) {
   withErrors(*database_, "removing a memory", [&](SQLite::Database& connection) {
     SQLite::Statement statement(connection, "DELETE FROM memories WHERE document_id=? AND fingerprint=?");
-    statement.bind(1, documentId);
-    bindText(statement, 2, fingerprint);
+    bindKey(statement, documentId, fingerprint);
     statement.exec();
   });
 }

@@ -1,5 +1,5 @@
-// Memories: one per (document, model fingerprint). Changing the model loses none. Every function throws DatabaseError
-// on failure.
+// Memories: one per (document, model fingerprint), with its milestones. Changing the model loses none. Every function
+// throws DatabaseError on failure.
 #pragma once
 
 #include <optional>
@@ -15,10 +15,13 @@ class MemoryStore {
  public:
   explicit MemoryStore(Database& database) : database_(&database) {}
 
-  // A checkpoint: snapshot and position in one transaction; replaces the earlier one of the same key.
+  // A checkpoint: snapshot, position and milestones in one transaction; replaces the earlier one of the same key. Of
+  // the milestones only those are written that are not there yet (by their position), and those that are no longer
+  // among them are deleted.
   void save(const MemoryRecord& memory);
+  // As it was at one moment, whatever is being written meanwhile.
   std::optional<MemoryRecord> load(Id documentId, std::string_view fingerprint) const;
-  // Headers only (snapshot left empty), for lists.
+  // Headers only (snapshot and milestones left empty), for lists.
   std::vector<MemoryRecord> list(Id documentId) const;
   void remove(Id documentId, std::string_view fingerprint);
 

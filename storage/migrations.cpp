@@ -140,7 +140,20 @@ CREATE TABLE turn_scores (
 ) WITHOUT ROWID;
 )sql";
 
-constexpr std::array<const char*, 4> kSteps = {kFirst, kWarnings, kQuotesSupport, kShelves};
+// Memories as they were at earlier places of the reading; they go with the memory that they led to.
+constexpr const char* kMilestones = R"sql(
+CREATE TABLE memory_milestones (
+  document_id INTEGER NOT NULL,
+  fingerprint TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  tokens INTEGER NOT NULL,
+  snapshot BLOB NOT NULL,
+  PRIMARY KEY (document_id, fingerprint, position),
+  FOREIGN KEY (document_id, fingerprint) REFERENCES memories(document_id, fingerprint) ON DELETE CASCADE
+);
+)sql";
+
+constexpr std::array<const char*, 5> kSteps = {kFirst, kWarnings, kQuotesSupport, kShelves, kMilestones};
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -46,13 +47,21 @@ struct PassageRecord {
   double score = 0;          // searches: larger is better
 };
 
+// A memory as it was at an earlier place of the reading. Its snapshot never changes, so it is shared and stored once.
+struct MilestoneRecord {
+  std::int64_t position = 0;  // bytes of the stored text that had been read; the key among those of one memory
+  std::int64_t tokens = 0;
+  std::shared_ptr<const std::vector<std::byte>> snapshot;  // never null
+};
+
 struct MemoryRecord {
   Id documentId = 0;
   std::string fingerprint;  // of the model that wrote it
   std::string modelName;
-  std::vector<std::byte> snapshot;  // opaque here; engine/memory_snapshot.h knows it
-  std::int64_t snapshotBytes = 0;   // its size, filled by load() and list()
-  std::int64_t position = 0;        // bytes of the stored text read
+  std::vector<std::byte> snapshot;          // opaque here; engine/memory_snapshot.h knows it
+  std::vector<MilestoneRecord> milestones;  // in the order of the text
+  std::int64_t snapshotBytes = 0;           // of the snapshot and the milestones' together, filled by load() and list()
+  std::int64_t position = 0;                // bytes of the stored text read
   std::int64_t tokens = 0;
   bool complete = false;
   double secondsSpent = 0;  // reading time so far
@@ -77,8 +86,10 @@ struct BookScore {
 // One exchange of a conversation. `way`: "memory", "memory+passages", "passages".
 struct TurnRecord {
   Id id = 0;
-  Id documentId = 0;      // of a shelf: the book that the quotes are from, the one that supports the answer best
-  std::vector<Id> shelf;  // all the books that were asked together, ascending; empty = documentId alone
+  // Of a shelf: the book that the quotes are from, the one that supports the answer best. Where sections were asked,
+  // that is the one whose section answered, though another may have the higher score.
+  Id documentId = 0;
+  std::vector<Id> shelf;          // all the books that were asked together, ascending; empty = documentId alone
   std::vector<BookScore> scores;  // of a shelf, best first; empty = no book was found to support the answer
   std::string question, answer;
   std::string way;

@@ -31,6 +31,7 @@ struct LibraryItem {
   bool printedPages = false;  // that page is known by the number printed on it, which counts nothing
   qint64 memoryBytes = 0;
   bool hasMemory = false;     // something of it can be asked from memory
+  bool inSections = false;    // the model asks its books section by section: memories of several are not added then
   bool canReadAgain = false;  // Ready, but the model has no whole memory of it: reading the stored text makes one
   double secondsSpent = 0;    // on reading so far; 0 = not known
 
@@ -68,7 +69,11 @@ struct ConversationItem {
   // Where several books were asked at once:
   qint64 bookId = 0;        // the book that the quotes are from; 0 = one book was asked
   QString bookTitle;        // its title
-  QList<BookScore> scores;  // best first, the first one is bookId's; empty = none supports the answer
+  QList<BookScore> scores;  // best first; empty = none supports the answer
+  // Of an answer just given, where the memory is kept in sections: the one of the book that answered, of how many, and
+  // its doubt that the book says it (0..1); -1 = none was chosen. Not kept with the conversation.
+  int section = -1, sections = 0;
+  double doubt = 0;
 };
 
 struct ModelStatus {

@@ -171,6 +171,11 @@ QString titles(const QList<LibraryItem>& books) {
 QString shelfMemoryLine(const QList<LibraryItem>& books) {
   const auto whole = std::count_if(books.begin(), books.end(), rememberedWhole);
   if (whole < books.size()) return Words::tr("memory: %1 of %2 books").arg(whole).arg(books.size());
+  if (books.constFirst().inSections) {
+    qint64 all = 0;
+    for (const LibraryItem& book : books) all += book.memoryBytes;
+    return Words::tr("memory: %1 whole books, %2").arg(whole).arg(bytes(all));
+  }
   // The sum is as large as each of them.
   return Words::tr("memory: %1 whole books, added, %2").arg(whole).arg(bytes(books.constFirst().memoryBytes));
 }
@@ -183,7 +188,14 @@ QString shelfNote(const QList<LibraryItem>& books) {
 }
 
 Hint hintForShelf(const QList<LibraryItem>& books, const ModelStatus& model) {
-  if (std::all_of(books.begin(), books.end(), rememberedWhole) && (model.hasMemory || !model.loaded))
+  const bool fromMemory =
+      std::all_of(books.begin(), books.end(), rememberedWhole) && (model.hasMemory || !model.loaded);
+  if (fromMemory && books.constFirst().inSections)
+    return {
+        Words::tr("Asked together"),
+        Words::tr("All sections of their memories are asked, nothing is read again. Each answer names the book that "
+                  "it comes from.")};
+  if (fromMemory)
     return {Words::tr("Asked together"),
             Words::tr("Their memories are added, nothing is read again. Each answer names the book that supports it "
                       "best.")};

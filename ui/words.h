@@ -31,7 +31,7 @@ Hint hintFor(const LibraryItem& item, const ModelStatus& model);
 // Several books that are asked at once.
 QString shelfTitle(const QList<LibraryItem>& books);       // "3 books"
 QString titles(const QList<LibraryItem>& books);           // "The Time Machine · Kipps"
-QString shelfMemoryLine(const QList<LibraryItem>& books);  // "memory: 3 whole books, added"
+QString shelfMemoryLine(const QList<LibraryItem>& books);  // "memory: 3 whole books, added, 2 MB"
 QString shelfNote(const QList<LibraryItem>& books);        // which of them cannot be asked from memory; may be empty
 Hint hintForShelf(const QList<LibraryItem>& books, const ModelStatus& model);
 bool rememberedWhole(const LibraryItem& item);

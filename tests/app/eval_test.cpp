@@ -107,6 +107,36 @@ TEST_F(EvalTest, RowsAreAskedOfEachDocumentAndNoLibraryIsTouched) {
   EXPECT_THAT(said.out, HasText("of 1 names and numbers (all: "));
 }
 
+TEST_F(EvalTest, OfAMemoryInSectionsEachAnswerSaysWhichOneGaveIt) {
+  QJsonArray paragraphs;
+  for (const QByteArray& paragraph : prose(100).trimmed().split('\n'))
+    if (!paragraph.isEmpty()) paragraphs.append(QString::fromUtf8(paragraph));
+  const QJsonArray questions{
+      QJsonObject{{S("kind"), S("ruler")}, {S("question"), S("Who ruled?")}, {S("answer"), S("Hugh Marl")}}};
+  const auto document = [&](const QJsonArray& text) {
+    return QJsonDocument(QJsonObject{{S("size"), S("4K")},
+                                     {S("paragraphs"), text},
+                                     {S("rows"), QJsonObject{{S("facts-8"), questions}}}})
+               .toJson(QJsonDocument::Compact) +
+           '\n';
+  };
+  const QString cases = write(
+      S("cases.jsonl"), "{\"palimpsest_cases\": 1}\n" + document(paragraphs) + document(QJsonArray{S("It rained.")}));
+  const Result result = run({S("eval"), cases, S("--model"), modelInSections(S("sectioned-model")), S("--threads"),
+                             S("1"), S("--json"), S("--knock-out")});
+  ASSERT_EQ(result.code, cli::Done) << result.err.toStdString();
+  const QJsonDocument out = QJsonDocument::fromJson(result.out.toUtf8());
+  const QJsonArray answers = out[u"answers"].toArray();
+  ASSERT_EQ(answers.size(), 2);
+  EXPECT_GE(answers[0][u"section"].toInt(-1), 0);
+  EXPECT_LT(answers[0][u"section"].toInt(), 4);
+  EXPECT_GT(answers[0][u"doubt"].toDouble(), 0.0);
+  EXPECT_LT(answers[0][u"doubt"].toDouble(), 1.0);
+  EXPECT_TRUE(answers[1][u"section"].isUndefined()) << "a text of one pass is one section";
+  EXPECT_TRUE(out[u"table"][u"facts-8"][u"4K"][u"zeroed"].isObject());
+  EXPECT_TRUE(out[u"table"][u"facts-8"][u"4K"][u"swapped"].isObject());
+}
+
 TEST_F(EvalTest, WhatIsNoFileOfCasesIsRefusedWithItsLine) {
   EXPECT_EQ(run({S("eval"), path(S("none.jsonl"))}).code, cli::Failed);
   EXPECT_EQ(run({S("eval")}).code, cli::WrongUsage);

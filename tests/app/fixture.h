@@ -9,6 +9,8 @@
 #include <QElapsedTimer>
 #include <QFile>
 #include <QFileInfo>
+#include <QJsonDocument>
+#include <QJsonObject>
 #include <QTemporaryDir>
 #include <QTimer>
 #include <functional>
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include "app/assistant.h"
+#include "app/memory_record.h"
 #include "app/words.h"
 #include "storage/conversation_store.h"
 #include "storage/library.h"
@@ -55,6 +58,24 @@ class AppTest : public testing::Test {
       EXPECT_TRUE(QFile::setPermissions(copy, QFile::ReadOwner | QFile::WriteOwner));
     }
     return path(name);
+  }
+  // A copy of the tiny model with something else in its "infini_attention".
+  QString changedModel(const QString& name, const std::function<void(QJsonObject&)>& change) const {
+    QFile file(modelCopy(name) + QStringLiteral("/config.json"));
+    EXPECT_TRUE(file.open(QIODevice::ReadWrite));
+    QJsonObject config = QJsonDocument::fromJson(file.readAll()).object();
+    QJsonObject infini = config[QLatin1String("infini_attention")].toObject();
+    change(infini);
+    config[QLatin1String("infini_attention")] = infini;
+    file.resize(0);
+    file.seek(0);
+    file.write(QJsonDocument(config).toJson());
+    return path(name);
+  }
+
+  // The same model, whose memories are kept in sections. Its fingerprint is the tiny model's.
+  QString modelInSections(const QString& name, int sections = 4) const {
+    return changedModel(name, [&](QJsonObject& infini) { infini[QLatin1String("sections")] = sections; });
   }
   // Another model: the last number of its memory heads differs by the least that it can.
   QString otherModel(const QString& name = QStringLiteral("other-model")) const {
@@ -175,6 +196,16 @@ class AppTest : public testing::Test {
     const storage::MemoryStore memories(connection);
     const auto headers = memories.list(id);
     return headers.size() == 1 ? memories.load(id, headers[0].fingerprint)->snapshot : std::vector<std::byte>();
+  }
+
+  storage::MemoryRecord memoryRecord(qint64 id) const {
+    storage::Database connection = reader();
+    const storage::MemoryStore memories(connection);
+    const auto headers = memories.list(id);
+    return headers.size() == 1 ? *memories.load(id, headers[0].fingerprint) : storage::MemoryRecord();
+  }
+  engine::BookMemory bookMemory(std::shared_ptr<const engine::Model> model, qint64 id) const {
+    return bookOf(std::move(model), memoryRecord(id));
   }
 
   QTemporaryDir folder_;

@@ -1,4 +1,5 @@
-// kill -9 at random moments: the library opens, reading goes on, and the memory ends with the same bits.
+// kill -9 at random moments: the library opens, reading goes on, and the memory and its milestones end with the
+// same bits.
 #include <signal.h>
 
 #include <QProcess>
@@ -20,13 +21,15 @@ class KillTest : public AppTest {
     process->setProcessChannelMode(QProcess::ForwardedErrorChannel);
     QStringList arguments{QStringLiteral("read")};
     if (!file.isEmpty()) arguments << file;
-    arguments << QStringLiteral("--json") << QStringLiteral("--db") << library << QStringLiteral("--model")
-              << tinyModel() << QStringLiteral("--threads") << QStringLiteral("1") << QStringLiteral("--checkpoint")
+    arguments << QStringLiteral("--json") << QStringLiteral("--db") << library << QStringLiteral("--model") << model_
+              << QStringLiteral("--threads") << QStringLiteral("1") << QStringLiteral("--checkpoint")
               << QStringLiteral("0.02");
     process->start(QStringLiteral(PALIMPSEST_CLI), arguments);
     EXPECT_TRUE(process->waitForStarted());
     return process;
   }
+
+  const QString model_ = modelInSections(QStringLiteral("model"));
 
   static void readWhole(QProcess& process) {
     ASSERT_TRUE(process.waitForFinished(240000));
@@ -98,6 +101,13 @@ TEST_F(KillTest, TwentyKillsAndTheMemoryIsThatOfAnUninterruptedRun) {
   EXPECT_EQ(found.tokens, expected.tokens);
   EXPECT_FALSE(expected.snapshot.empty());
   EXPECT_EQ(found.snapshot, expected.snapshot);
+  ASSERT_EQ(expected.milestones.size(), 3U);
+  ASSERT_EQ(found.milestones.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(found.milestones[i].position, expected.milestones[i].position);
+    EXPECT_EQ(found.milestones[i].tokens, expected.milestones[i].tokens);
+    EXPECT_EQ(*found.milestones[i].snapshot, *expected.milestones[i].snapshot);
+  }
 }
 
 TEST_F(KillTest, AFileThatTakesTheProgramDownWhileItsTextIsTakenIsLeftAloneAfterTheSecondTime) {

@@ -1,5 +1,5 @@
-// Asking several books at once: from the sum of their memories, with the book that supports the answer named.
-#include <QJsonDocument>
+// Asking several books at once: from the sum of their memories, or from one of all their sections, with the book that
+// supports the answer named.
 #include <QJsonObject>
 #include <algorithm>
 #include <array>
@@ -29,20 +29,6 @@ class ShelfTest : public AppTest {
     return ask(assistant_->shelf(books), question, way);
   }
   static QString S(const char* text) { return QString::fromUtf8(text); }
-
-  // A copy of the tiny model with something else in its "infini_attention".
-  QString changedModel(const QString& name, const std::function<void(QJsonObject&)>& change) const {
-    QFile file(modelCopy(name) + S("/config.json"));
-    EXPECT_TRUE(file.open(QIODevice::ReadWrite));
-    QJsonObject config = QJsonDocument::fromJson(file.readAll()).object();
-    QJsonObject infini = config[S("infini_attention")].toObject();
-    change(infini);
-    config[S("infini_attention")] = infini;
-    file.resize(0);
-    file.seek(0);
-    file.write(QJsonDocument(config).toJson());
-    return path(name);
-  }
 
   qint64 first_ = 0, second_ = 0, third_ = 0;
 };
@@ -85,6 +71,68 @@ TEST_F(ShelfTest, IsAnsweredFromTheSumAndNamesTheBookThatSupportsTheAnswer) {
     const auto& memory = memories[score.id == first_ ? 0 : 1].memory;
     EXPECT_DOUBLE_EQ(score.logProbability, generator.score(&memory, question, said).logProbability);
   }
+}
+
+TEST_F(ShelfTest, OfBooksInSectionsTheOneWhoseSectionDoubtsLeastAnswersAndIsNamed) {
+  AssistantOptions given = options();
+  given.modelFolder = toPath(modelInSections(S("sectioned-model")));
+  start(given);
+  first_ = addAndRead(write(S("umbrella.txt"), novel(200)));
+  second_ = addAndRead(write(S("lantern.txt"), prose(150, 3)));
+  third_ = addAndRead(write(S("plain.txt"), prose(1, 5)));  // a single section
+  const ui::ConversationItem answer = askShelf({first_, second_, third_});
+  ASSERT_EQ(answer.error, QString());
+  EXPECT_EQ(answer.provenance, S("From memory · 0 pages re-read · 3 whole books"));
+
+  const auto model = engine::Model::load(given.modelFolder, {.threads = 1, .progress = {}});
+  engine::Generator generator(model);
+  const engine::Question question{"Who kept the purple umbrella?", {}, {}, {}};
+  const std::array<qint64, 3> ids{first_, second_, third_};
+  std::vector<engine::CompressiveMemory> surest;
+  std::vector<std::size_t> places;
+  for (const qint64 id : ids) {
+    engine::BookMemory book = bookMemory(model, id);
+    EXPECT_EQ(book.sections().size(), id == third_ ? 1U : 4U);
+    places.push_back(generator.surest(book.sections(), question));
+    surest.push_back(std::move(book).takeSection(places.back()));
+  }
+  const std::array<const engine::CompressiveMemory*, 3> sections{&surest[0], &surest[1], &surest[2]};
+  const engine::Generation made = generator.answer(sections, question);
+  EXPECT_EQ(answer.answer, toQt(made.text));
+  EXPECT_EQ(answer.bookId, ids[*made.section]);
+  EXPECT_EQ(answer.section, static_cast<int>(places[*made.section]));
+  EXPECT_EQ(answer.sections, answer.bookId == third_ ? 1 : 4);
+  EXPECT_DOUBLE_EQ(answer.doubt, made.doubt());
+
+  // Each book is judged by its own section of least doubt.
+  ASSERT_EQ(answer.scores.size(), 3);
+  for (const ui::BookScore& score : answer.scores) {
+    const auto* judge = sections[static_cast<std::size_t>(std::ranges::find(ids, score.id) - ids.begin())];
+    EXPECT_DOUBLE_EQ(score.logProbability, generator.score(judge, question, made.text).logProbability);
+  }
+  EXPECT_GE(answer.scores[0].logProbability, answer.scores[1].logProbability);
+  const ui::ConversationItem both = askShelf({first_, second_}, AnswerWay::MemoryAndPassages);
+  EXPECT_EQ(both.error, QString());
+  EXPECT_GE(both.section, 0);
+  EXPECT_EQ(askShelf({first_, second_}, AnswerWay::Passages).section, -1);
+}
+
+TEST_F(ShelfTest, OfBooksInSectionsAStoppedQuestionLeavesNothing) {
+  AssistantOptions given = options();
+  given.modelFolder = toPath(modelInSections(S("sectioned-model")));
+  start(given);
+  first_ = addAndRead(write(S("umbrella.txt"), novel(200)));
+  second_ = addAndRead(write(S("lantern.txt"), prose(150, 3)));
+  const qint64 shelf = assistant_->shelf({first_, second_});
+  const ui::ConversationItem answer = finished([&] {
+    assistant_->ask(shelf, S("Who kept it?"), AnswerWay::Memory);
+    assistant_->stopAnswer();
+  });
+  EXPECT_EQ(answer.error, QString());
+  EXPECT_TRUE(answer.stopped);
+  EXPECT_EQ(answer.answer, QString());
+  EXPECT_EQ(answer.section, -1);
+  EXPECT_TRUE(assistant_->conversation(shelf).isEmpty());
 }
 
 TEST_F(ShelfTest, QuotesAreOfTheBookThatIsNamed) {

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "engine/errors.h"
-#include "tests/engine/transformer_fixture.h"
+#include "tests/engine/generator_fixture.h"
 
 namespace palimpsest::engine {
 namespace {
@@ -32,19 +32,36 @@ TEST(Bench, MeasuresReadingBesideTheProductsAlone) {
 
 TEST(Bench, FetchesTheMemoryFromWhereItIsKept) {
   const auto model = Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = {}});
-  std::vector<std::byte> kept;
+  SavedBook kept;
   int fetched = 0;
   BenchOptions options{.seconds = 0.01, .answerTokens = 2, .keep = {}, .fetch = {}};
-  options.keep = [&](std::vector<std::byte> blob) { kept = std::move(blob); };
+  options.keep = [&](SavedBook saved) { kept = std::move(saved); };
   options.fetch = [&] {
     ++fetched;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     return kept;
   };
   const BenchReport report = runBench(model, "The clock had stopped at noon, and nobody knew why.", options);
-  EXPECT_EQ(report.snapshotBytes, kept.size());
+  EXPECT_EQ(report.snapshotBytes, kept.whole.size());
+  EXPECT_EQ(report.sections, 1);
   EXPECT_GE(fetched, 2);
   EXPECT_GE(report.millisecondsToFirstToken, 20);  // fetching counts
+}
+
+TEST(Bench, AsksEverySectionOfAMemoryThatIsKeptInSections) {
+  const ChangedModel changed("config.json", [](Json& config) { config["infini_attention"]["sections"] = 3; });
+  const auto model = load(changed.path());
+  SavedBook kept;
+  BenchOptions options{.seconds = 0.5, .answerTokens = 2, .keep = {}, .fetch = {}};
+  options.keep = [&](SavedBook saved) { kept = std::move(saved); };
+  options.fetch = [&] { return kept; };
+  const BenchReport report = runBench(model, "The clock had stopped at noon, and nobody knew why.", options);
+  EXPECT_EQ(report.sections, 3);
+  EXPECT_EQ(report.memoryBytes, 3 * model->emptyMemory().bytes());
+  ASSERT_EQ(kept.milestones.size(), 2U);
+  EXPECT_EQ(report.snapshotBytes,
+            kept.whole.size() + kept.milestones[0].snapshot->size() + kept.milestones[1].snapshot->size());
+  EXPECT_GT(report.millisecondsToFirstToken, 0);
 }
 
 TEST(Bench, NeedsAText) {

@@ -2,6 +2,7 @@ list(APPEND ENGINE_TEST_SOURCES
   allocation_test.cpp
   attention_layout_test.cpp
   bench_test.cpp
+  book_memory_test.cpp
   compressive_memory_test.cpp
   cpu_attention_test.cpp
   cpu_kernels_test.cpp
@@ -11,5 +12,7 @@ list(APPEND ENGINE_TEST_SOURCES
   memory_snapshot_test.cpp
   memory_sum_test.cpp
   reading_work_test.cpp
+  section_choice_test.cpp
+  section_rule_test.cpp
   shipped_model_test.cpp
   transformer_test.cpp)

@@ -204,9 +204,26 @@ TEST(ModelConfig, WrongMemoryDescriptionsAreRefused) {
   EXPECT_THAT(errorWith(withMemory(), at + "memory_head_dim", 0), HasSubstr("memory_head_dim"));
   EXPECT_THAT(errorWith(withMemory(), at + "epsilon", -1), HasSubstr("epsilon"));
   EXPECT_THAT(errorWith(withMemory(), at + "unknown_bias", 31), HasSubstr("unknown_bias"));
+  for (const int sections : {0, -8, 65})
+    EXPECT_THAT(errorWith(withMemory(), at + "sections", sections),
+                HasSubstr("\"infini_attention.sections\" must be a whole number from 1 to 64, not " +
+                          std::to_string(sections)));
+  EXPECT_THAT(errorWith(withMemory(), at + "sections", 2.5), HasSubstr("whole number from 1 to 64"));
   Json huge = withMemory();
   huge["infini_attention"].update({{"memory_heads", 1024}, {"memory_kv_heads", 1024}, {"memory_head_dim", 1024}});
   EXPECT_THAT(errorOf(huge), HasSubstr("more than 4 GiB"));
+}
+
+TEST(ModelConfig, SectionsAreOneUnlessItSaysOtherwiseAndNeedTheLinearRule) {
+  EXPECT_EQ(parse(withMemory()).infiniAttention->sections, 1);
+  Json json = withMemory();
+  json["infini_attention"]["sections"] = 8;
+  EXPECT_EQ(parse(json).infiniAttention->sections, 8);
+  json["infini_attention"]["memory_update"] = "delta";
+  EXPECT_THAT(errorOf(json), HasSubstr("\"infini_attention.sections\" is 8, but sections are differences of memories, "
+                                       "and only those of the linear rule can be subtracted. Set it to 1"));
+  json["infini_attention"]["sections"] = 1;
+  EXPECT_EQ(parse(json).infiniAttention->memoryUpdate, MemoryUpdate::Delta);
 }
 
 TEST(ModelConfig, PromptsWithoutTheirPlacesAreRefused) {

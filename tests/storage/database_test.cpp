@@ -65,7 +65,7 @@ TEST_F(DatabaseTest, MigrationsRunOnceInOrderAndKeepWhatIsThere) {
   EXPECT_EQ(connection.execAndGet("PRAGMA user_version").getInt(), 2);
 }
 
-// A file as a Palimpsest of that schema version left it, with one book and one question about it.
+// A file as a Palimpsest of that schema version left it, with one book, its memory and one question about it.
 void makeOlderLibrary(const std::filesystem::path& file, std::size_t version) {
   SQLite::Database old(file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
   old.exec("PRAGMA application_id = 1346456649");
@@ -74,7 +74,8 @@ void makeOlderLibrary(const std::filesystem::path& file, std::size_t version) {
       "INSERT INTO documents(content_hash, path, title, state, added_at) VALUES ('ab', 'a', 'A book', 'ready', 1);"
       "INSERT INTO turns(document_id, question, answer, way, pages_reread, coverage, finished, model_name, asked_at) "
       "VALUES (1, 'Who?', 'Weena.', 'memory', 0, 1, 1, 'mini', 7);"
-      "INSERT INTO quotes VALUES (1, 0, 'her name was Weena', 52, 'V', 9, 345)");
+      "INSERT INTO quotes VALUES (1, 0, 'her name was Weena', 52, 'V', 9, 345);"
+      "INSERT INTO memories VALUES (1, 'f', 'mini', 900, 200, 1, 1.5, 7, x'6d656d')");
 }
 
 TEST_F(DatabaseTest, ALibraryOfEachOlderVersionKeepsItsBooksAndConversations) {
@@ -94,6 +95,14 @@ TEST_F(DatabaseTest, ALibraryOfEachOlderVersionKeepsItsBooksAndConversations) {
     EXPECT_TRUE(turns[0].scores.empty());
     ASSERT_EQ(turns[0].quotes.size(), 1U);
     EXPECT_EQ(turns[0].quotes[0].text, "her name was Weena");
+    auto memory = MemoryStore(database).load(1, "f");
+    ASSERT_TRUE(memory) << "version " << version;
+    EXPECT_EQ(memory->snapshot, bytes("mem"));
+    EXPECT_EQ(memory->snapshotBytes, 3);
+    EXPECT_TRUE(memory->milestones.empty());
+    memory->milestones = {{300, 75, std::make_shared<const std::vector<std::byte>>(bytes("m"))}};
+    MemoryStore(database).save(*memory);
+    EXPECT_EQ(MemoryStore(database).load(1, "f")->milestones.size(), 1U);
   }
 }
 

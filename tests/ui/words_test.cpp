@@ -108,6 +108,15 @@ TEST_F(WordsTest, AShelfSaysWhichOfItsBooksCannotBeAskedFromMemory) {
   EXPECT_TRUE(words::hintForShelf({readyBook(1), readyBook(2)}, plain).sentence.contains("passages"));
 }
 
+TEST_F(WordsTest, AShelfOfBooksInSectionsIsNotAddedAndIsAsLargeAsAllOfThem) {
+  QList<LibraryItem> books{readyBook(1), readyBook(2)};
+  for (LibraryItem& book : books) book.inSections = true;
+  books[0].memoryBytes = 16'900'000;
+  books[1].memoryBytes = 2'100'000;
+  EXPECT_EQ(words::shelfMemoryLine(books), "memory: 2 whole books, 19 MB");
+  EXPECT_TRUE(words::hintForShelf(books, loadedModel()).sentence.contains("All sections of their memories are asked"));
+}
+
 TEST_F(WordsTest, ModelLineSaysWhoAndWhere) {
   EXPECT_EQ(words::modelLine(loadedModel()), "palimpsest-mini · CPU, 2 threads, bf16");
   EXPECT_EQ(words::modelLine({}), "no model");

@@ -1,0 +1,40 @@
+#include "engine/section_choice.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "engine/sampler.h"
+
+namespace palimpsest::engine {
+
+namespace {
+
+// Enough rows for the matrix products; more sections would only hold more memory at a time.
+constexpr std::size_t kTogether = 16;
+
+}  // namespace
+
+SectionChoice chooseSection(const Transformer& transformer, Transformer::Workspace& workspace,
+                            std::span<const CompressiveMemory* const> sections, std::span<const TokenId> prompt,
+                            TokenId unknown, std::stop_token stop) {
+  SectionChoice choice;
+  const auto V = static_cast<std::size_t>(transformer.config().vocabSize);
+  for (std::size_t begin = 0; begin < sections.size(); begin += kTogether) {
+    std::vector<SegmentState> segments;
+    for (const CompressiveMemory* section : sections.subspan(begin, std::min(kTogether, sections.size() - begin)))
+      segments.push_back(transformer.beginSegment(workspace, section));
+    const std::span<const float> logits = transformer.extendAll(workspace, segments, prompt, stop);
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+      const std::span<const float> own = logits.subspan(i * V, V);
+      choice.doubts.push_back(std::exp(logProbability(own, unknown)));
+      if (begin + i > 0 && !(choice.doubts.back() < choice.doubts[choice.chosen])) continue;
+      choice.chosen = begin + i;
+      choice.segment = std::move(segments[i]);
+      choice.logits.assign(own.begin(), own.end());
+    }
+  }
+  return choice;
+}
+
+}  // namespace palimpsest::engine

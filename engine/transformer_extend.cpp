@@ -1,0 +1,203 @@
+// The part of Transformer that generates: segments that grow.
+#include <algorithm>
+#include <string>
+
+#include "engine/errors.h"
+#include "engine/transformer.h"
+#include "engine/transformer_workspace.h"
+
+namespace palimpsest::engine {
+
+SegmentState Transformer::beginSegment(Workspace& w, const CompressiveMemory* memory) const {
+  if (memory) checkMemory(*memory);
+  SegmentState segment;
+  segment.emptyMemory_ = !memory || memory->empty();
+  for (int index = 0; index < config_.numLayers; ++index) {
+    SegmentState::LayerState layer;
+    const std::size_t floats = memoryShapes_[index].floats();
+    layer.memory = w.stream->allocate(1, static_cast<int>(std::max<std::size_t>(floats, 1)), Element::Float32);
+    if (memory) w.stream->upload(memory->layer(index), *layer.memory);
+    segment.layers_.push_back(std::move(layer));
+  }
+  return segment;
+}
+
+void Transformer::grow(Workspace& w, SegmentState& segment, int positions) const {
+  if (positions > segment.capacity_) enlarge(w, segment, std::max({positions, 2 * segment.capacity_, 256}));
+}
+
+void Transformer::enlarge(Workspace& w, SegmentState& segment, int capacity) const {
+  const auto larger = [&](std::unique_ptr<Buffer>& buffer, int columns) {
+    auto made = w.stream->allocate(capacity, columns, Element::Heads);
+    if (buffer) w.stream->copyRows(*buffer, 0, 0, segment.positions_, columns, *made, 0, 0);
+    buffer = std::move(made);
+  };
+  for (int index = 0; index < config_.numLayers; ++index) {
+    const AttentionLayout& heads = layers_[index].heads;
+    larger(segment.layers_[index].keys, heads.baseKeys.width);
+    larger(segment.layers_[index].values, heads.values.width);
+    if (heads.hasMemory()) larger(segment.layers_[index].memoryKeys, heads.memoryKeys.width);
+  }
+  segment.capacity_ = capacity;
+}
+
+std::span<const float> Transformer::extend(Workspace& w, SegmentState& segment, std::span<const TokenId> tokens,
+                                           std::stop_token stop, int lastRows) const {
+  const int rows = extendAlone(w, segment, tokens, stop);
+  const int last = std::min(lastRows, rows);
+  makeRoomForLogits(w, last);
+  w.stream->copyRows(*w.x, rows - last, 0, last, config_.hiddenSize, *w.lastRows, 0, 0);
+  return logitsOfLastRows(w, last);
+}
+
+// Returns how many rows the last pass had.
+int Transformer::extendAlone(Workspace& w, SegmentState& segment, std::span<const TokenId> tokens,
+                             std::stop_token stop) const {
+  const int total = static_cast<int>(tokens.size());
+  checkTokens(tokens);
+  checkRoom(segment.positions_, total);
+  grow(w, segment, segment.positions_ + total);
+  Stream& s = *w.stream;
+  int rows = 0;
+  for (int done = 0; done < total; done += rows) {
+    rows = std::min(passRows_, total - done);
+    makeRoom(w, rows);
+    w.tokens.assign(tokens.begin() + done, tokens.begin() + done + rows);
+    w.segments.assign(1, {.begin = 0,
+                          .rows = rows,
+                          .firstPosition = segment.positions_,
+                          .keysBegin = 0,
+                          .unwritten = 0,
+                          .emptyMemory = segment.emptyMemory_});
+    s.beginPass(w.segments);
+    s.embed(w.tokens, *embedding_, *w.x);
+    for (int index = 0; index < config_.numLayers; ++index) {
+      if (stop.stop_requested()) throw Stopped();
+      forward(index, w, std::span(&segment, 1));
+    }
+    segment.positions_ += rows;
+  }
+  return rows;
+}
+
+std::span<const float> Transformer::extendAll(Workspace& w, std::span<SegmentState> segments,
+                                              std::span<const TokenId> tokens, std::stop_token stop) const {
+  const int rows = static_cast<int>(tokens.size());
+  checkTokens(tokens);
+  checkRoom(0, rows);
+  for (const SegmentState& segment : segments)
+    if (segment.positions_ > 0) throw ModelError("Only fresh segments can be begun together. Extend this one alone.");
+  const auto together = static_cast<std::size_t>(std::max(1, passRows_ / rows));
+  w.hostLogits.clear();
+  for (std::size_t done = 0, count = 0; done < segments.size(); done += count) {
+    count = std::min(together, segments.size() - done);
+    extendTogether(w, segments.subspan(done, count), tokens, stop);
+    logitsOfLastRows(w, static_cast<int>(count), done);
+  }
+  return w.hostLogits;
+}
+
+// As many segments as a pass has rows for, but at least one. Their last rows go to lastRows.
+void Transformer::extendTogether(Workspace& w, std::span<SegmentState> segments, std::span<const TokenId> tokens,
+                                 std::stop_token stop) const {
+  Stream& s = *w.stream;
+  const int count = static_cast<int>(segments.size());
+  makeRoomForLogits(w, count);
+  if (count == 1) {  // it may be longer than a pass
+    const int rows = extendAlone(w, segments.front(), tokens, stop);
+    s.copyRows(*w.x, rows - 1, 0, 1, config_.hiddenSize, *w.lastRows, 0, 0);
+    return;
+  }
+  beginTogether(w, segments, tokens);
+  for (int index = 0; index < config_.numLayers; ++index) {
+    if (stop.stop_requested()) throw Stopped();
+    const int floats = static_cast<int>(memoryShapes_[index].floats());
+    for (int i = 0; i < count && floats > 0; ++i)
+      s.copyRows(*segments[i].layers_[index].memory, 0, 0, 1, floats, *w.states, i, 0);
+    forward(index, w, segments);
+  }
+  for (int i = 0; i < count; ++i) {
+    segments[i].positions_ = w.segments[i].rows;
+    s.copyRows(*w.x, w.segments[i].begin + w.segments[i].rows - 1, 0, 1, config_.hiddenSize, *w.lastRows, i, 0);
+  }
+}
+
+// Makes room for all of them and puts their rows into the pass.
+void Transformer::beginTogether(Workspace& w, std::span<SegmentState> segments, std::span<const TokenId> tokens) const {
+  const int rows = static_cast<int>(tokens.size()), count = static_cast<int>(segments.size());
+  makeRoom(w, count * rows);
+  if (!w.states || w.states->rows() < count)
+    w.states = w.stream->allocate(count, w.states ? w.states->columns() : 1, Element::Float32);
+  w.segments.clear();
+  w.tokens.clear();
+  for (SegmentState& segment : segments) {
+    enlarge(w, segment, rows);  // no more than these tokens need: most of the segments will be given up
+    const int begin = static_cast<int>(w.tokens.size());
+    w.tokens.insert(w.tokens.end(), tokens.begin(), tokens.end());
+    w.segments.push_back({.begin = begin,
+                          .rows = rows,
+                          .firstPosition = 0,
+                          .keysBegin = begin,
+                          .unwritten = 0,
+                          .emptyMemory = segment.emptyMemory_});
+  }
+  w.stream->beginPass(w.segments);
+  w.stream->embed(w.tokens, *embedding_, *w.x);
+}
+
+void Transformer::checkRoom(int positions, int more) const {
+  if (more > 0 && positions + more <= config_.maxPositionEmbeddings) return;
+  throw ModelError("The model '" + config_.name + "' takes up to " + std::to_string(config_.maxPositionEmbeddings) +
+                   " tokens at once; " + std::to_string(positions + more) + " were given. Ask for less at once.");
+}
+
+void Transformer::makeRoomForLogits(Workspace& w, int rows) const {
+  if (w.lastRows && w.lastRows->rows() >= rows) return;
+  const int padded = backend_->paddedRows(rows);
+  w.lastRows = w.stream->allocate(padded, config_.hiddenSize, Element::Float32);
+  w.lastNormed = w.stream->allocate(padded, config_.hiddenSize, Element::Compute);
+  w.logits = w.stream->allocate(padded, config_.vocabSize, Element::Float32);
+}
+
+// The logits of the rows that stand in lastRows, behind `before` rows of logits that were made already.
+std::span<const float> Transformer::logitsOfLastRows(Workspace& w, int rows, std::size_t before) const {
+  Stream& s = *w.stream;
+  const auto V = static_cast<std::size_t>(config_.vocabSize);
+  w.segments.assign(1, {.begin = 0, .rows = rows});
+  s.beginPass(w.segments);
+  s.rmsNorm(*w.lastRows, *finalNorm_, config_.rmsNormEps, *w.lastNormed);
+  s.linear(*w.lastNormed, *head_, *w.logits);
+  w.hostLogits.resize((before + static_cast<std::size_t>(rows)) * V);
+  s.download(*w.logits, 0, std::span(w.hostLogits).subspan(before * V));
+  return w.hostLogits;
+}
+
+void Transformer::write(Workspace& w, const SegmentState& segment, int positions, CompressiveMemory& memory) const {
+  checkMemory(memory);
+  const int skipped = bos_ ? 1 : 0;
+  if (positions > segment.positions_ || positions <= skipped) {
+    throw ModelError("A segment of " + std::to_string(segment.positions_) + " positions cannot write " +
+                     std::to_string(positions) + " of them.");
+  }
+  if (!hasMemory()) return;
+  makeRoom(w, 1);
+  Stream& s = *w.stream;
+  w.segments.assign(1, {.begin = 0,
+                        .rows = positions,
+                        .firstPosition = 0,
+                        .keysBegin = 0,
+                        .unwritten = skipped,
+                        .emptyMemory = memory.empty()});
+  s.beginPass(w.segments);
+  for (int index = 0; index < config_.numLayers; ++index) {
+    const Layer& layer = layers_[index];
+    if (!layer.heads.hasMemory()) continue;
+    s.upload(memory.layer(index), *w.states);
+    const SegmentState::LayerState& kept = segment.layers_[index];
+    writeMemory(layer, w, *kept.memoryKeys, *kept.values, layer.cachedBase, layer.cachedAdded);
+    s.download(*w.states, static_cast<std::size_t>(w.states->columns()), memory.layer(index));
+  }
+  memory.setTokens(memory.tokens() + positions - skipped);
+}
+
+}  // namespace palimpsest::engine

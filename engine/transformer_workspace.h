@@ -1,0 +1,39 @@
+// The inside of Transformer::Workspace, shared by Transformer's .cpp files.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "engine/transformer.h"
+
+namespace palimpsest::engine {
+
+class Transformer::Workspace {
+ public:
+  // Layers may differ in their number of heads; those of the same width share a buffer.
+  using ByWidth = std::map<int, std::unique_ptr<Buffer>>;
+
+  explicit Workspace(std::unique_ptr<Stream> own) : stream(std::move(own)) {}
+
+  std::unique_ptr<Stream> stream;
+  std::vector<PassSegment> segments;
+  std::vector<TokenId> tokens;                   // of all segments, BOS included
+  int rows = 0;                                  // that the buffers below have room for
+  std::unique_ptr<Buffer> x;                     // [T x D]    f32, the residual stream
+  std::unique_ptr<Buffer> normed;                // [T x D]    compute
+  ByWidth qkv;                                   // [T x QKV]  heads
+  ByWidth fromMemory;                            // [T x A]    f32, A_mem
+  ByWidth fromSegment;                           // [T x A]    f32, A_dot
+  ByWidth attention;                             // [T x A]    compute, A
+  std::unique_ptr<Buffer> gateUp;                // [T x 2 F]  compute
+  std::unique_ptr<Buffer> activated;             // [T x F]    compute
+  std::unique_ptr<Buffer> memoryKv;              // [T x K, V of the last memory layer]  heads
+  std::unique_ptr<Buffer> states;                // [segments + 1 x floats of M and z]  f32
+  std::unique_ptr<Buffer> lastRows, lastNormed;  // [rows x D] f32 and compute
+  std::unique_ptr<Buffer> logits;                // [rows x V] f32
+  std::vector<float> hostLogits;
+  std::vector<float> memoryAfter;  // what the memory becomes when the pass is complete
+};
+
+}  // namespace palimpsest::engine

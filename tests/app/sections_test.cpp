@@ -1,0 +1,252 @@
+// A book's memory in sections, from reading it to removing it.
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <QJsonDocument>
+#include <QJsonObject>
+#include <QProcess>
+#include <algorithm>
+#include <array>
+
+#include "documents/document.h"
+#include "engine/generator.h"
+#include "fixture.h"
+
+namespace palimpsest::app {
+namespace {
+
+using ui::BookState;
+
+#define S QStringLiteral
+
+constexpr const char* kQuestion = "Who kept the purple umbrella?";
+
+class SectionsTest : public AppTest {
+ protected:
+  AssistantOptions inSections() {
+    if (folderOfModel_.isEmpty()) folderOfModel_ = modelInSections(S("sectioned-model"));
+    AssistantOptions given = options();
+    given.modelFolder = toPath(folderOfModel_);
+    return given;
+  }
+  std::shared_ptr<const engine::Model> model() {
+    return engine::Model::load(inSections().modelFolder, {.threads = 1, .progress = {}});
+  }
+  qint64 book() { return addAndRead(write(S("walk.txt"), novel(200))); }
+  int storedMilestones() const {
+    SQLite::Database connection(database().toStdString());
+    return connection.execAndGet("SELECT count(*) FROM memory_milestones").getInt();
+  }
+  void damageAMilestone() const {
+    SQLite::Database connection(database().toStdString(), SQLite::OPEN_READWRITE);
+    SQLite::Statement update(connection,
+                             "UPDATE memory_milestones SET snapshot = substr(snapshot, 1, length(snapshot) - 1) "
+                             "WHERE position = (SELECT max(position) FROM memory_milestones)");
+    ASSERT_EQ(update.exec(), 1);
+  }
+  static std::vector<std::vector<std::byte>> blobsOf(const storage::MemoryRecord& record) {
+    std::vector<std::vector<std::byte>> blobs{record.snapshot};
+    for (const storage::MilestoneRecord& milestone : record.milestones) blobs.push_back(*milestone.snapshot);
+    return blobs;
+  }
+
+ private:
+  QString folderOfModel_;
+};
+
+TEST_F(SectionsTest, AllOfThemAreKeptAndCountAndAskingChangesNone) {
+  start(inSections());
+  const qint64 id = book();
+  const storage::MemoryRecord kept = memoryRecord(id);
+  ASSERT_EQ(kept.milestones.size(), 3U);
+  std::int64_t bytes = std::ssize(kept.snapshot);
+  for (const auto& milestone : kept.milestones) bytes += std::ssize(*milestone.snapshot);
+  EXPECT_EQ(kept.snapshotBytes, bytes);
+  EXPECT_EQ(item(id).memoryBytes, bytes);
+  EXPECT_TRUE(item(id).inSections);
+  EXPECT_GT(bytes, 3 * std::ssize(kept.snapshot));
+
+  const ui::ConversationItem answer = ask(id, kQuestion);
+  ASSERT_EQ(answer.error, QString());
+  EXPECT_EQ(answer.provenance, S("From memory · 0 pages re-read · whole book"));
+  const auto loaded = model();
+  const engine::Generation made =
+      engine::Generator(loaded).answer(bookMemory(loaded, id), engine::Question{kQuestion, {}, {}, {}});
+  ASSERT_TRUE(made.section);
+  EXPECT_EQ(answer.answer, toQt(made.text));
+  EXPECT_EQ(answer.section, static_cast<int>(*made.section));
+  EXPECT_EQ(answer.sections, 4);
+  EXPECT_DOUBLE_EQ(answer.doubt, made.doubt());
+
+  AssistantOptions again = inSections();
+  again.keepConversations = false;
+  start(again);
+  ASSERT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+  EXPECT_EQ(item(id).memoryBytes, bytes);
+  EXPECT_EQ(ask(id, kQuestion).answer, answer.answer);
+  EXPECT_EQ(blobsOf(memoryRecord(id)), blobsOf(kept));
+}
+
+TEST_F(SectionsTest, ABookCanBeAskedWhileItIsRead) {
+  start(inSections());
+  const qint64 id = add(write(S("long.txt"), prose(3000)));
+  ASSERT_TRUE(waitForProgress(id, 0.02));
+  EXPECT_GT(item(id).memoryBytes, 0);
+  const ui::ConversationItem answer = ask(id, kQuestion);
+  EXPECT_EQ(answer.error, QString());
+  EXPECT_GE(answer.section, 0);
+  EXPECT_THAT(answer.provenance, HasText("first "));
+  assistant_->pause(id);
+  ASSERT_TRUE(waitForState(id, BookState::Paused));
+}
+
+TEST_F(SectionsTest, PausedAndGoneOnWithTheSameSectionsAreKept) {
+  const QString file = write(S("long.txt"), prose(1500));
+  start(inSections());
+  const qint64 once = addAndRead(file);
+  const auto expected = blobsOf(memoryRecord(once));
+  assistant_->remove(once);
+  ASSERT_TRUE(waitFor([&] { return removed_.contains(once); }));
+  EXPECT_EQ(storedMilestones(), 0);
+
+  const qint64 id = add(file);
+  ASSERT_TRUE(waitForProgress(id, 0.02));
+  assistant_->pause(id);
+  ASSERT_TRUE(waitForState(id, BookState::Paused));
+  start(inSections());
+  ASSERT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+  assistant_->resume(id);
+  ASSERT_TRUE(waitForState(id, BookState::Ready));
+  EXPECT_EQ(blobsOf(memoryRecord(id)), expected);
+}
+
+TEST_F(SectionsTest, AMemoryOfBeforeThereWereSectionsAnswersAsOne) {
+  start();
+  const qint64 id = book();
+  const QString whole = ask(id, kQuestion).answer;
+  const auto before = blobsOf(memoryRecord(id));
+  ASSERT_EQ(before.size(), 1U);
+  AssistantOptions given = inSections();
+  given.keepConversations = false;
+  start(given);
+  ASSERT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+  EXPECT_EQ(item(id).state, BookState::Ready);
+  EXPECT_FALSE(item(id).canReadAgain);
+  const ui::ConversationItem answer = ask(id, kQuestion);
+  EXPECT_EQ(answer.answer, whole);
+  EXPECT_EQ(answer.section, -1);
+  EXPECT_EQ(blobsOf(memoryRecord(id)), before);
+}
+
+TEST_F(SectionsTest, ARefusedMilestoneIsARefusedMemoryAndRetryMakesAllOfItAgain) {
+  start(inSections());
+  const qint64 id = book();
+  const auto before = blobsOf(memoryRecord(id));
+  close();
+  damageAMilestone();
+  start(inSections());
+  ASSERT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+  EXPECT_THAT(ask(id, kQuestion).error, HasText("cut off"));
+  EXPECT_EQ(item(id).state, BookState::Failed);
+  assistant_->retry(id);
+  ASSERT_TRUE(waitForState(id, BookState::Ready));
+  EXPECT_EQ(blobsOf(memoryRecord(id)), before);
+  EXPECT_EQ(ask(id, kQuestion).error, QString());
+}
+
+TEST_F(SectionsTest, AReadingDoesNotGoOnFromARefusedMilestone) {
+  start(inSections());
+  const qint64 id = add(write(S("long.txt"), prose(3000)));
+  ASSERT_TRUE(waitFor([&] { return storedMilestones() == 3; }));
+  close();
+  damageAMilestone();
+  start(inSections());
+  ASSERT_TRUE(waitForState(id, BookState::Failed));
+  EXPECT_THAT(item(id).failure, HasText("cut off"));
+}
+
+TEST_F(SectionsTest, JsonSaysWhichSectionAnsweredAndItsDoubt) {
+  start(inSections());
+  const qint64 id = book();
+  const qint64 one = addAndRead(write(S("short.txt"), prose(2)));
+  close();
+  const auto asked = [&](qint64 book) {
+    QProcess process;
+    process.start(S(PALIMPSEST_CLI),
+                  {S("ask"), QString::number(book), QString::fromUtf8(kQuestion), S("--json"), S("--db"), database(),
+                   S("--model"), fromPath(inSections().modelFolder), S("--threads"), S("1")});
+    EXPECT_TRUE(process.waitForFinished(60000));
+    EXPECT_EQ(process.exitCode(), 0) << process.readAllStandardError().toStdString();
+    return QJsonDocument::fromJson(process.readAllStandardOutput()).object();
+  };
+  const QJsonObject answer = asked(id);
+  EXPECT_GE(answer[u"section"].toInt(-1), 0);
+  EXPECT_LT(answer[u"section"].toInt(), 4);
+  EXPECT_EQ(answer[u"sections"].toInt(), 4);
+  EXPECT_GT(answer[u"doubt"].toDouble(), 0.0);
+  EXPECT_LT(answer[u"doubt"].toDouble(), 1.0);
+  EXPECT_FALSE(asked(one).contains(u"section")) << "there is nothing to choose from";
+}
+
+// The shipped model, with a copy of its config that says 8: facts strewn over the bundled book.
+TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
+  const QString folder = path(S("mini"));
+  const QDir shipped(S(PALIMPSEST_SOURCE_DIR "/resources/models/palimpsest-mini"));
+  ASSERT_TRUE(QDir().mkpath(folder));
+  for (const QString& file : shipped.entryList(QDir::Files))
+    ASSERT_TRUE(QFile::link(shipped.filePath(file), folder + u'/' + file));
+  QFile original(shipped.filePath(S("config.json")));
+  ASSERT_TRUE(original.open(QIODevice::ReadOnly));
+  QJsonObject config = QJsonDocument::fromJson(original.readAll()).object();
+  QJsonObject infini = config[u"infini_attention"].toObject();
+  infini[u"sections"] = 8;
+  config[u"infini_attention"] = infini;
+  ASSERT_TRUE(QFile::remove(folder + S("/config.json")));
+  write(S("mini/config.json"), QJsonDocument(config).toJson());
+
+  struct Planted {
+    const char *sentence, *question, *answer;
+    double place;
+    std::int64_t begin = 0;
+  };
+  std::array<Planted, 4> planted{
+      {{"The secret number of Ludo Harpane is 48213.", "What is the secret number of Ludo Harpane?", "48213", 0.05},
+       {"In Brackhollow the mayor was called Edwin Starr.", "Who was the mayor of Brackhollow?", "Edwin Starr", 0.35},
+       {"The debt of Silas Crome had grown to 2741 pounds.", "How large was the debt of Silas Crome?", "2741", 0.65},
+       {"The room of Jonas Pell was number 317.", "What is the room number of Jonas Pell?", "317", 0.95}}};
+  std::string text;
+  auto next = planted.begin();
+  constexpr double kLength = 100000;  // bytes: a dozen passes
+  for (const auto& paragraph :
+       documents::extractDocument(PALIMPSEST_SOURCE_DIR "/resources/books/se_the-time-machine.epub").paragraphs) {
+    text += paragraph.text;
+    if (next != planted.end() && static_cast<double>(text.size()) > next->place * kLength) {
+      next->begin = static_cast<std::int64_t>(text.size());
+      text += std::string(" ") + next++->sentence;
+    }
+    text += "\n\n";
+    if (static_cast<double>(text.size()) > kLength) break;
+  }
+  ASSERT_EQ(next, planted.end());
+
+  const auto model = engine::Model::load(toPath(folder));
+  engine::Generator generator(model);
+  engine::BookMemory book(model);
+  while (!book.reading().complete) book.advance(generator, text);
+  const engine::SavedBook saved = book.save();
+  ASSERT_EQ(saved.milestones.size(), 7U);
+  for (const Planted& fact : planted) {
+    const engine::Generation made = generator.answer(book, {fact.question, {}, {}, {.maxTokens = 24}});
+    EXPECT_EQ(made.text, fact.answer) << fact.question;
+    const auto standsIn = std::ranges::count_if(
+        saved.milestones, [&](const auto& milestone) { return milestone.position <= fact.begin; });
+    ASSERT_TRUE(made.section);
+    EXPECT_EQ(static_cast<std::ptrdiff_t>(*made.section), standsIn) << fact.question;
+    EXPECT_LT(made.doubt(), 0.5);
+  }
+  const engine::Generation unknown =
+      generator.answer(book, {"Who was the mayor of Vorminster?", {}, {}, {.maxTokens = 24}});
+  EXPECT_GT(unknown.doubt(), generator.answer(book, {planted[1].question, {}, {}, {.maxTokens = 24}}).doubt());
+}
+
+}  // namespace
+}  // namespace palimpsest::app

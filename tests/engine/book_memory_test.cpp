@@ -1,0 +1,264 @@
+// A book's memory in sections: what is kept while it is read, saved and loaded again.
+#include "engine/book_memory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "engine/errors.h"
+#include "engine/memory_sum.h"
+#include "engine/transformer.h"
+#include "tests/engine/generator_fixture.h"
+#include "tests/engine/sentence.h"
+
+namespace palimpsest::engine {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::shared_ptr<const Model> withSections(int sections, Precision precision = Precision::Float32) {
+  const ChangedModel changed("config.json", [&](Json& config) { config["infini_attention"]["sections"] = sections; });
+  return load(changed.path(), precision);
+}
+
+void readWhole(BookMemory& book, Generator& generator, std::string_view text) {
+  while (!book.reading().complete) book.advance(generator, text);
+}
+
+// All bytes that would be stored.
+std::vector<std::vector<std::byte>> blobsOf(const BookMemory& book) {
+  const SavedBook saved = book.save();
+  std::vector<std::vector<std::byte>> blobs{saved.whole};
+  for (const SavedMilestone& milestone : saved.milestones) blobs.push_back(*milestone.snapshot);
+  return blobs;
+}
+
+class BookMemoryTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    model_ = withSections(3);
+    text_ = bookText(9000);
+    Generator generator(model_);
+    read_ = std::make_unique<BookMemory>(model_);
+    readWhole(*read_, generator, text_);
+  }
+  static void TearDownTestSuite() {
+    read_.reset();
+    model_.reset();
+  }
+  template <typename Work>
+  static SnapshotError::Reason refusal(Work&& work, std::string* sentence = nullptr) {
+    try {
+      work();
+    } catch (const SnapshotError& error) {
+      if (sentence) *sentence = expectSentence(error.what());
+      return error.reason();
+    }
+    ADD_FAILURE() << "was accepted";
+    return SnapshotError::Reason::OtherVersion;
+  }
+  static SnapshotBlob changed(const SnapshotBlob& blob, const std::function<void(std::vector<std::byte>&)>& change) {
+    std::vector<std::byte> bytes = *blob;
+    change(bytes);
+    return std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+  }
+
+  static inline std::shared_ptr<const Model> model_;
+  static inline std::string text_;
+  static inline std::unique_ptr<BookMemory> read_;
+};
+
+TEST_F(BookMemoryTest, TheWholeIsWhatReadingWithoutSectionsGives) {
+  EXPECT_EQ(read_->ends().size(), 3U);
+  EXPECT_EQ(read_->ends().back(), read_->reading().segments);
+  const auto plain = load(tinyFolder());
+  EXPECT_EQ(plain->fingerprint(), model_->fingerprint()) << "memories that were read before stay good";
+  Generator generator(plain);
+  CompressiveMemory memory = plain->emptyMemory();
+  ReadingPosition reading;
+  while (!reading.complete) reading = generator.read(memory, text_, reading);
+  EXPECT_EQ(copyOf(read_->whole().values()), copyOf(memory.values()));
+  EXPECT_EQ(read_->save().whole, saveSnapshot(*plain, memory, reading));
+}
+
+TEST_F(BookMemoryTest, ItsSectionsAddUpToTheWhole) {
+  const auto sections = read_->sections();
+  ASSERT_EQ(sections.size(), 3U);
+  CompressiveMemory sum = model_->emptyMemory();
+  for (const CompressiveMemory* section : sections) {
+    EXPECT_GT(section->tokens(), 0);
+    sum.setTokens(sum.tokens() + section->tokens());
+    for (std::size_t i = 0; i < sum.values().size(); ++i) sum.values()[i] += section->values()[i];
+  }
+  EXPECT_EQ(sum.tokens(), read_->whole().tokens());
+  EXPECT_LT(relativeError(sum.values(), read_->whole().values()), 1e-6);
+  EXPECT_EQ(read_->bytes(), 3 * read_->whole().bytes());
+}
+
+TEST_F(BookMemoryTest, ASectionIsWhatWasWrittenThere) {
+  const SavedBook saved = read_->save();
+  const MemorySnapshot first = loadSnapshot(*model_, *saved.milestones[0].snapshot);
+  const MemorySnapshot second = loadSnapshot(*model_, *saved.milestones[1].snapshot);
+  const auto sections = read_->sections();
+  EXPECT_EQ(copyOf(sections[0]->values()), copyOf(first.memory.values()));
+  EXPECT_EQ(copyOf(sections[1]->values()), copyOf(subtractMemories(*model_, second, first).values()));
+  EXPECT_EQ(copyOf(sections[2]->values()), copyOf(subtractMemories(*model_, read_->snapshot(), second).values()));
+}
+
+TEST_F(BookMemoryTest, ASectionOrTheWholeCanBeTakenOutOfIt) {
+  const SavedBook saved = read_->save();
+  const auto loaded = [&] { return BookMemory::load(model_, saved.whole, saved.milestones); };
+  const auto sections = read_->sections();
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    const CompressiveMemory taken = loaded().takeSection(i);
+    EXPECT_EQ(copyOf(taken.values()), copyOf(sections[i]->values()));
+    EXPECT_EQ(taken.tokens(), sections[i]->tokens());
+  }
+  EXPECT_THROW(loaded().takeSection(3), std::out_of_range);
+  const auto whole = copyOf(read_->whole().values());
+  EXPECT_EQ(copyOf(BookMemory::load(model_, saved.whole).takeSection(0).values()), whole);
+  EXPECT_EQ(copyOf(loaded().takeSnapshot().memory.values()), whole);
+}
+
+TEST_F(BookMemoryTest, AMilestoneIsAnOrdinarySnapshotOfItsPlace) {
+  const SavedBook saved = read_->save();
+  ASSERT_EQ(saved.milestones.size(), 2U);
+  const auto plain = load(tinyFolder());
+  Generator generator(plain);
+  CompressiveMemory memory = plain->emptyMemory();
+  ReadingPosition reading;
+  while (reading.position < saved.milestones[0].position) reading = generator.read(memory, text_, reading);
+  EXPECT_EQ(*saved.milestones[0].snapshot, saveSnapshot(*plain, memory, reading));
+  EXPECT_EQ(saved.milestones[0].tokens, reading.tokens);
+  EXPECT_FALSE(reading.complete);
+  EXPECT_EQ(read_->save().milestones[0].snapshot, saved.milestones[0].snapshot) << "encoded once, and shared";
+}
+
+TEST_F(BookMemoryTest, SavedAndLoadedBetweenThePassesItEndsWithTheSameBits) {
+  std::vector<std::vector<std::byte>> blobs;
+  for (const Precision precision : {Precision::Float32, Precision::BFloat16}) {
+    if (precision == Precision::BFloat16 && !cpuMultipliesBFloat16()) continue;
+    const auto model = withSections(3, precision);
+    Generator once(model);
+    BookMemory expected(model);
+    readWhole(expected, once, text_);
+    SavedBook saved = BookMemory(model).save();
+    for (bool complete = false; !complete;) {  // each pass as if by a new process
+      Generator generator(model);
+      BookMemory book = BookMemory::load(model, saved.whole, saved.milestones);
+      book.advance(generator, text_);
+      complete = book.reading().complete;
+      saved = book.save();
+    }
+    EXPECT_EQ(blobsOf(BookMemory::load(model, saved.whole, saved.milestones)), blobsOf(expected));
+    EXPECT_EQ(saved.milestones.size(), 2U);
+  }
+}
+
+TEST_F(BookMemoryTest, ALongerBookIsKeptInNoMore) {
+  std::vector<std::int64_t> last;
+  Generator generator(model_);
+  BookMemory book(model_);
+  const std::string text = bookText(30000);
+  std::size_t most = 0;
+  while (!book.reading().complete) {
+    book.advance(generator, text);
+    most = std::max(most, book.ends().size());
+  }
+  EXPECT_EQ(most, 3U);
+  EXPECT_EQ(book.bytes(), read_->bytes());
+}
+
+TEST_F(BookMemoryTest, ABookOfOnePassIsOneSection) {
+  Generator generator(model_);
+  for (const char* text : {"The clock stood.", "", " \n "}) {
+    BookMemory book(model_);
+    readWhole(book, generator, text);
+    EXPECT_THAT(book.sections(), ElementsAre(&book.whole())) << text;
+    EXPECT_TRUE(book.save().milestones.empty());
+  }
+}
+
+TEST_F(BookMemoryTest, AStoppedPassChangesNothing) {
+  Generator generator(model_);
+  BookMemory book(model_);
+  book.advance(generator, text_);
+  book.advance(generator, text_);
+  const auto before = blobsOf(book);
+  std::stop_source source;
+  source.request_stop();
+  EXPECT_THROW(book.advance(generator, text_, source.get_token()), Stopped);
+  EXPECT_EQ(blobsOf(book), before);
+  EXPECT_EQ(before.size(), 2U);
+}
+
+TEST_F(BookMemoryTest, AnotherNumberOfSectionsKeepsWhatItWouldHaveKept) {
+  const SavedBook saved = read_->save();
+  const auto one = load(tinyFolder());
+  const BookMemory whole = BookMemory::load(one, saved.whole, saved.milestones);
+  EXPECT_THAT(whole.sections(), ElementsAre(&whole.whole()));
+  const auto two = withSections(2);
+  EXPECT_EQ(BookMemory::load(two, saved.whole, saved.milestones).ends().size(), 2U);
+  // A memory of before there were sections answers as one.
+  const BookMemory old = BookMemory::load(model_, saved.whole);
+  EXPECT_THAT(old.sections(), ElementsAre(&old.whole()));
+}
+
+TEST_F(BookMemoryTest, ARefusedMilestoneIsARefusedMemory) {
+  using Reason = SnapshotError::Reason;
+  const auto loadWith = [&](const SnapshotBlob& blob) {
+    SavedBook saved = read_->save();
+    saved.milestones[1].snapshot = blob;
+    BookMemory::load(model_, saved.whole, saved.milestones);
+  };
+  const SavedBook saved = read_->save();
+  const SnapshotBlob good = saved.milestones[1].snapshot;
+  EXPECT_NO_THROW(loadWith(good));
+  EXPECT_EQ(refusal([&] { loadWith(changed(good, [](auto& bytes) { bytes.resize(bytes.size() - 1); })); }),
+            Reason::Truncated);
+  EXPECT_EQ(refusal([&] { loadWith(changed(good, [](auto& bytes) { bytes[bytes.size() - 9] ^= std::byte{1}; })); }),
+            Reason::Damaged);
+  EXPECT_EQ(refusal([&] { loadWith(std::make_shared<const std::vector<std::byte>>()); }), Reason::Truncated);
+  const ChangedModel other("config.json", [](Json& config) { config["rope_theta"] = 20000.0; });
+  const auto foreign = load(other.path());
+  EXPECT_EQ(refusal([&] {
+              loadWith(std::make_shared<const std::vector<std::byte>>(
+                  saveSnapshot(*foreign, foreign->emptyMemory(), read_->reading())));
+            }),
+            Reason::OtherModel);
+}
+
+TEST_F(BookMemoryTest, MilestonesOfAnotherReadingAreRefused) {
+  using Reason = SnapshotError::Reason;
+  const SavedBook saved = read_->save();
+  const auto loadAs = [&](std::vector<SavedMilestone> milestones) {
+    return refusal([&] { BookMemory::load(model_, saved.whole, milestones); });
+  };
+  EXPECT_EQ(loadAs({saved.milestones[1], saved.milestones[0]}), Reason::Damaged) << "in another order";
+  EXPECT_EQ(loadAs({saved.milestones[0], saved.milestones[0]}), Reason::Damaged) << "twice";
+  const auto whole = std::make_shared<const std::vector<std::byte>>(saved.whole);
+  EXPECT_EQ(loadAs({{read_->reading().position, read_->reading().tokens, whole}}), Reason::Damaged)
+      << "as far as the whole";
+  const auto nothing = std::make_shared<const std::vector<std::byte>>(saveSnapshot(*model_, model_->emptyMemory(), {}));
+  std::string sentence;
+  EXPECT_EQ(refusal(
+                [&] {
+                  BookMemory::load(model_, saved.whole, std::array{SavedMilestone{0, 0, nothing}});
+                },
+                &sentence),
+            Reason::Damaged);
+  EXPECT_THAT(sentence, HasSubstr("saved at byte 0 does not belong"));
+}
+
+TEST_F(BookMemoryTest, AModelWithoutMemoryHasNothingToKeep) {
+  const TemporaryFolder folder;
+  const auto plain = loadWithoutMemory(folder);
+  Generator generator(plain);
+  BookMemory book(plain);
+  EXPECT_THROW(book.advance(generator, text_), ModelError);
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
