@@ -1,6 +1,6 @@
 // Memories that were written by the linear rule add up (arXiv 2404.07143, section 2.2.2: M and z are sums over tokens):
-// a shelf is the sum of its books' memories, and what a chapter wrote is the difference of two snapshots of one
-// reading.
+// what a section of a book wrote is the difference of two snapshots of one reading, and a shelf of books that are kept
+// in one section each is the sum of their memories.
 #pragma once
 
 #include <span>
