@@ -23,8 +23,20 @@ STORY = "Once upon a time, there was a little girl named Lily. She loved to play
 MARK = "\u2581"  # SentencePiece writes a space as this
 
 
-def read_weights(file: Path) -> tuple[dict, dict]:
-    """config.json fields and tensors by their Hugging Face names."""
+def straightened(matrix: np.ndarray, times: int) -> np.ndarray:
+    """Undoes an export that transposed this matrix in its loop over the layers, `times` times instead of never.
+
+    Each time its numbers were read in rows of the wrong length, [columns, rows], and put down transposed; the shape was
+    left as it is.
+    """
+    shape, numbers = matrix.shape, matrix.reshape(-1)
+    for _ in range(times):
+        numbers = numbers.reshape(shape).T.reshape(-1)
+    return numbers.reshape(shape)
+
+
+def read_weights(file: Path, transposed: bool = False) -> tuple[dict, dict]:
+    """config.json fields and tensors by their Hugging Face names. `transposed`: of a file that has to be straightened()."""
     data = file.read_bytes()
     dim, hidden, layers, heads, kv_heads, vocab, positions = struct.unpack_from("<7i", data)
     tied, vocab, head_dim = vocab > 0, abs(vocab), dim // heads
@@ -55,7 +67,7 @@ def read_weights(file: Path) -> tuple[dict, dict]:
     }
     for name, stack in parts.items():
         for i in range(layers):
-            matrix = stack[i]
+            matrix = straightened(stack[i], layers) if transposed and stack[i].ndim == 2 else stack[i]
             if name == "self_attn.q_proj":
                 matrix = unrotated(matrix, heads)
             elif name == "self_attn.k_proj":
@@ -168,17 +180,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     a = parser.parse_args()
     a.folder.mkdir(parents=True, exist_ok=True)
-    config, tensors = read_weights(a.weights)
-    tokenizer = tokenizer_json(read_vocabulary(a.vocabulary, config["vocab_size"]))
-    save_file(tensors, a.folder / "model.safetensors", metadata={"format": "pt"})
-    (a.folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (a.folder / "tokenizer.json").write_text(json.dumps(tokenizer, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    generation = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
-    (a.folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
-    loss = story_loss(a.folder)
-    if loss > 3.0:
-        raise SystemExit(f"{a.weights}: the converted model has a loss of {loss:.1f} on its own story, so these weights are damaged; fetch the file again")
-    print(f"{a.folder}: loss {loss:.2f} on the model's own story")
+    for transposed in (False, True):  # there are files of both kinds, and they look alike
+        config, tensors = read_weights(a.weights, transposed)
+        tokenizer = tokenizer_json(read_vocabulary(a.vocabulary, config["vocab_size"]))
+        save_file(tensors, a.folder / "model.safetensors", metadata={"format": "pt"})
+        (a.folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        (a.folder / "tokenizer.json").write_text(json.dumps(tokenizer, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        generation = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
+        (a.folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+        loss = story_loss(a.folder)
+        if loss < 3.0:
+            print(f"{a.folder}: loss {loss:.2f} on the model's own story" + (", its matrices straightened" if transposed else ""))
+            return
+    raise SystemExit(f"{a.weights}: the converted model has a loss of {loss:.1f} on its own story, so these weights are damaged; fetch the file again")
 
 
 if __name__ == "__main__":

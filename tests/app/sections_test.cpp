@@ -187,22 +187,8 @@ TEST_F(SectionsTest, JsonSaysWhichSectionAnsweredAndItsDoubt) {
   EXPECT_FALSE(asked(one).contains(u"section")) << "there is nothing to choose from";
 }
 
-// The shipped model, with a copy of its config that says 8: facts strewn over the bundled book.
+// The shipped model: facts strewn over the bundled book.
 TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
-  const QString folder = path(S("mini"));
-  const QDir shipped(S(PALIMPSEST_SOURCE_DIR "/resources/models/palimpsest-mini"));
-  ASSERT_TRUE(QDir().mkpath(folder));
-  for (const QString& file : shipped.entryList(QDir::Files))
-    ASSERT_TRUE(QFile::link(shipped.filePath(file), folder + u'/' + file));
-  QFile original(shipped.filePath(S("config.json")));
-  ASSERT_TRUE(original.open(QIODevice::ReadOnly));
-  QJsonObject config = QJsonDocument::fromJson(original.readAll()).object();
-  QJsonObject infini = config[u"infini_attention"].toObject();
-  infini[u"sections"] = 8;
-  config[u"infini_attention"] = infini;
-  ASSERT_TRUE(QFile::remove(folder + S("/config.json")));
-  write(S("mini/config.json"), QJsonDocument(config).toJson());
-
   struct Planted {
     const char *sentence, *question, *answer;
     double place;
@@ -210,7 +196,7 @@ TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
   };
   std::array<Planted, 4> planted{
       {{"The secret number of Ludo Harpane is 48213.", "What is the secret number of Ludo Harpane?", "48213", 0.05},
-       {"In Brackhollow the mayor was called Edwin Starr.", "Who was the mayor of Brackhollow?", "Edwin Starr", 0.35},
+       {"By trade Martha Dunmore was a glazier.", "What was the profession of Martha Dunmore?", "glazier", 0.35},
        {"The debt of Silas Crome had grown to 2741 pounds.", "How large was the debt of Silas Crome?", "2741", 0.65},
        {"The room of Jonas Pell was number 317.", "What is the room number of Jonas Pell?", "317", 0.95}}};
   std::string text;
@@ -228,7 +214,7 @@ TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
   }
   ASSERT_EQ(next, planted.end());
 
-  const auto model = engine::Model::load(toPath(folder));
+  const auto model = engine::Model::load(PALIMPSEST_SOURCE_DIR "/resources/models/palimpsest-mini");
   engine::Generator generator(model);
   engine::BookMemory book(model);
   while (!book.reading().complete) book.advance(generator, text);

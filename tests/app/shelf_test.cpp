@@ -48,20 +48,30 @@ TEST_F(ShelfTest, ItsIdIsTheSameForTheSameBooksAndABooksOwnForOne) {
 TEST_F(ShelfTest, IsAnsweredFromTheSumAndNamesTheBookThatSupportsTheAnswer) {
   start();
   addBooks();
-  const ui::ConversationItem answer = askShelf({second_, first_});
-  ASSERT_EQ(answer.error, QString());
-  EXPECT_EQ(answer.provenance, S("From memory · 0 pages re-read · 2 whole books"));
-
   const auto model = engine::Model::load(toPath(tinyModel()), {.threads = 1, .progress = {}});
   engine::Generator generator(model);
   std::vector<engine::MemorySnapshot> memories;
   for (const qint64 id : {first_, second_}) memories.push_back(engine::loadSnapshot(*model, snapshot(id)));
   const engine::CompressiveMemory sum =
       engine::addMemories(*model, std::array<const engine::MemorySnapshot*, 2>{&memories[0], &memories[1]});
-  const engine::Question question{"Who kept the purple umbrella?", {}, {}, {}};
-  const std::string said = generator.answer(&sum, question).text;
+  // One to which one book alone says something else: which one that is depends on the CPU's arithmetic.
+  engine::Question question;
+  std::string said;
+  for (const char* candidate : {"Who kept the purple umbrella?", "Who hid the green umbrella?", "Where is the lantern?",
+                                "Who is Doctor Quill?", "What did the captain say?", "When did the clock stop?"}) {
+    question.text = candidate;
+    said = generator.answer(&sum, question).text;
+    if (std::ranges::none_of(memories,
+                             [&](const auto& m) { return generator.answer(&m.memory, question).text == said; }))
+      break;
+    said.clear();
+  }
+  ASSERT_FALSE(said.empty()) << "each answer of the sum is also one of a single book";
+
+  const ui::ConversationItem answer = askShelf({second_, first_}, AnswerWay::Memory, question.text.c_str());
+  ASSERT_EQ(answer.error, QString());
+  EXPECT_EQ(answer.provenance, S("From memory · 0 pages re-read · 2 whole books"));
   EXPECT_EQ(answer.answer, toQt(said));
-  EXPECT_NE(said, generator.answer(&memories[0].memory, question).text) << "one book alone says something else";
 
   ASSERT_EQ(answer.scores.size(), 2);
   EXPECT_GE(answer.scores[0].logProbability, answer.scores[1].logProbability);

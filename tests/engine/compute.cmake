@@ -15,4 +15,5 @@ list(APPEND ENGINE_TEST_SOURCES
   section_choice_test.cpp
   section_rule_test.cpp
   shipped_model_test.cpp
+  story_test.cpp
   transformer_test.cpp)

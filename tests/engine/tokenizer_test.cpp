@@ -111,7 +111,8 @@ TEST(Tokenizer, TinyModelsTokenizerTellsItsSpecialTokens) {
 
 // A real SentencePiece vocabulary, converted by training/convert_stories260k.py.
 TEST(Tokenizer, Stories260KReadsStories) {
-  const auto tokenizer = load("stories260K");
+  const auto tokenizer =
+      Tokenizer::load(std::filesystem::path(PALIMPSEST_SOURCE_DIR) / "tests" / "data" / "stories260K");
   EXPECT_EQ(tokenizer->vocabSize(), 512);
   EXPECT_EQ(tokenizer->bosToken(), 1);
   EXPECT_EQ(tokenizer->eosToken(), 2);
