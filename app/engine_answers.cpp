@@ -101,7 +101,7 @@ void EngineWorker::sumUp(const AnswerJob& job, const Held* held, AnswerResult& r
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
-  const engine::Generation made = generator_->summarize(held->book.whole(), job.sampling, onText, job.stop);
+  const engine::Generation made = generator_->summarize(held->book, job.sampling, onText, job.stop);
   result.turn.answer = made.text;
   result.turn.finished = made.end != engine::Generation::End::Stopped;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/answer_writer.h"
+#include "engine/book_card.h"
 #include "engine/errors.h"
 #include "engine/section_choice.h"
 #include "engine/segment_cutter.h"
@@ -220,6 +221,28 @@ Generation Generator::summarize(const CompressiveMemory& memory, const SamplingO
   generation.promptTokens = static_cast<int>(prompt.size());
   generate([&] { return begin(&memory, prompt, stop); }, sampling, onText, stop, generation);
   return generation;
+}
+
+Generation Generator::summarize(const BookMemory& book, const SamplingOptions& sampling, const TextCallback& onText,
+                                std::stop_token stop) {
+  const auto sections = book.sections();
+  if (sections.size() == 1) return summarize(book.whole(), sampling, onText, std::move(stop));
+  Generation together;
+  std::vector<std::string> cards;
+  for (const CompressiveMemory* section : sections) {
+    const Generation one = summarize(*section, sampling, {}, stop);
+    together.promptTokens += one.promptTokens;
+    together.generatedTokens += one.generatedTokens;
+    together.end = one.end;
+    if (one.end == Generation::End::Stopped) break;
+    cards.push_back(one.text);
+  }
+  const std::optional<std::string> merged = mergeCards(cards);
+  if (!merged && together.end != Generation::End::Stopped)
+    return summarize(book.whole(), sampling, onText, std::move(stop));
+  together.text = merged.value_or("");
+  if (onText && !together.text.empty()) onText(together.text);
+  return together;
 }
 
 void Generator::generate(const std::function<Begun()>& begun, const SamplingOptions& sampling,

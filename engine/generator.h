@@ -101,6 +101,11 @@ class Generator {
   // The book card, generated from memory with prompts["summary"].
   Generation summarize(const CompressiveMemory& memory, const SamplingOptions& sampling = {},
                        const TextCallback& onText = {}, std::stop_token stop = {});
+  // Of a book in sections: the card that their cards make together (see book_card.h), told in one piece; the tokens are
+  // those of all. Where the sections' summaries are no cards, and of a book without sections: as from its whole memory.
+  // On a stop the sections that are done make the card.
+  Generation summarize(const BookMemory& book, const SamplingOptions& sampling = {}, const TextCallback& onText = {},
+                       std::stop_token stop = {});
 
  private:
   struct Workspace;

@@ -6,6 +6,7 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 
 list(APPEND ENGINE_SOURCES
+  book_card.cpp
   chat_template.cpp
   json_file.cpp
   model_config.cpp

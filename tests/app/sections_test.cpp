@@ -8,6 +8,7 @@
 #include <array>
 
 #include "documents/document.h"
+#include "engine/book_card.h"
 #include "engine/generator.h"
 #include "fixture.h"
 
@@ -232,6 +233,16 @@ TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
   const engine::Generation unknown =
       generator.answer(book, {"Who was the mayor of Vorminster?", {}, {}, {.maxTokens = 24}});
   EXPECT_GT(unknown.doubt(), generator.answer(book, {planted[1].question, {}, {}, {.maxTokens = 24}}).doubt());
+
+  // The card is made of the sections' cards, told at once.
+  std::vector<std::string> cards;
+  for (const engine::CompressiveMemory* section : book.sections()) cards.push_back(generator.summarize(*section).text);
+  std::string told;
+  const engine::Generation card = generator.summarize(book, {}, [&](std::string_view piece) { told += piece; });
+  EXPECT_EQ(card.text, engine::mergeCards(cards));
+  EXPECT_EQ(told, card.text);
+  EXPECT_THAT(card.text, testing::HasSubstr("Time Traveller"));
+  EXPECT_NE(card.text, generator.summarize(book.whole()).text);
 }
 
 }  // namespace

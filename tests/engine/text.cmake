@@ -1,6 +1,7 @@
 find_package(OpenSSL REQUIRED)
 find_package(nlohmann_json REQUIRED)
 list(APPEND ENGINE_TEST_SOURCES
+  book_card_test.cpp
   chat_template_test.cpp
   model_config_test.cpp
   model_folder_test.cpp

@@ -1,0 +1,46 @@
+#include "engine/book_card.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace palimpsest::engine {
+namespace {
+
+using testing::ElementsAre;
+using testing::Optional;
+
+TEST(BookCard, IsReadLineByLine) {
+  EXPECT_THAT(parseCard("People: Mr. Clennam, Affery.\nPlaces: none.\n\nKeywords: prison, debt."),
+              Optional(ElementsAre(CardLine{"People", {"Mr. Clennam", "Affery"}}, CardLine{"Places", {}},
+                                   CardLine{"Keywords", {"prison", "debt"}})));
+  EXPECT_THAT(parseCard("People: Weena, Weena"), Optional(ElementsAre(CardLine{"People", {"Weena", "Weena"}})));
+}
+
+TEST(BookCard, ProseIsNone) {
+  EXPECT_EQ(parseCard(""), std::nullopt);
+  EXPECT_EQ(parseCard("\n \n"), std::nullopt);
+  EXPECT_EQ(parseCard("It is the story of a man who travels in time."), std::nullopt);
+  EXPECT_EQ(parseCard("He said this: go."), std::nullopt) << "no label has blanks";
+  EXPECT_EQ(parseCard("People: Weena.\nAnd so on."), std::nullopt);
+  EXPECT_EQ(parseCard(": Weena."), std::nullopt);
+}
+
+TEST(BookCard, OfSectionsListsWhatMostOfThemNameAndThenWhatTheyNameSooner) {
+  const std::vector<std::string> cards = {
+      "People: Deronda, Deronda, Mirah.\nPlaces: Genoa.",
+      "People: Gwendolen, Deronda, Hans.\nPlaces: none.",
+      "People: Mirah, Gwendolen, Deronda.\nPlaces: none.",
+  };
+  // Deronda 3; Gwendolen 2 (1 + 1/2), Mirah 2 (1/3 + 1); Hans once, and the longest list has three
+  EXPECT_EQ(mergeCards(cards), "People: Deronda, Gwendolen, Mirah.\nPlaces: Genoa.");
+}
+
+TEST(BookCard, WhatIsNoCardIsLeftOut) {
+  const std::vector<std::string> cards = {"Once upon a time there was a book.", "People: Weena.\nPlaces: none."};
+  EXPECT_EQ(mergeCards(cards), "People: Weena.\nPlaces: none.");
+  EXPECT_EQ(mergeCards(std::span(cards).first(1)), std::nullopt);
+  EXPECT_EQ(mergeCards({}), std::nullopt);
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
