@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from . import cases
+from . import book_cards, cases
 from .batches import BOS, EOS
 from .books import Books, book_card
 from .cases import SIZES, Asked
@@ -269,24 +269,29 @@ def with_examples(r: dict, documents: list[tuple[np.ndarray | str, list[Asked]]]
     return r | {"examples": [[a.question, a.answer, g] for (_, asked), gs in list(zip(documents, said))[:3] for a, g in list(zip(asked, gs))[:6]]}
 
 
-def cards(reader: Reader, books: Books, size: int, count: int, seed: int) -> dict:
-    """Recall of the five most frequent people of a stretch, from memory, zeroed and swapped."""
+def people_of(card: str) -> list[str]:
+    return dict(book_cards.parse(card) or []).get("People", [])
+
+
+def cards(reader: Reader, books: Books, size: int, count: int, seed: int, sections: int | None = None) -> dict:
+    """Recall of the five most frequent people of a stretch, from memory, zeroed and swapped. Of sections (the model's own
+    number if None): by the card that their cards make."""
     rng = random.Random(seed)
+    sections = reader.model.c.sections if sections is None else sections
     spans = []
     while len(spans) < count:
         begin, end = books.range(rng, size)
         if len(books.card(begin, end)[0]) == 5:
             spans.append((begin, end))
-    states = [reader.read(reader.segments(books.tokens[a:b])) for a, b in spans]
+    states = [reader.read_sections(reader.segments(books.tokens[a:b]), sections) for a, b in spans]
     prompt = books.tokenizer.encode(PROMPTS["summary"], add_special_tokens=False).ids
-    out = {"documents": count}
-    for name, used in {"memory": states, "zeroed": [zeroed(s) for s in states], "swapped": states[1:] + states[:1]}.items():
-        given = [g[0] for g in reader.answer([[prompt]] * count, used, max_new=90)]
-        recall = []
-        for (a, b), text in zip(spans, given):
-            line = next((x for x in text.split("\n") if x.startswith("People:")), "")
-            people = [p.strip(" .") for p in line[7:].split(",")]
-            recall.append(sum(p in people for p in books.card(a, b)[0]) / 5)
+    out = {"documents": count, "sections": sections}
+    for name, used in {"memory": states, "zeroed": [[zeroed(s) for s in d] for d in states], "swapped": states[1:] + states[:1]}.items():
+        given = []
+        for document in used:
+            each = [g[0] for g in reader.answer([[prompt]] * len(document), document, max_new=90)]
+            given.append(each[0] if len(each) == 1 else book_cards.merge(each) or "")
+        recall = [sum(p in people_of(text) for p in books.card(a, b)[0]) / 5 for (a, b), text in zip(spans, given)]
         out[name] = round(float(np.mean(recall)), 4)
         if name == "memory":
             out["examples"] = [[book_card(*books.card(a, b)), text] for (a, b), text in list(zip(spans, given))[:3]]
@@ -317,7 +322,7 @@ def line_of(row: str, size: str, r: dict) -> str:
 
 def cell(reader: Reader, books: Books, row: str, size: str, documents: int, seed: int, sections: int | None = None, calibrate: bool = False) -> dict:
     if row == "book-card people":
-        r = cards(reader, books, SIZES[size], min(documents, 40), seed)
+        r = cards(reader, books, SIZES[size], min(documents, 40), seed, sections)
         print(row, size, {k: v for k, v in r.items() if k != "examples"}, r["examples"][0], flush=True)
         return r
     drawn_row = "facts-8" if row in SHELVES else row
