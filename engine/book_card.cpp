@@ -56,6 +56,18 @@ void count(std::vector<Tally>& tallies, const CardLine& line) {
   }
 }
 
+bool before(const Candidate& a, const Candidate& b) {
+  return a.votes != b.votes ? a.votes > b.votes : a.sooner > b.sooner;
+}
+
+// Whether another label names the same thing oftener or sooner.
+bool belongsElsewhere(const Candidate& candidate, const Tally& tally, const std::vector<Tally>& all) {
+  return std::ranges::any_of(all, [&](const Tally& other) {
+    const auto same = std::ranges::find(other.candidates, candidate.item, &Candidate::item);
+    return &other != &tally && same != other.candidates.end() && before(*same, candidate);
+  });
+}
+
 }  // namespace
 
 std::optional<std::vector<CardLine>> parseCard(std::string_view text) {
@@ -79,15 +91,15 @@ std::optional<std::string> mergeCards(std::span<const std::string> cards) {
     for (const CardLine& line : parseCard(card).value_or(std::vector<CardLine>{})) count(tallies, line);
   if (tallies.empty()) return {};
   std::string text;
-  for (Tally& tally : tallies) {
-    std::ranges::stable_sort(tally.candidates, [](const Candidate& a, const Candidate& b) {
-      return a.votes != b.votes ? a.votes > b.votes : a.sooner > b.sooner;
-    });
-    tally.candidates.resize(std::min(tally.candidates.size(), tally.longest));
-    text += (text.empty() ? "" : "\n") + tally.label + ": ";
+  for (const Tally& tally : tallies) {
+    std::vector<Candidate> listed;
     for (const Candidate& candidate : tally.candidates)
-      text += (&candidate == &tally.candidates.front() ? "" : ", ") + candidate.item;
-    text += tally.candidates.empty() ? "none." : ".";
+      if (!belongsElsewhere(candidate, tally, tallies)) listed.push_back(candidate);
+    std::ranges::stable_sort(listed, before);
+    listed.resize(std::min(listed.size(), tally.longest));
+    text += (text.empty() ? "" : "\n") + tally.label + ": ";
+    for (const Candidate& candidate : listed) text += (&candidate == &listed.front() ? "" : ", ") + candidate.item;
+    text += listed.empty() ? "none." : ".";
   }
   return text;
 }

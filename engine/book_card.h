@@ -20,9 +20,9 @@ struct CardLine {
 std::optional<std::vector<CardLine>> parseCard(std::string_view text);
 
 // One card of several sections' cards. Each label lists what most sections name, each section once; of equals, what
-// they name sooner. It is no longer than the longest of their lists. A summary that decodes the sum of many sections
-// names the same person again and again; what several sections say by themselves is who really runs through the book.
-// The cards that are not in that form are left out; nullopt where none is.
+// they name sooner. Its list is no longer than their longest, and what another label names oftener stands there alone.
+// A summary that decodes the sum of many sections names the same person again and again; what several sections say by
+// themselves is who runs through the book. Cards that are not in that form are left out; nullopt where none is.
 std::optional<std::string> mergeCards(std::span<const std::string> cards);
 
 }  // namespace palimpsest::engine

@@ -35,6 +35,15 @@ TEST(BookCard, OfSectionsListsWhatMostOfThemNameAndThenWhatTheyNameSooner) {
   EXPECT_EQ(mergeCards(cards), "People: Deronda, Gwendolen, Mirah.\nPlaces: Genoa.");
 }
 
+TEST(BookCard, WhatOneLabelNamesOftenerStandsNowhereElse) {
+  const std::vector<std::string> cards = {
+      "People: Filby, Weena.\nPlaces: Weena, London.",
+      "People: Weena, Filby.\nPlaces: none.",
+      "People: Weena.\nPlaces: London.",
+  };
+  EXPECT_EQ(mergeCards(cards), "People: Weena, Filby.\nPlaces: London.");
+}
+
 TEST(BookCard, WhatIsNoCardIsLeftOut) {
   const std::vector<std::string> cards = {"Once upon a time there was a book.", "People: Weena.\nPlaces: none."};
   EXPECT_EQ(mergeCards(cards), "People: Weena.\nPlaces: none.");
