@@ -31,16 +31,18 @@ from .books import Books
 from .config import PROMPTS
 from .corpus import is_held_out, normalise
 from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Names, draw_facts, passkey_sentence
+from .paraphrases import paraphrased
 
 FORMAT = 1
 SIZES = {"1K": 1024, "2K": 2048, "8K": 8192, "32K": 32768, "128K": 131072, "512K": 524288, "1M": 1048576, "4M": 4194304}
-ROWS = ("facts-8", "turns", "passkey", "facts-64", "natural")
+ROWS = ("facts-8", "turns", "paraphrased", "passkey", "facts-64", "natural")
 DEPTHS = (0.0, 0.5, 1.0)  # of the pass key
 
 
 def belongs(row: str, size: str) -> bool:
     """Which cells there are: a million tokens hold more natural questions of one wording than can be told apart."""
-    limits = {"facts-64": SIZES[size] <= 131072, "natural": SIZES[size] <= 131072, "turns": size in ("8K", "128K")}
+    limits = {"facts-64": SIZES[size] <= 131072, "natural": SIZES[size] <= 131072, "turns": size in ("8K", "128K"),
+              "paraphrased": size in ("8K", "128K")}
     return limits.get(row, True)
 
 
@@ -87,7 +89,7 @@ class Cases:
     def __init__(self, books: Books, seed: int):
         self.maker = BatchMaker(books, seed)
         self.books, self.rng, self.names = books, self.maker.rng, Names(self.maker.rng, evaluation=True)
-        self.turn_rng = random.Random(seed)  # of its own: row "turns" has the documents of "facts-8"
+        self.turn_rng = random.Random(seed)  # of its own: rows "turns" and "paraphrased" have the documents of "facts-8"
 
     def make(self, row: str, size: int, i: int) -> Document:
         """The i-th document of a cell. size: tokens."""
@@ -95,6 +97,8 @@ class Cases:
             return self.facts(size, int(row.removeprefix("facts-")), row)
         if row == "turns":
             return self.turns(self.facts(size, 8))
+        if row == "paraphrased":
+            return self.paraphrased(self.facts(size, 8))
         return self.natural(size) if row == "natural" else self.passkey(size, DEPTHS[i % 3])
 
     def facts(self, size: int, count: int, row: str = "facts-8") -> Document:
@@ -111,6 +115,11 @@ class Cases:
         earlier = lambda a: self.turn_rng.choice([k for k in known if k is not a])
         later = [Asked(a.kind, a.question, a.answer, ((e.question, e.answer),)) for a, e in ((a, earlier(a)) for a in asked)]
         return Document(document.text, {"turns": later}, document.books)
+
+    def paraphrased(self, document: Document) -> Document:
+        """The questions of row "facts-8" in words that no template holds."""
+        asked = [Asked(a.kind, paraphrased(a.question, self.turn_rng), a.answer) for a in document.rows["facts-8"]]
+        return Document(document.text, {"paraphrased": asked}, document.books)
 
     def natural(self, size: int, count: int = 8) -> Document:
         for _ in range(10000):
@@ -143,7 +152,7 @@ def count_of(row: str, documents: int) -> int:
 
 
 def draw(books: Books, row: str, size: str, documents: int, seed: int) -> list[Document]:
-    """All documents of one cell; "facts-8" and "turns" of one seed have the same."""
+    """All documents of one cell; "facts-8", "turns" and "paraphrased" of one seed have the same."""
     cases = Cases(books, seed)
     return [cases.make(row, SIZES[size], i) for i in range(documents)]
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from .cases import SIZES
 
 ROOT = Path(__file__).resolve().parents[2]
-KNOCKED_OUT = ("facts-8", "facts-64", "turns", "natural")
+KNOCKED_OUT = ("facts-8", "facts-64", "turns", "paraphrased", "natural")
 _MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.S)
 
 
@@ -49,6 +49,7 @@ ROWS = {  # table -> title of its first column, and (title, row of evaluation.js
     "recall": ("from memory alone, held-out books and names (exact)", [
         ("8 facts in natural prose, names and numbers", "facts-8", exact),
         ("the same, after another question and its answer", "turns", exact),
+        ("the same, asked in words of which training has no template", "paraphrased", exact),
         ("64 facts in natural prose, names and numbers", "facts-64", exact),
         ("passkey (the prompt of arXiv 2404.07143)", "passkey", exact),
         ("natural questions mined from the prose", "natural", exact),
@@ -56,6 +57,7 @@ ROWS = {  # table -> title of its first column, and (title, row of evaluation.js
     "card": ("exact, names and numbers", [
         ("8 facts in natural prose", "facts-8", with_interval),
         ("the same, after another question and its answer", "turns", with_interval),
+        ("the same, asked in words of which training has no template", "paraphrased", with_interval),
         ("64 facts in natural prose", "facts-64", exact),
         ("passkey, the paper's filler", "passkey", exact),
         ("natural questions mined from the prose", "natural", exact),
