@@ -11,6 +11,8 @@ import random
 import zlib
 from dataclasses import dataclass
 
+from .question_forms import MORE_QUESTIONS
+
 UNKNOWN = "The book does not say."
 
 _ONSETS = "b br c ch cl cr d dr f fl g gl gr h j k l m n p pr qu r s sh sl st t th tr v w wh".split()
@@ -199,7 +201,10 @@ def draw_facts(rng: random.Random, count: int, evaluation: bool, absent: int = 0
         value = family.value(names)
         fill = lambda t: t.format(s=subject, v=value, k=key)
         statement = fill(rng.choice(family.statements))
-        return Fact(family.name, family.closed, statement[0].upper() + statement[1:], fill(rng.choice(family.questions)), value)
+        asked = family.questions  # which the evaluation keeps to
+        if not evaluation and rng.random() < 0.6:
+            asked = MORE_QUESTIONS[family.name]
+        return Fact(family.name, family.closed, statement[0].upper() + statement[1:], fill(rng.choice(asked)), value)
 
     while len(facts) < count:
         family = rng.choice(FAMILIES)

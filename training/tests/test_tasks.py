@@ -222,7 +222,7 @@ def test_what_other_documents_are_asked_this_one_does_not_say(books):
 
 
 def test_base_rows_hold_their_questions(books):
-    batch = BatchMaker(books, seed=5, tokens_per_batch=4096, question_length=160).base_batch(512)
+    batch = BatchMaker(books, seed=5, tokens_per_batch=16384, question_length=160).base_batch(512)
     marked = batch["answers"] != IGNORE
     assert marked.any()
     assert (batch["labels"][marked] == IGNORE).all()
