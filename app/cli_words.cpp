@@ -100,7 +100,7 @@ QString underAnswer(const ui::ConversationItem& item) {
   QString text =
       QStringLiteral("[%1%2]\n").arg(item.provenance, item.stopped ? QStringLiteral(" · stopped") : QString());
   if (!item.scores.isEmpty()) {
-    text += QStringLiteral("Best supported by: %1\n").arg(item.bookTitle);
+    text += QStringLiteral("From: %1\n").arg(item.bookTitle);
     for (const ui::BookScore& score : item.scores)
       text += QStringLiteral("  %1  %2\n").arg(score.logProbability, 7, 'f', 3).arg(score.title);
   }
@@ -150,7 +150,8 @@ QJsonObject toJson(const ui::ConversationItem& item) {
                      {QStringLiteral("stopped"), item.stopped},
                      {QStringLiteral("quotes"), quotes},
                      {QStringLiteral("quotes_support_the_answer"), item.quotesSupport && !item.quotes.isEmpty()}};
-  if (item.section >= 0) {  // counted from 0, of the book that answered
+  // Counted from 0, of the book that answered; of several books none did where none of them says it.
+  if (item.section >= 0 && (item.bookId == 0 || !item.scores.isEmpty())) {
     result[QLatin1String("section")] = item.section;
     result[QLatin1String("sections")] = item.sections;
     result[QLatin1String("doubt")] = item.doubt;

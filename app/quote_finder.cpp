@@ -161,7 +161,7 @@ bool holdTheAnswer(const std::vector<storage::QuoteRecord>& quotes, std::string_
                    std::string_view answer) {
   const std::set<std::string> words = wantedWords(question, answer).answer;
   return std::any_of(quotes.begin(), quotes.end(), [&](const storage::QuoteRecord& quote) {
-    return words.empty() || shared(words, stems(quote.text)) > 0;
+    return 2 * shared(words, stems(quote.text)) > static_cast<int>(words.size());
   });
 }
 

@@ -35,8 +35,9 @@ std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& libra
                                                    const std::string& question, const std::string& answer,
                                                    std::int64_t readUpTo = std::numeric_limits<std::int64_t>::max());
 
-// Whether one of these quotes holds a word of the answer that the question does not give itself. Nearly all that was
-// asked about may stand beside another answer: a reader is then not told that the book bears this one out.
+// Whether one of these quotes holds most of the answer's words that the question does not give itself; never of an
+// answer without such words. Nearly all that was asked about may stand beside another answer, and one word of a long
+// answer in many a sentence: a reader is then not told that the book bears it out.
 bool holdTheAnswer(const std::vector<storage::QuoteRecord>& quotes, std::string_view question, std::string_view answer);
 
 // What stands nearest to a question, for a reader whom no supported answer helps: the sentences that hold most of its

@@ -89,6 +89,9 @@ QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage)
             .arg(rereadWords(reread, coverage.pageCount > 0));
       return Words::tr("From passages only · %1").arg(rereadWords(reread, coverage.pageCount > 0));
     case ui::AnswerWay::MemoryAndPassages:
+      if (coverage.books <= 1 && coverage.share < 1.0)  // passages come from the whole book
+        return Words::tr("From memory of the %2 and passages of the whole book · %1")
+            .arg(rereadWords(reread, coverage.pageCount > 0), coverageWords(coverage));
       return Words::tr("From memory and passages · %1 · %2")
           .arg(rereadWords(reread, coverage.pageCount > 0), coverageWords(coverage));
     case ui::AnswerWay::Memory:

@@ -60,11 +60,12 @@ bool before(const Candidate& a, const Candidate& b) {
   return a.votes != b.votes ? a.votes > b.votes : a.sooner > b.sooner;
 }
 
-// Whether another label names the same thing oftener or sooner.
+// Whether another label names the same thing oftener or sooner; of equals it is the first label's.
 bool belongsElsewhere(const Candidate& candidate, const Tally& tally, const std::vector<Tally>& all) {
   return std::ranges::any_of(all, [&](const Tally& other) {
     const auto same = std::ranges::find(other.candidates, candidate.item, &Candidate::item);
-    return &other != &tally && same != other.candidates.end() && before(*same, candidate);
+    if (&other == &tally || same == other.candidates.end()) return false;
+    return before(*same, candidate) || (&other < &tally && !before(candidate, *same));
   });
 }
 

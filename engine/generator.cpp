@@ -225,8 +225,9 @@ Generation Generator::summarize(const CompressiveMemory& memory, const SamplingO
 
 Generation Generator::summarize(const BookMemory& book, const SamplingOptions& sampling, const TextCallback& onText,
                                 std::stop_token stop) {
-  const auto sections = book.sections();
-  if (sections.size() == 1) return summarize(book.whole(), sampling, onText, std::move(stop));
+  const auto& infini = model_->config().infiniAttention;
+  if (!infini || infini->sections == 1) return summarize(book.whole(), sampling, onText, std::move(stop));
+  const auto sections = book.sections();  // a single one of a short text: its card has no item twice then
   Generation together;
   std::vector<std::string> cards;
   for (const CompressiveMemory* section : sections) {

@@ -102,8 +102,8 @@ class Generator {
   Generation summarize(const CompressiveMemory& memory, const SamplingOptions& sampling = {},
                        const TextCallback& onText = {}, std::stop_token stop = {});
   // Of a book in sections: the card that their cards make together (see book_card.h), told in one piece; the tokens are
-  // those of all. Where the sections' summaries are no cards, and of a book without sections: as from its whole memory.
-  // On a stop the sections that are done make the card.
+  // those of all. A book too short for several has one. Where the sections' summaries are no cards, and of a book
+  // without sections: as from its whole memory. On a stop the sections that are done make the card.
   Generation summarize(const BookMemory& book, const SamplingOptions& sampling = {}, const TextCallback& onText = {},
                        std::stop_token stop = {});
 

@@ -153,7 +153,7 @@ void TurnWidget::show(const ConversationItem& item) {
                             ? item.bookTitle.left(kLongestTitle - 1).trimmed() + QChar(0x2026)
                             : item.bookTitle;
   supporting_->setVisible(!item.scores.isEmpty() && !item.streaming);
-  supporting_->setText(tr("Best supported by “%1”").arg(escaped(title)));
+  supporting_->setText(tr("From “%1”").arg(escaped(title)));
   supporting_->setToolTip(scoreLines(item.scores));
   const QString nothing = noQuotesLine(item);
   book_->setVisible(!item.quotes.isEmpty() || !nothing.isEmpty());

@@ -87,7 +87,7 @@ TEST_F(CliTest, SeveralBooksAreAskedAtOnceAndTheOneThatSupportsTheAnswerIsNamed)
   EXPECT_EQ(answer[u"quoted_book"][u"title"].toString(), supporting);
 
   const Result said = run({S("ask"), S("beta"), S("alpha"), S("gamma"), S("Who sang?")});
-  EXPECT_THAT(said.out, HasText("3 whole books]\nBest supported by: "));
+  EXPECT_THAT(said.out, HasText("3 whole books]\nFrom: "));
   const Result one = run({S("ask"), S("alpha"), S("alpha"), question, S("--json")});
   EXPECT_FALSE(json(one).object().contains(u"books")) << "a book that is named twice is asked once, alone";
   EXPECT_THAT(json(one).object()[u"provenance"].toString(), HasText("whole book"));

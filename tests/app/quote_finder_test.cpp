@@ -89,7 +89,8 @@ TEST(QuoteFinder, TellsAQuoteThatHoldsTheAnswerFromOneThatHoldsAnother) {
   ASSERT_EQ(quotes.size(), 1U);
   EXPECT_FALSE(holdTheAnswer(quotes, question, "the Psychologist"));
   EXPECT_TRUE(holdTheAnswer(quotes, question, "Filby"));
-  EXPECT_TRUE(holdTheAnswer(quotes, question, "Do follow"));  // nothing but words of the question
+  EXPECT_FALSE(holdTheAnswer(quotes, question, "Do follow"));  // nothing but words of the question
+  EXPECT_FALSE(holdTheAnswer(quotes, question, "the tall and slender old Filby"));  // one word of many
   EXPECT_FALSE(holdTheAnswer({}, question, "Filby"));
 }
 

@@ -29,8 +29,10 @@ TEST_F(TranslationTest, WhereAnAnswerComesFrom) {
             QStringLiteral("[From memory · 0 pages re-read · [whole book]]"));
   EXPECT_EQ(provenanceWords(ui::AnswerWay::Passages, 3, {1, 9, 9}),
             QStringLiteral("[From passages only · [3 pages re-read]]"));
-  EXPECT_EQ(provenanceWords(ui::AnswerWay::MemoryAndPassages, 1, {0.5, 3, 9}),
-            QStringLiteral("[From memory and passages · [1 page re-read] · [first 50 % (pages 1–3 of 9)]]"));
+  EXPECT_EQ(
+      provenanceWords(ui::AnswerWay::MemoryAndPassages, 1, {0.5, 3, 9}),
+      QStringLiteral(
+          "[From memory of the [first 50 % (pages 1–3 of 9)] and passages of the whole book · [1 page re-read]]"));
   EXPECT_EQ(provenanceWords(ui::AnswerWay::Memory, 0, {1, 0, 0, 3}),
             QStringLiteral("[From memory · 0 pages re-read · [3 whole books]]"));
   EXPECT_EQ(provenanceWords(ui::AnswerWay::Passages, 2, {1, 0, 0, 3}),

@@ -17,7 +17,7 @@ TEST(Words, ProvenanceSaysHowMuchWasReadAgainAndHowMuchIsRemembered) {
   EXPECT_EQ(provenanceWords(AnswerWay::Memory, 0, {0.4391, 228, 200, 1, true}),
             QStringLiteral("From memory · 0 pages re-read · first 43 % (up to page 228)"));
   EXPECT_EQ(provenanceWords(AnswerWay::MemoryAndPassages, 1, {0.5, 0, 0}),
-            QStringLiteral("From memory and passages · 1 passage re-read · first 50 %"));
+            QStringLiteral("From memory of the first 50 % and passages of the whole book · 1 passage re-read"));
   EXPECT_EQ(provenanceWords(AnswerWay::Passages, 3, {1.0, 0, 10}),
             QStringLiteral("From passages only · 3 pages re-read"));
 }

@@ -44,6 +44,11 @@ TEST(BookCard, WhatOneLabelNamesOftenerStandsNowhereElse) {
   EXPECT_EQ(mergeCards(cards), "People: Weena, Filby.\nPlaces: London.");
 }
 
+TEST(BookCard, WhatTwoLabelsNameAlikeIsTheFirstOnes) {
+  EXPECT_EQ(mergeCards(std::vector<std::string>{"People: Andrew.\nPlaces: Andrew, Moscow."}),
+            "People: Andrew.\nPlaces: Moscow.");
+}
+
 TEST(BookCard, WhatIsNoCardIsLeftOut) {
   const std::vector<std::string> cards = {"Once upon a time there was a book.", "People: Weena.\nPlaces: none."};
   EXPECT_EQ(mergeCards(cards), "People: Weena.\nPlaces: none.");

@@ -58,7 +58,7 @@ TEST_F(ShelfWindowTest, IsShownWithItsTitlesAndAsked) {
 TEST_F(ShelfWindowTest, NamesTheBookThatSupportsTheAnswerAndAClickSelectsIt) {
   selectShelf({1, 2}, {answered()});
   ASSERT_NE(supporting(), nullptr);
-  EXPECT_EQ(supporting()->text(), "Best supported by “Kipps”");
+  EXPECT_EQ(supporting()->text(), "From “Kipps”");
   EXPECT_TRUE(supporting()->toolTip().contains("-0.25  Kipps")) << supporting()->toolTip().toStdString();
   EXPECT_TRUE(supporting()->toolTip().contains("-1.50  The Time Machine"));
   QSignalSpy selected(window.get(), &MainWindow::bookSelected);
@@ -84,7 +84,7 @@ TEST_F(ShelfWindowTest, ATitleIsShownAsTheCharactersThatItIs) {
   ConversationItem item = answered();
   item.bookTitle = item.scores[0].title = "<b>Crime</b> & Punishment";
   selectShelf({1, 2}, {item});
-  EXPECT_EQ(supporting()->text(), "Best supported by “<b>Crime</b> && Punishment”");
+  EXPECT_EQ(supporting()->text(), "From “<b>Crime</b> && Punishment”");
   EXPECT_FALSE(supporting()->toolTip().contains("<b>")) << supporting()->toolTip().toStdString();
 }
 

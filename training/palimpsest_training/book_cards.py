@@ -16,7 +16,7 @@ def parse(text: str) -> list[tuple[str, list[str]]] | None:
 
 def merge(cards: list[str]) -> str | None:
     """Each label lists what most sections name, each section once; of equals, what they name sooner. What another label names
-    oftener or sooner stands there."""
+    oftener or sooner stands there; what two name alike, with the first."""
     votes: dict[str, dict[str, list[float]]] = {}
     longest: dict[str, int] = {}
     for label, items in (line for card in cards for line in parse(card) or []):
@@ -26,7 +26,8 @@ def merge(cards: list[str]) -> str | None:
             entry = counted.setdefault(item, [0, 0.0])
             entry[0] += 1
             entry[1] += 1 / (items.index(item) + 1)
-    mine = lambda item, label: all(votes[label][item] >= other.get(item, [0, 0.0]) for other in votes.values())
+    first = lambda item: max(votes, key=lambda label: votes[label].get(item, [0, 0.0]))  # of equals the first label
+    mine = lambda item, label: first(item) == label
     ranked = lambda label: sorted((i for i in votes[label] if mine(i, label)), key=lambda i: (-votes[label][i][0], -votes[label][i][1]))
     lists = {label: ranked(label)[: longest[label]] for label in votes}
     return "\n".join(f"{label}: {', '.join(items) or 'none'}." for label, items in lists.items()) or None
