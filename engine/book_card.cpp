@@ -60,15 +60,6 @@ bool before(const Candidate& a, const Candidate& b) {
   return a.votes != b.votes ? a.votes > b.votes : a.sooner > b.sooner;
 }
 
-// Whether another label names the same thing oftener or sooner; of equals it is the first label's.
-bool belongsElsewhere(const Candidate& candidate, const Tally& tally, const std::vector<Tally>& all) {
-  return std::ranges::any_of(all, [&](const Tally& other) {
-    const auto same = std::ranges::find(other.candidates, candidate.item, &Candidate::item);
-    if (&other == &tally || same == other.candidates.end()) return false;
-    return before(*same, candidate) || (&other < &tally && !before(candidate, *same));
-  });
-}
-
 }  // namespace
 
 std::optional<std::vector<CardLine>> parseCard(std::string_view text) {
@@ -92,12 +83,14 @@ std::optional<std::string> mergeCards(std::span<const std::string> cards) {
     for (const CardLine& line : parseCard(card).value_or(std::vector<CardLine>{})) count(tallies, line);
   if (tallies.empty()) return {};
   std::string text;
-  for (const Tally& tally : tallies) {
-    std::vector<Candidate> listed;
-    for (const Candidate& candidate : tally.candidates)
-      if (!belongsElsewhere(candidate, tally, tallies)) listed.push_back(candidate);
+  std::vector<std::string> told;
+  for (Tally& tally : tallies) {
+    std::vector<Candidate>& listed = tally.candidates;
+    std::erase_if(listed,
+                  [&](const Candidate& candidate) { return std::ranges::find(told, candidate.item) != told.end(); });
     std::ranges::stable_sort(listed, before);
     listed.resize(std::min(listed.size(), tally.longest));
+    for (const Candidate& candidate : listed) told.push_back(candidate.item);
     text += (text.empty() ? "" : "\n") + tally.label + ": ";
     for (const Candidate& candidate : listed) text += (&candidate == &listed.front() ? "" : ", ") + candidate.item;
     text += listed.empty() ? "none." : ".";

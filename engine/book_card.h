@@ -20,7 +20,7 @@ struct CardLine {
 std::optional<std::vector<CardLine>> parseCard(std::string_view text);
 
 // One card of several sections' cards. Each label lists what most sections name, each section once; of equals, what
-// they name sooner. Its list is no longer than their longest, and what another label names oftener stands there alone.
+// they name sooner. Its list is no longer than their longest, and what an earlier label has listed is not listed again.
 // A summary that decodes the sum of many sections names the same person again and again; what several sections say by
 // themselves is who runs through the book. Cards that are not in that form are left out; nullopt where none is.
 std::optional<std::string> mergeCards(std::span<const std::string> cards);

@@ -15,8 +15,8 @@ def parse(text: str) -> list[tuple[str, list[str]]] | None:
 
 
 def merge(cards: list[str]) -> str | None:
-    """Each label lists what most sections name, each section once; of equals, what they name sooner. What another label names
-    oftener or sooner stands there; what two name alike, with the first."""
+    """Each label lists what most sections name, each section once; of equals, what they name sooner. What an earlier
+    label has listed is not listed again."""
     votes: dict[str, dict[str, list[float]]] = {}
     longest: dict[str, int] = {}
     for label, items in (line for card in cards for line in parse(card) or []):
@@ -26,8 +26,8 @@ def merge(cards: list[str]) -> str | None:
             entry = counted.setdefault(item, [0, 0.0])
             entry[0] += 1
             entry[1] += 1 / (items.index(item) + 1)
-    first = lambda item: max(votes, key=lambda label: votes[label].get(item, [0, 0.0]))  # of equals the first label
-    mine = lambda item, label: first(item) == label
-    ranked = lambda label: sorted((i for i in votes[label] if mine(i, label)), key=lambda i: (-votes[label][i][0], -votes[label][i][1]))
-    lists = {label: ranked(label)[: longest[label]] for label in votes}
+    lists: dict[str, list[str]] = {}
+    for label, counted in votes.items():
+        left = [i for i in counted if not any(i in earlier for earlier in lists.values())]
+        lists[label] = sorted(left, key=lambda i: (-counted[i][0], -counted[i][1]))[: longest[label]]
     return "\n".join(f"{label}: {', '.join(items) or 'none'}." for label, items in lists.items()) or None

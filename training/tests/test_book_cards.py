@@ -15,7 +15,6 @@ def test_a_card_of_sections_lists_what_most_of_them_name():
              "People: Mirah, Gwendolen, Deronda.\nPlaces: none."]
     assert merge(cards) == "People: Deronda, Gwendolen, Mirah.\nPlaces: Genoa."
     assert merge(["Once upon a time.", "People: Weena.\nPlaces: none."]) == "People: Weena.\nPlaces: none."
-    assert merge(["People: Filby, Weena.\nPlaces: Weena, London.", "People: Weena, Filby.\nPlaces: none.", "People: Weena.\nPlaces: London."]) == (
-        "People: Weena, Filby.\nPlaces: London.")
-    assert merge(["People: Andrew.\nPlaces: Andrew, Moscow."]) == "People: Andrew.\nPlaces: Moscow."
+    assert merge(["People: Filby, Weena.\nPlaces: Weena, London.", "People: Filby, Weena.\nPlaces: Weena.",
+                  "People: Filby, London.\nPlaces: Weena, London."]) == "People: Filby, Weena.\nPlaces: London."
     assert merge(["Once upon a time."]) is None and merge([]) is None
