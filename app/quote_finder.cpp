@@ -136,15 +136,28 @@ std::vector<SentenceSpan> sentences(std::string_view text) {
   return spans;
 }
 
+namespace {
+
+// A short paragraph that ends without a mark is no sentence.
+bool isHeading(std::string_view paragraph) {
+  constexpr std::string_view kEnds = ".!?:;,\"')]*";
+  return paragraph.size() < 80 && !paragraph.empty() && kEnds.find(paragraph.back()) == kEnds.npos &&
+         static_cast<unsigned char>(paragraph.back()) < 0x80;  // a typographic quotation mark, an ellipsis
+}
+
+}  // namespace
+
 std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::string_view answer,
                                              const std::vector<storage::PassageRecord>& candidates, int limit) {
   const Wanted wanted = wantedWords(question, answer);
   std::vector<Scored> found;
-  for (const storage::PassageRecord& passage : candidates)
+  for (const storage::PassageRecord& passage : candidates) {
+    if (isHeading(passage.text)) continue;
     for (const SentenceSpan& span : sentences(passage.text)) {
       const double score = support(wanted, std::string_view(passage.text).substr(span.begin, span.end - span.begin));
       if (score > 0) found.push_back(scored(score, passage, span));
     }
+  }
   std::stable_sort(found.begin(), found.end(), [](const Scored& a, const Scored& b) { return a.score > b.score; });
   std::vector<storage::QuoteRecord> quotes;
   for (Scored& candidate : found) {
@@ -214,13 +227,15 @@ std::vector<storage::QuoteRecord> nearestQuotes(const storage::Library& library,
   double whole = 0;
   for (const auto& [word, w] : weight) whole += w;
   std::vector<Scored> found;
-  for (const auto& passage : searched(library, book, question, readUpTo, kLookedThrough))
+  for (const auto& passage : searched(library, book, question, readUpTo, kLookedThrough)) {
+    if (isHeading(passage.text)) continue;
     for (const SentenceSpan& span : sentences(passage.text)) {
       double held = 0;
       for (const std::string& word : stems(std::string_view(passage.text).substr(span.begin, span.end - span.begin)))
         if (const auto wanted = weight.find(word); wanted != weight.end()) held += wanted->second;
       if (held > 0 && held >= whole / 2) found.push_back(scored(held, passage, span));
     }
+  }
   std::sort(found.begin(), found.end(), [](const Scored& a, const Scored& b) {
     return a.score != b.score ? a.score > b.score : a.quote.begin < b.quote.begin;
   });

@@ -7,8 +7,11 @@ namespace palimpsest::storage {
 
 namespace {
 
+// A chapter's title follows that of the part it stands in: of "Scene II" there are several.
 constexpr const char* kSelect =
-    "SELECT p.id, p.document_id, p.ordinal, p.text, p.page, p.chapter, coalesce(c.title, ''), p.begin ";
+    "SELECT p.id, p.document_id, p.ordinal, p.text, p.page, p.chapter, coalesce((SELECT q.title || ' · ' FROM chapters "
+    "q WHERE q.document_id = c.document_id AND q.ordinal < c.ordinal AND q.level < c.level ORDER BY q.ordinal DESC "
+    "LIMIT 1), '') || coalesce(c.title, ''), p.begin ";
 constexpr const char* kFrom =
     "FROM passages p LEFT JOIN chapters c ON c.document_id = p.document_id AND c.ordinal = p.chapter ";
 

@@ -42,7 +42,7 @@ struct PassageRecord {
   std::string text;
   int page = 0;              // 0 = the format has no pages
   int chapter = -1;          // ordinal of the chapter, -1 = none
-  std::string chapterTitle;  // filled by searches
+  std::string chapterTitle;  // filled by searches: "Scene II", or "Act III · Scene II" within a part
   std::int64_t begin = 0;    // byte offset in the stored text
   double score = 0;          // searches: larger is better
 };

@@ -16,7 +16,9 @@ constexpr qsizetype kMostCharacters = 4000;
 }  // namespace
 
 QStringList wrapped(const QString& whole, const QFont& font, int width, int mostLines) {
-  const QString text = whole.left(kMostCharacters).simplified();
+  QStringList own = whole.left(kMostCharacters).split(QLatin1Char('\n'), Qt::SkipEmptyParts);  // verse keeps its lines
+  for (QString& line : own) line = line.simplified();
+  const QString text = own.join(QChar::LineSeparator);
   const QFontMetrics metrics(font);
   QTextLayout layout(text, font);
   QTextOption option;
@@ -29,7 +31,8 @@ QStringList wrapped(const QString& whole, const QFont& font, int width, int most
     if (!line.isValid()) break;
     line.setLineWidth(std::max(width, 1));
     const bool last = lines.size() + 1 == mostLines;
-    lines << (last ? metrics.elidedText(text.mid(line.textStart()), Qt::ElideRight, width)
+    lines << (last ? metrics.elidedText(text.mid(line.textStart()).replace(QChar::LineSeparator, QLatin1Char(' ')),
+                                        Qt::ElideRight, width)
                    : text.mid(line.textStart(), line.textLength()).trimmed());
   }
   layout.endLayout();

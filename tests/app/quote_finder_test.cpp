@@ -64,6 +64,13 @@ TEST(QuoteFinder, EveryQuoteIsASubstringOfItsPassageAtItsPlace) {
     EXPECT_EQ(text.substr(static_cast<std::size_t>(quote.begin - 1000), quote.text.size()), quote.text);
 }
 
+TEST(QuoteFinder, AHeadingIsNoSentence) {
+  const auto quotes = findQuotes("What is a trace tree?", "a tree of traces",
+                                 {passage("3.2 Trace Trees"), passage("A trace tree is a tree of recorded traces.")});
+  ASSERT_EQ(quotes.size(), 1U);
+  EXPECT_EQ(quotes[0].text, "A trace tree is a tree of recorded traces.");
+}
+
 TEST(QuoteFinder, GivesNoneWhereNothingMatchesWell) {
   const std::vector<PassageRecord> candidates = {passage("The lamp burned all night."),
                                                  passage("A bridge over the river.")};
@@ -89,7 +96,7 @@ TEST(QuoteFinder, TellsAQuoteThatHoldsTheAnswerFromOneThatHoldsAnother) {
   ASSERT_EQ(quotes.size(), 1U);
   EXPECT_FALSE(holdTheAnswer(quotes, question, "the Psychologist"));
   EXPECT_TRUE(holdTheAnswer(quotes, question, "Filby"));
-  EXPECT_FALSE(holdTheAnswer(quotes, question, "Do follow"));  // nothing but words of the question
+  EXPECT_FALSE(holdTheAnswer(quotes, question, "Do follow"));                       // nothing but words of the question
   EXPECT_FALSE(holdTheAnswer(quotes, question, "the tall and slender old Filby"));  // one word of many
   EXPECT_FALSE(holdTheAnswer({}, question, "Filby"));
 }

@@ -33,6 +33,19 @@ TEST_F(LibraryTest, ADocumentIsItsBytesSoAMovedFileIsTheSameDocument) {
   EXPECT_EQ(library_.find(id)->state, DocumentState::Ready);
 }
 
+TEST_F(LibraryTest, AChapterIsNamedWithThePartItStandsIn) {
+  const Id id = library_.add(book("h1"));
+  const std::vector<ChapterRecord> chapters = {{0, "Preface", 0}, {1, "Act I", 0},   {2, "Scene I", 1},
+                                               {3, "Act II", 0},  {4, "Scene I", 1}, {5, "A Song", 2}};
+  std::vector<PassageRecord> texts = passages({"a", "b", "c", "d", "e", "f", "g"});
+  for (int i = 0; i < 7; ++i) texts[static_cast<std::size_t>(i)].chapter = i - 1;  // the first stands before them all
+  library_.storeText(id, book("h1"), chapters, texts, {});
+  std::vector<std::string> places;
+  for (const PassageRecord& passage : library_.passages(id)) places.push_back(passage.chapterTitle);
+  EXPECT_EQ(places, (std::vector<std::string>{"", "Preface", "Act I", "Act I · Scene I", "Act II", "Act II · Scene I",
+                                              "Scene I · A Song"}));
+}
+
 TEST_F(LibraryTest, StoredTextIsItsPassagesJoinedAndEachKnowsItsPlace) {
   const Id id = library_.add(book("h1"));
   const std::vector<std::string> texts = {"First.", "Zweiter Absatz, größer.", std::string("with\0nul", 8), "Last"};

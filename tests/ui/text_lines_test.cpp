@@ -23,6 +23,13 @@ TEST(TextLinesTest, WhatFitsIsWhole) {
   EXPECT_EQ(wrapped("", uiFont(), 400, 2), QStringList({""}));
 }
 
+TEST(TextLinesTest, VerseKeepsItsLines) {
+  EXPECT_EQ(wrapped("Must I remember?  why,\nshe would hang on him,\n\nAs if", uiFont(), 400, 9),
+            QStringList({"Must I remember? why,", "she would hang on him,", "As if"}));
+  const QStringList cut = wrapped("Must I remember?\nwhy,\nshe would hang on him", uiFont(), 400, 2);
+  EXPECT_EQ(cut, QStringList({"Must I remember?", "why, she would hang on him"}));
+}
+
 TEST(TextLinesTest, AMegabyteOfTitleCostsNoMoreThanItsLines) {
   QElapsedTimer timer;
   timer.start();
