@@ -5,6 +5,7 @@
 #include <QMouseEvent>
 #include <QPainter>
 #include <QPainterPath>
+#include <QScrollBar>
 #include <QTextLayout>
 #include <cmath>
 
@@ -221,8 +222,12 @@ void LibraryDelegate::paint(QPainter* painter, const QStyleOptionViewItem& optio
 QSize LibraryDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelIndex& index) const {
   const auto* view = qobject_cast<const QAbstractItemView*>(option.widget);
   const int width = view ? view->viewport()->width() : option.rect.width();
+  // As tall as beside a scroll bar even while there is none: when one appears, the list does not lay its rows out
+  // again.
+  const bool bar = view && view->verticalScrollBar()->isVisible();
+  const int narrowest = view && !bar ? width - view->verticalScrollBar()->sizeHint().width() : width;
   const auto item = index.data(LibraryModel::ItemRole).value<LibraryItem>();
-  return {width, layOut(QRect(0, 0, width, 0), item, actionFor(item)).height};
+  return {width, layOut(QRect(0, 0, narrowest, 0), item, actionFor(item)).height};
 }
 
 bool LibraryDelegate::editorEvent(QEvent* event, QAbstractItemModel*, const QStyleOptionViewItem& option,

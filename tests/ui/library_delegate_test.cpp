@@ -68,6 +68,26 @@ TEST_F(LibraryDelegateTest, AReasonMakesTheRowHigherAndNeverEndless) {
   EXPECT_LT(delegate.sizeHint(option, model.index(2)).height(), 4 * ready);
 }
 
+// Else the reason below would run into the next row when a scroll bar appears.
+TEST_F(LibraryDelegateTest, ARowIsAsTallWithAScrollBarAsWithout) {
+  model.reset({failedBook(1, "noise.pdf is in a format that Palimpsest does not know, whatever its name says of it.")});
+  QStyleOptionViewItem option;
+  option.widget = &list;
+  int narrower = 0;
+  for (int width = 220; width <= 340; width += 4) {
+    list.resize(width, 600);
+    list.setVerticalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+    QApplication::processEvents();
+    const QSize without = delegate.sizeHint(option, model.index(0));
+    list.setVerticalScrollBarPolicy(Qt::ScrollBarAlwaysOn);
+    QApplication::processEvents();
+    const QSize with = delegate.sizeHint(option, model.index(0));
+    EXPECT_EQ(without.height(), with.height()) << width;
+    narrower += with.width() < without.width();
+  }
+  EXPECT_GT(narrower, 0);
+}
+
 TEST_F(LibraryDelegateTest, ProgressIsDrawn) {
   const auto redPixels = [&](double progress) {
     LibraryItem item = readingBook(1);
