@@ -67,6 +67,8 @@ QString markdown(const QString& text) {
   escaped.replace(lineStart, QStringLiteral("\\1\\3\\\\2\\4"));
   // Four leading blanks would make code of a line.
   escaped.replace(QRegularExpression(QStringLiteral("^[ \\t]+"), QRegularExpression::MultilineOption), QString());
+  // A line of verse or of a card ends where it ends: a hard break.
+  escaped.replace(QRegularExpression(QStringLiteral("(?<!\n)\n(?!\n)")), QStringLiteral("\\\n"));
   return escaped;
 }
 

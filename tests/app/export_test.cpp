@@ -104,7 +104,7 @@ TEST_F(ExportTest, NothingInMarkdownIsMarkupThatWasText) {
   EXPECT_THAT(text, HasText("\n\\# not a heading"));
   EXPECT_THAT(text, HasText("\n1\\. not a list"));
   EXPECT_THAT(text, HasText("\\!\\[x\\]"));
-  EXPECT_THAT(text, HasText("> a little woman\n> “Weena” \\& more\n>\n> — p. 52 · ch. V"));
+  EXPECT_THAT(text, HasText("> a little woman\\\n> “Weena” \\& more\n>\n> — p. 52 · ch. V"));
   EXPECT_FALSE(text.contains(QStringLiteral("<script>")));
 }
 
