@@ -90,11 +90,12 @@ def stage_at(progress: float, rng: random.Random) -> str:
     return rng.choices(list(weights), list(weights.values()))[0]
 
 
-def by_length(batch: dict) -> dict:
+def by_length(batch: dict, eos: int = EOS) -> dict:
     """The same batch with each document's questions sorted by length, and with `split`: most questions are short, and two
     groups of them, each padded to its own longest, are half as many positions as one."""
     questions = batch["questions"]
-    used = questions.shape[2] - (questions[:, :, ::-1] != EOS).argmax(2)  # BOS is one of them
+    filled = questions != eos
+    used = np.where(filled.any(2), questions.shape[2] - filled[:, :, ::-1].argmax(2), 1)  # BOS is one of them
     order = used.argsort(1, kind="stable")
     longest = np.take_along_axis(used, order, 1).max(0)  # of each column
     order, longest = order[:, longest > 1], longest[longest > 1]  # columns that nobody asks
@@ -113,6 +114,9 @@ def by_length(batch: dict) -> dict:
 
 
 class BatchMaker:
+    stages = STAGES
+    bos, eos, ids = BOS, EOS, np.uint16  # of a batch; `ids` is the type that holds any token of the model
+
     def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80):
         self.books, self.rng = books, random.Random(seed)
         self.names = Names(self.rng, evaluation=False)
@@ -254,7 +258,7 @@ class BatchMaker:
         """What other documents of the batch are asked: this one does not say. So a section learns what is not in it."""
         known = {tuple(q.prompt) for q in own}
         asked = [q for other in others for q in other if q.elsewhere and tuple(q.prompt) not in known]
-        return [Question(q.prompt, self.encode(" " + UNKNOWN) + [EOS]) for q in self.rng.sample(asked, min(count, len(asked)))]
+        return [Question(q.prompt, self.refusal()) for q in self.rng.sample(asked, min(count, len(asked)))]
 
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         """The next stretch of the stream in `row`; and whether a pass key stands in it.
@@ -291,30 +295,43 @@ class BatchMaker:
         asked += [self.qa(f.question, UNKNOWN) for f in unknown]
         return tokens, asked + self.natural(prose, 8, len(tokens)), has_key
 
+    # -- what another tokenizer does in its own way (head_batches.py) ---------------------------------------------
+
+    def cut(self, tokens: np.ndarray, asked: list[Question], stage: Stage) -> tuple[np.ndarray, list[int], list[Question]]:
+        """The document in the model's tokens, where its segments end (at most stage.segments of them), and its questions."""
+        words = self.books.table.word_ends(tokens)
+        return tokens, cut_tokens(words, self.books.table.sentence_ends(tokens, words), stage.segment_length)[: stage.segments], asked
+
+    def refusal(self) -> list[int]:
+        return self.encode(" " + UNKNOWN) + [EOS]
+
+    def after_turn(self, earlier: Question, prompt: list[int]) -> list[int]:
+        """The prompt with an earlier question and its answer before it."""
+        return earlier.prompt + earlier.answer[:-1] + self.encode("\n\n") + prompt
+
     # -- batches -------------------------------------------------------------------------------------------------
 
     def memory_batch(self, name: str) -> dict[str, np.ndarray]:
-        stage, rng = STAGES[name], self.rng
+        stage, rng = self.stages[name], self.rng
         S, N, P = stage.segment_length, stage.segments, self.P
         B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
         strangers = stage.questions // 5 if B > 1 and not stage.stream else 0  # a stream's own earlier sections serve for that
         Q = stage.questions + strangers
-        segments = np.full((B, N, L), EOS, np.uint16)
+        segments = np.full((B, N, L), self.eos, self.ids)
         write = np.zeros((B, N, L), bool)
         labels = np.full((B, N, L), IGNORE, np.int64)
-        questions = np.full((B, Q, P), EOS, np.uint16)
+        questions = np.full((B, Q, P), self.eos, self.ids)
         answers = np.full((B, Q, P), IGNORE, np.int64)
         reads_from = np.zeros((B, Q), np.int64)
         again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
-        segments[:, :, 0] = questions[:, :, 0] = BOS
+        segments[:, :, 0] = questions[:, :, 0] = self.bos
         documents = []
         for b in range(B):
             if stage.stream:
                 tokens, asked, has_key[b] = self.portion(stage, b, B)
             else:
                 tokens, asked = self.document(stage)
-            words = self.books.table.word_ends(tokens)
-            cuts = cut_tokens(words, self.books.table.sentence_ends(tokens, words), S)[:N]
+            tokens, cuts, asked = self.cut(tokens, asked, stage)
             asked = [a for a in asked if a.after <= cuts[-1]]
             rng.shuffle(asked)
             documents.append((tokens, cuts, asked))
@@ -331,9 +348,9 @@ class BatchMaker:
             for q, question in enumerate(own + self.strangers(strangers, asked, [d[2] for d in documents[:b] + documents[b + 1 :]])):
                 prompt, answer = question.prompt, question.answer
                 if 0 < q < len(own) and rng.random() < 0.15:  # a conversation: an earlier question and its answer stand before it
-                    turn = asked[q - 1].prompt + asked[q - 1].answer[:-1] + self.encode("\n\n")
-                    if len(turn) + len(prompt) + len(answer) + 1 <= P:
-                        prompt = turn + prompt
+                    turn = self.after_turn(asked[q - 1], prompt)
+                    if len(turn) + len(answer) + 1 <= P:
+                        prompt = turn
                 ids = prompt + answer
                 if len(ids) + 1 > P:
                     continue
@@ -344,7 +361,7 @@ class BatchMaker:
                 first = int(np.searchsorted(cuts, question.after)) + 1 if question.after > 0 else 1
                 reads_from[b, q] = used if rng.random() < 0.6 else rng.randint(min(first, used), used)
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
-                              again=again, has_key=has_key))
+                              again=again, has_key=has_key), self.eos)
 
     def base_batch(self, length: int) -> dict[str, np.ndarray]:
         """Rows of prose with facts and, behind it, questions and answers as in a conversation; all inside the row."""

@@ -30,6 +30,7 @@ from .config import PROMPTS, ModelConfig
 from .cutter import TokenTable, cut_tokens, text_segments
 from .export import load_model
 from .facts import UNKNOWN
+from .llama_folder import bos_of, eos_of
 from .model import InfiniLlama, MemoryState
 from .sections import section_ends
 
@@ -37,8 +38,12 @@ from .sections import section_ends
 class Reader:
     """Reads token arrays or stored text into memories and answers questions from them, greedily."""
 
-    def __init__(self, model: InfiniLlama, tokenizer: Tokenizer, device, pass_segments: int = 256):
+    def __init__(self, model: InfiniLlama, tokenizer: Tokenizer, device, pass_segments: int = 256, bos: int | None = BOS, eos: int = EOS,
+                 autocast: bool | None = None):
+        """bos None: the tokenizer puts nothing before a text. autocast None: on the GPU only."""
         self.model, self.tokenizer, self.device, self.pass_segments = model.to(device).eval(), tokenizer, device, pass_segments
+        self.bos, self.eos, self.lead = bos, eos, int(bos is not None)
+        self.autocast = torch.device(device).type == "cuda" if autocast is None else autocast
         self.table = TokenTable(tokenizer)
 
     def segments(self, text: np.ndarray | str) -> list:
@@ -56,13 +61,13 @@ class Reader:
         S = self.model.c.segment_length
         for first in range(0, len(segments), self.pass_segments):
             part = segments[first : first + self.pass_segments]
-            ids = np.full((1, len(part), S + 1), EOS, np.int64)
-            write = np.zeros((1, len(part), S + 1), bool)
-            ids[:, :, 0] = BOS
+            ids = np.full((1, len(part), S + self.lead), self.eos, np.int64)
+            write = np.zeros(ids.shape, bool)
+            ids[:, :, : self.lead] = self.bos if self.lead else 0
             for n, tokens in enumerate(part):
-                ids[0, n, 1 : len(tokens) + 1] = tokens
-                write[0, n, 1 : len(tokens) + 1] = True
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                ids[0, n, self.lead : len(tokens) + self.lead] = tokens
+                write[0, n, self.lead : len(tokens) + self.lead] = True
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 _, _, states = self.model.read_and_ask(
                     torch.from_numpy(ids).to(self.device), torch.from_numpy(write).to(self.device), states=states, keep_states=True)
         return states
@@ -92,13 +97,13 @@ class Reader:
     def batch_of(self, prompts: list[list[list[int]]], room: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids [documents, Q, longest prompt + 1 + room], BOS first and EOS behind; and how long each prompt is, BOS included."""
         B, Q = len(prompts), max(map(len, prompts))
-        ids = torch.full((B, Q, max(len(q) for p in prompts for q in p) + 1 + room), EOS, dtype=torch.long)
-        ids[:, :, 0] = BOS
-        length = torch.ones(B, Q, dtype=torch.long)
+        ids = torch.full((B, Q, max(len(q) for p in prompts for q in p) + self.lead + room), self.eos, dtype=torch.long)
+        ids[:, :, : self.lead] = self.bos if self.lead else 0
+        length = torch.full((B, Q), self.lead)
         for b, p in enumerate(prompts):
             for q, tokens in enumerate(p):
-                ids[b, q, 1 : len(tokens) + 1] = torch.tensor(tokens)
-                length[b, q] = len(tokens) + 1
+                ids[b, q, self.lead : len(tokens) + self.lead] = torch.tensor(tokens)
+                length[b, q] = len(tokens) + self.lead
         return ids.to(self.device), length.to(self.device)
 
     def doubts(self, prompts: list[list[list[int]]], states) -> list[list[float]]:
@@ -111,9 +116,9 @@ class Reader:
         the likeliest other one. An unknown_bias above that lead makes the model answer."""
         unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
         ids, length = self.batch_of(prompts)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             _, hidden, _ = self.model.read_and_ask(None, None, ids, torch.zeros_like(length), states=joined(states))
-            hidden = hidden.gather(2, (length - 1)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
+            hidden = hidden.gather(2, (length - 1).clamp(min=0)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
             logits = self.model.head(hidden).float()
             p, own = logits.softmax(-1)[..., unknown].cpu(), logits[..., unknown].clone()
             logits[..., unknown] = -torch.inf
@@ -127,25 +132,25 @@ class Reader:
         unknown_bias: of config.py, for questions; the book card is no answer.
         """
         ids, length = self.batch_of(prompts, max_new)
-        start, done = length.clone(), length == 1  # a document with fewer questions: no prompt
+        start, done = length.clone(), length == self.lead  # a document with fewer questions: no prompt
         memories = joined(states)
         unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
         for step in range(max_new):
             # only those that are still being answered, in the first columns of each document
             columns = done.int().argsort(dim=1, stable=True)[:, : int((~done).sum(1).max())]
             width, at = int(length[~done].max()), length.gather(1, columns)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 asked = ids[:, :, :width].gather(1, columns.unsqueeze(-1).expand(-1, -1, width))
                 _, hidden, _ = self.model.read_and_ask(None, None, asked, torch.zeros_like(columns), states=memories)
-                last = (at - 1).clamp(max=width - 1)
+                last = (at - 1).clamp(0, width - 1)
                 last = hidden.gather(2, last[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
                 logits = self.model.head(last).float()
                 if step == 0:
                     logits[..., unknown] -= unknown_bias
-                token = torch.full_like(length, EOS).scatter_(1, columns, logits.argmax(-1))
-            token = torch.where(done, torch.full_like(token, EOS), token)
+                token = torch.full_like(length, self.eos).scatter_(1, columns, logits.argmax(-1))
+            token = torch.where(done, torch.full_like(token, self.eos), token)
             ids.scatter_(2, length.unsqueeze(-1), token.unsqueeze(-1))
-            done |= token == EOS
+            done |= token == self.eos
             length = length + (~done).long()
             if done.all():
                 break
@@ -153,6 +158,12 @@ class Reader:
         for b, p in enumerate(prompts):
             out.append([self.tokenizer.decode(ids[b, q, start[b, q] : length[b, q]].tolist()).strip() for q in range(len(p))])
         return out
+
+
+def reader_of(model: str, tokenizer: Tokenizer, device) -> Reader:
+    """Of a checkpoint, which has the shipped model's tokenizer, or of a folder with whatever tokenizer."""
+    ends = dict(bos=bos_of(tokenizer), eos=eos_of(Path(model), tokenizer)) if Path(model).is_dir() else {}
+    return Reader(load_model(model), tokenizer, device, **ends)
 
 
 def joined(states):
@@ -354,7 +365,7 @@ def _start(model: str, data: Path, tokenizer: str, devices) -> None:
     global _reader, _books
     torch.backends.cuda.matmul.allow_tf32 = False
     _books = Books(Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), data)
-    _reader = Reader(load_model(model), _books.tokenizer, torch.device(devices.get()))
+    _reader = reader_of(model, _books.tokenizer, torch.device(devices.get()))
 
 
 def _cell(task: tuple) -> tuple[tuple, dict | list]:
@@ -430,7 +441,7 @@ def main() -> None:
     devices, tokenizer = [a.device] if a.device else gpus or ["cpu"], a.tokenizer or a.model
     write = lambda table: a.out and a.out.write_text(json.dumps(table, indent=1) + "\n")
     if a.cases:
-        reader = Reader(load_model(a.model), Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), torch.device(devices[0]))
+        reader = reader_of(a.model, Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), torch.device(devices[0]))
         write({"model": Path(a.model).name, "cases": a.cases.name, "table": run_cases(reader, cases.load(a.cases)[1])})
     else:
         for layer in evaluate(a.model, a.data, tokenizer, devices, a.sizes, a.rows, a.documents, sections=a.sections,
