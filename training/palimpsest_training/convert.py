@@ -241,7 +241,7 @@ class Run:
             self.streams = self.streams or Streams(len(batch["segments"]), stage.segments, self.args.longest // stage.segment_length,
                                                    self.args.seed * 100 + self.ranks.rank, unknown=self.refusal)
             batch = self.streams.go_on(batch)
-        torch.manual_seed(hash((self.args.seed, self.ranks.rank, self.progress.step)))  # which prose tokens count in the loss
+        torch.manual_seed((self.args.seed * 1000 + self.ranks.rank) * 10**9 + self.progress.step)  # which prose tokens count in the loss
         set_rate([self.trainer.optimizer], self.progress.share, decay=self.args.decay)
         return self.trainer.step(to_device(batch, self.device), self.streams if stage.stream else None)
 
