@@ -22,7 +22,7 @@ _ENDS = ("ton ford well worth ley man by ham field wood stone brook dale mere lo
 _FIRST_ENDS = "a ia en an el in is ora ina eth ard us o ene ette ric win bert dan my la ly na ra mir".split()
 _TOWN_ENDS = "ton mouth port ville bury haven burg stead minster field chester wick holm dorf mont bridge stad ness grad poli".split()
 _TITLES = ["Mr.", "Mrs.", "Miss", "Dr.", "Captain", "Colonel", "Sir", "Lady", "Professor", "Father", "Aunt", "Uncle"]
-_COMMON_FIRST = ("John Mary William Anne Thomas Elizabeth George Margaret Henry Alice Charles Emma Edward Clara Robert Helen James Lucy "
+COMMON_FIRST = ("John Mary William Anne Thomas Elizabeth George Margaret Henry Alice Charles Emma Edward Clara Robert Helen James Lucy "
                  "Arthur Martha Frank Rose Walter Edith Harry Grace Philip Agnes Peter Nora Hugh Ellen Ralph Julia Oscar Flora").split()
 
 COLOURS = ("red blue green yellow white black brown grey purple orange pink violet crimson scarlet golden silver turquoise ivory "
@@ -73,7 +73,7 @@ class Names:
 
     def first(self) -> str:
         if self.rng.random() < 0.5:
-            return self.rng.choice(_COMMON_FIRST)
+            return self.rng.choice(COMMON_FIRST)
         return self._draw(lambda: self._word(_FIRST_ENDS))
 
     def person(self) -> str:
