@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from .batches import BOS, EOS
+from .questions import BOS, EOS
 from .cutter import TokenTable, cut_tokens, text_segments
 from .facts import UNKNOWN
 from .model import InfiniLlama, MemoryState

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from . import book_cards
-from .batches import BOS, EOS
+from .questions import BOS, EOS
 from .books import Books, book_card
 from .config import PROMPTS
 from .corpus import is_held_out, normalise
