@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from .questions import BOS, EOS
 from .cutter import TokenTable, cut_tokens, text_segments
 from .facts import UNKNOWN
 from .model import InfiniLlama, MemoryState
+from .questions import BOS, EOS
 from .sections import section_ends
 
 

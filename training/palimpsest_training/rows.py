@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 
 from . import book_cards
-from .questions import BOS, EOS
 from .books import Books, book_card
 from .config import PROMPTS
 from .corpus import is_held_out, normalise
 from .facts import UNKNOWN
+from .questions import BOS, EOS
 from .reader import Reader, zeroed
 
 ROWS = ("book-card people", "fairytale", "perplexity")

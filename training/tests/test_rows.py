@@ -7,40 +7,24 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
 
 from palimpsest_training import babi, cases, rows
-from palimpsest_training.books import Books
 from palimpsest_training.config import ModelConfig
 from palimpsest_training.corpus import is_held_out
 from palimpsest_training.evaluate import Material, Reader, cell, run_cases
 from palimpsest_training.model import InfiniLlama
-from palimpsest_training.prepare import prepare
 from palimpsest_training.tables import table
-from palimpsest_training.tokenizer import save_tokenizer, train_tokenizer
 
 
 @pytest.fixture(scope="module")
-def books(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("books"), random.Random(1)
-    words = "river house garden letter horse window captain winter road fire saw left found kept followed".split()
-    name = next(f"book_{i}.txt" for i in range(99) if is_held_out(f"book_{i}.txt"))
-    text = "\n\n".join(" ".join(f"The {rng.choice(words)} and {rng.choice(words)} {rng.choice(words)} it." for _ in range(6)) for _ in range(500))
-    (folder / name).write_text(text)
-    save_tokenizer(train_tokenizer([text, "Question: Answer: Where is Mary? John went to the kitchen. The book does not say."], 400), folder / "t", 2048)
-    prepare([folder / name], folder / "t" / "tokenizer.json", folder / "books.npz", None, 1)
-    return Books(Tokenizer.from_file(str(folder / "t" / "tokenizer.json")), folder / "books.npz")
-
-
-@pytest.fixture(scope="module")
-def reader(books):
+def reader(plain_books):
     torch.manual_seed(1)
     model = InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
-                                    vocab_size=books.tokenizer.get_vocab_size(), max_position_embeddings=512, segment_length=64, memory_heads=2,
+                                    vocab_size=plain_books.tokenizer.get_vocab_size(), max_position_embeddings=512, segment_length=64, memory_heads=2,
                                     memory_kv_heads=2, memory_head_dim=8))
     for layer in model.model.layers:
         torch.nn.init.normal_(layer.self_attn.memory_o_proj.weight, std=0.5)  # so that the memory counts
-    return Reader(model, books.tokenizer, torch.device("cpu"))
+    return Reader(model, plain_books.tokenizer, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("given, reference, f1", [
@@ -98,7 +82,8 @@ def test_a_tale_is_asked_from_memory_and_from_its_passage(reader, tmp_path):
     assert all(float(s.z.abs().sum()) == 0 for s in told.calls[1][0][0][0])
 
 
-def test_perplexity_is_that_of_reading_on(books, reader):
+def test_perplexity_is_that_of_reading_on(plain_books, reader):
+    books = plain_books
     r = rows.perplexity(reader, books, 512, count=3, seed=5, scored=2)
     assert r["memory"]["perplexity"] != r["zeroed"]["perplexity"] != r["swapped"]["perplexity"]
     rng, nats, tokens = random.Random(5), 0.0, 0
@@ -123,20 +108,12 @@ def test_perplexity_is_that_of_reading_on(books, reader):
 
 
 @pytest.fixture(scope="module")
-def stories(tmp_path_factory):
-    rng, lines = random.Random(2), []
-    for _ in range(80):
-        told = []
-        for _ in range(5):
-            told += [f"{rng.choice(babi.PEOPLE)} moved to the {rng.choice(babi.PLACES)}." for _ in range(2)]
-            question, answer = rng.choice(sorted(babi.answers(told).items()))
-            lines.append({"doc": "qa1", "context": " ".join(told), "question": question, "answers": [answer]})
-    file = tmp_path_factory.mktemp("babi") / "babi.jsonl"
-    file.write_text("\n".join(json.dumps(r) for r in lines))
-    return babi.load([file], evaluation=True)
+def stories(story_file):
+    return babi.load([story_file], evaluation=True)
 
 
-def test_a_story_stands_in_order_in_an_unseen_book(books, reader, stories, tmp_path):
+def test_a_story_stands_in_order_in_an_unseen_book(plain_books, reader, stories, tmp_path):
+    books = plain_books
     drawn = cases.draw(books, "babilong-qa1", "1K", 20, 7, stories)
     samples = {(s.sentences[:k], q, a) for s in stories["qa1"] for k, q, a in s.asked}
     seen = set()
@@ -169,11 +146,11 @@ def test_cells_that_there_are():
     assert all(cases.count_of(row, 50) >= 100 for row in cases.BABILONG)
 
 
-def test_new_rows_reach_the_card(books, reader, stories, tmp_path):
-    material = Material(books, stories, rows.load_tales(tales_file(tmp_path))[:2])
+def test_new_rows_reach_the_card(plain_books, reader, stories, tmp_path):
+    material = Material(plain_books, stories, rows.load_tales(tales_file(tmp_path))[:2])
     made = {"babilong-qa1": {"1K": cell(reader, material, "babilong-qa1", "1K", 2, 7)},
             "fairytale": {"8K": cell(reader, material, "fairytale", "8K", 2, 7)}}
-    made["perplexity"] = {"8K": rows.perplexity(reader, books, 512, count=2, seed=1, scored=1)}
+    made["perplexity"] = {"8K": rows.perplexity(reader, plain_books, 512, count=2, seed=1, scored=1)}
     lines = table("card", {"table": made}).splitlines()
     assert len(lines) == 5 and lines[2].startswith("| BABILong QA1") and f"{made['babilong-qa1']['1K']['memory']['all']['exact']:.2f} [" in lines[2]
     assert f"{made['fairytale']['8K']['memory']['rouge_l']:.2f}, {made['fairytale']['8K']['passage']['rouge_l']:.2f}" in lines[3]
