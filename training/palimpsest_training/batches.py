@@ -194,11 +194,13 @@ class BatchMaker:
                 after, ends_it = (ends[places[s.first - 1]] if s.first else 0), s.last < len(story)
                 q = self.qa(s.question, s.answer or UNKNOWN, after, elsewhere=s.answer is not None and not ends_it,
                             until=begins[places[s.last]] if ends_it else 0)
-                (passing if ends_it else lasting).append(q)
+                passing.append((q, s.answer is not None)) if ends_it else lasting.append(q)
                 known.add(s.question)
-        asked = rng.sample(lasting, min(10, len(lasting)))
-        asked += rng.sample(passing, min(len(asked), len(passing)))
-        absent = unanswered(rng, statements, 2 + len(asked) // 5)
+        some = lambda questions, most: rng.sample(questions, min(most, len(questions)))
+        asked = some(lasting, 10)
+        few = 1 + len(asked) // 4  # not yet said, and never said: or refusing would be the rule
+        asked += some([q for q, said in passing if said], len(asked)) + some([q for q, said in passing if not said], few)
+        absent = unanswered(rng, statements, few)
         return tokens, asked + [self.qa(q, UNKNOWN) for q in absent] + self.natural(prose, 4, len(tokens)), known | {q for q, _ in prose.questions}
 
     def natural(self, prose: Stretch, most: int, after: int) -> list[Question]:
@@ -298,7 +300,10 @@ class BatchMaker:
             own = asked[: Q - strangers]
             for q, question in enumerate(own + self.strangers(strangers, asked, told, [d[2] for d in documents[:b] + documents[b + 1 :]])):
                 prompt, answer = question.prompt, question.answer
-                if 0 < q < len(own) and rng.random() < 0.15:  # a conversation: an earlier question and its answer stand before it
+                may_read = memories(question, cuts)
+                read = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
+                # a conversation: an earlier question and its answer, which was the same then, stand before it
+                if 0 < q < len(own) and rng.random() < 0.15 and read in memories(asked[q - 1], cuts):
                     turn = asked[q - 1].prompt + asked[q - 1].answer[:-1] + self.encode("\n\n")
                     if len(turn) + len(prompt) + len(answer) + 1 <= P:
                         prompt = turn + prompt
@@ -307,9 +312,7 @@ class BatchMaker:
                     continue
                 questions[b, q, 1 : len(ids) + 1] = ids
                 answers[b, q, len(prompt) : len(ids)] = answer
-                again[b, q] = question.again
-                may_read = memories(question, cuts)
-                reads_from[b, q] = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
+                again[b, q], reads_from[b, q] = question.again, read
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
                               again=again, has_key=has_key))
 
