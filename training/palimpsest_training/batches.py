@@ -177,6 +177,8 @@ class BatchMaker:
     def story_document(self, stage: Stage, length: int) -> tuple[np.ndarray, list[Question], set]:
         """bAbI stories strewn over prose, each in its order; asked is what holds at the end, and what held before, of a memory
         of then."""
+        if not self.stories:
+            raise ValueError("a stage of stories needs files of them (--babi)")
         rng, told, taken = self.rng, [], set()
         for _ in range(rng.randint(*stage.stories)):
             story = self.stories.draw(rng, self.names, taken)

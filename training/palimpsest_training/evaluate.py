@@ -2,6 +2,7 @@
 
     python -m palimpsest_training.evaluate --model FILE.pt|FOLDER --data heldout.npz --tokenizer DIR --out evaluation.json
     python -m palimpsest_training.evaluate --model FOLDER --cases cases.jsonl      # the cases of a file, as the engine runs them
+    python -m palimpsest_training.evaluate ... --babi babi_train.jsonl --tales fairytaleqa_train.jsonl     # with the rows drawn from these
 
 Each cell: documents of T tokens of unseen prose (whole books in sequence) with facts at random sentence ends; every
 question asked after the last token. Beside the score stand the same questions with the memory zeroed, with another
