@@ -151,7 +151,10 @@ class Material:
 
 
 def line_of(row: str, size: str, r: dict) -> str:
-    names = lambda condition: r.get(condition, {}).get("names_and_numbers", {})
+    def names(condition: str) -> dict:  # of a row that has none: everything
+        cell = r.get(condition, {})
+        return cell.get("names_and_numbers") or cell.get("all", {})
+
     return (f"{row:12} {size:>5} exact {names('memory').get('exact')} {names('memory').get('interval')} all {r['memory']['all'].get('exact')} "
             f"zeroed {names('zeroed').get('exact')} swapped {names('swapped').get('exact')} "
             f"anyway {r['answered_anyway']} false-unknown {r['false_unknown']} ({r['tokens_per_second'] / 1e3:.1f}K tokens/s)")
