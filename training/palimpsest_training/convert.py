@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from . import llama_folder
 from .config import PROMPTS, ModelConfig
-from .evaluate import Reader, run_cell
+from .evaluate import run_cell
 from .head_batches import Feed, HeadBatches, Vocabulary, evaluation_documents, open_books, scaled_stages
 from .head_checkpoints import Checkpoints
 from .head_training import Trainer, build, parallel_kind

@@ -23,7 +23,8 @@ from queue import Empty
 import numpy as np
 from tokenizers import Tokenizer
 
-from .batches import STAGES, BatchMaker, Question, Stage, stage_at
+from .absent import Acquaintances
+from .batches import BatchMaker
 from .books import Books
 from .cases import Asked, Cases
 from .corpus import book_files
@@ -31,6 +32,8 @@ from .cutter import cut_text
 from .facts import UNKNOWN
 from .llama_folder import FolderError
 from .prepare import prepare
+from .questions import Question
+from .stages import STAGES, Stage, stage_at
 
 BOS_COLUMNS = ("segments", "write", "labels", "questions", "answers")
 
@@ -60,6 +63,8 @@ def scaled_stages(segment_length: int, tokens: int) -> dict[str, Stage]:
     at least 16 of them where S is above 256. Documents of more than `tokens` are left out."""
     stages = {}
     for name, s in STAGES.items():
+        if s.stories:  # it needs files of its own
+            continue
         total = s.segments * s.segment_length
         length = min(segment_length, max(s.segment_length, total // 16))
         if total <= tokens:
@@ -97,8 +102,8 @@ class HeadBatches(BatchMaker):
             batch["split"] = (batch["split"][0], batch["split"][1] - 1)
         return name, batch
 
-    def document(self, stage: Stage) -> tuple[np.ndarray, list[Question]]:
-        return super().document(self._in_packed_tokens(stage))
+    def document(self, stage: Stage, met: Acquaintances | None = None) -> tuple[np.ndarray, list[Question], set]:
+        return super().document(self._in_packed_tokens(stage), met)
 
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         return super().portion(self._in_packed_tokens(stage), row, rows)
