@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--random-init", choices=list(SHAPES), default="8b", help="shape of the base")
     p.add_argument("--settings", nargs="*", default=["dense:16384", "8k:32768", "stream:32768", "64k:65536"], help="STAGE:TOKENS of a step and rank")
-    p.add_argument("--seconds", type=float, default=25, help="of each setting")
+    p.add_argument("--seconds", type=float, default=20, help="of each setting")
     p.add_argument("--steps", type=int, default=15, help="of each setting, at most")
     p.add_argument("--memory-heads", type=int, default=8)
     p.add_argument("--memory-head-dim", type=int, default=128)

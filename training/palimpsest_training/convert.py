@@ -189,7 +189,8 @@ class Run:
         books = open_books(a.data, a.packed_tokenizer, a.out / "checkpoints", self.ranks.first)
         if books is None:
             raise FolderError("No book is left to train on: the only ones are held out, by the hash of their names. Give more books.")
-        held_out = open_books(a.eval_data or a.data, a.packed_tokenizer, a.out / "checkpoints", self.ranks.first, held_out=True) if a.eval_documents else None
+        unread = a.eval_data or [path for path in a.data if path.is_dir()]  # what is packed in --data is trained on
+        held_out = open_books(unread, a.packed_tokenizer, a.out / "checkpoints", self.ranks.first, held_out=True)
         if a.eval_documents and held_out is None:
             self.say("No book is held out: the evaluation asks for held-out names and numbers in prose of the training books.")
         self.documents = evaluation_documents(held_out or books, a.eval_tokens, a.eval_documents) if a.eval_documents else []

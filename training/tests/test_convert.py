@@ -205,6 +205,12 @@ def refusal(base, books, out, *more) -> str:
     return str(refused.value)
 
 
+def test_packed_books_that_are_trained_on_are_not_the_held_out_ones(base, books, whole, tmp_path, capsys):
+    packed = max((whole / "checkpoints").glob("books-*.npz"), key=lambda file: file.stat().st_size)
+    run(base, packed, tmp_path / "model", "--eval-documents", 1, "--eval-tokens", 200, "--steps", 1, "--tokens", 1024, "--stages", "dense")
+    assert "No book is held out" in capsys.readouterr().out
+
+
 def test_folders_that_cannot_be_used_are_refused_in_a_sentence(base, books, whole, tmp_path):
     out = tmp_path / "out"
     assert "There is no folder" in refusal(tmp_path / "nothing", books, out)
