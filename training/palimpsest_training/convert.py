@@ -31,6 +31,7 @@ from .head_training import Trainer, build, parallel_kind
 from .llama_folder import FolderError
 from .optim import set_rate
 from .ranks import Ranks
+from .reader import Reader
 from .train import Streams, to_device
 
 SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "models" / "palimpsest-mini"
