@@ -3,6 +3,7 @@
 A batch of the memory phase, as numpy arrays (B documents, N segments, L = S + 1 positions, Q questions, P positions):
   segments u16 [B, N, L], write bool [B, N, L], labels i64 [B, N, L] (-100 = no loss)
   questions u16 [B, Q, P], reads_from i64 [B, Q], answers i64 [B, Q, P] (-100 = no loss)
+  split (Qs, Ps): the first Qs questions of every document fit in Ps positions (by_length)
   again bool [B, Q]: may be asked where more has been read: after later portions of a stream, or in a crowd (model.Crowd);
   has_key bool [B]: a pass key stands in the text
 A batch of the base phase has N = 1 segment a row, its questions inside the same row (answers marked in `answers`).
@@ -11,6 +12,7 @@ A batch of the base phase has N = 1 segment a row, its questions inside the same
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,9 @@ from .mining import quote_of
 
 IGNORE = -100
 BOS, EOS = 0, 1
+# What somebody does in a sentence that tells who he is.
+_DID = ("came in", "was there too", "said nothing", "had gone out", "sat by the fire", "looked up", "was waiting at the door", "smiled",
+        "shook hands with everybody", "was the first to leave", "knew better", "lived across the road", "had come with the others")
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ STAGES = {
     "16k": Stage(256, 64, (8, 96), 80),
     "64k": Stage(256, 255, (8, 128), 128),
     # Who said a line is what novels give most questions for: as short texts full of such lines first, then longer ones.
+    "talk-512": Stage(64, 8, (1, 2), 10, speeches=(2, 5)),
     "talk-2k": Stage(256, 8, (2, 8), 32, speeches=(8, 32)),
     "talk-8k": Stage(256, 32, (4, 32), 64, speeches=(8, 64)),
     "stream": Stage(256, 32, (0.04, 3), 24, stream=True),
@@ -70,7 +76,7 @@ CURRICULUM = (
     (0.30, {"dense": 0.10, "2k": 0.30, "4k": 0.60}),
     (0.42, {"dense": 0.05, "2k": 0.15, "4k": 0.25, "8k": 0.55}),
     (0.58, {"dense": 0.03, "2k": 0.10, "4k": 0.17, "8k": 0.30, "16k": 0.40}),
-    (0.75, {"2k": 0.06, "4k": 0.10, "8k": 0.18, "16k": 0.13, "64k": 0.08, "talk-2k": 0.09, "talk-8k": 0.14, "stream": 0.22}),
+    (0.75, {"2k": 0.07, "4k": 0.10, "8k": 0.16, "16k": 0.10, "64k": 0.07, "talk-512": 0.08, "talk-2k": 0.10, "talk-8k": 0.12, "stream": 0.20}),
 )
 
 
@@ -84,9 +90,32 @@ def stage_at(progress: float, rng: random.Random) -> str:
     return rng.choices(list(weights), list(weights.values()))[0]
 
 
+def by_length(batch: dict) -> dict:
+    """The same batch with each document's questions sorted by length, and with `split`: most questions are short, and two
+    groups of them, each padded to its own longest, are half as many positions as one."""
+    questions = batch["questions"]
+    asked = questions[:, :, ::-1] != EOS
+    used = np.where(asked.any(2), questions.shape[2] - asked.argmax(2), 0)  # BOS is one of them
+    order = used.argsort(1, kind="stable")
+    longest = np.take_along_axis(used, order, 1).max(0)  # of each column
+    order, longest = order[:, longest > 1], longest[longest > 1]  # columns that nobody asks
+    if not len(longest):
+        order, longest = np.zeros((len(questions), 1), np.int64), np.ones(1, np.int64)
+    most = min(questions.shape[2], -(-int(longest[-1]) // 8) * 8)
+    widths = np.minimum(most, -(-longest // 8) * 8)
+    count = np.arange(1, len(longest) + 1)
+    short = int((count * widths + (len(longest) - count) * most).argmin()) + 1
+    out = dict(batch, split=(short, int(widths[short - 1])))
+    for key in ("questions", "answers", "reads_from", "again"):
+        index = order[:, :, None] if batch[key].ndim == 3 else order
+        chosen = np.take_along_axis(batch[key], index, 1) if batch[key].shape[1] == questions.shape[1] else batch[key]
+        out[key] = chosen[:, :, :most] if chosen.ndim == 3 else chosen
+    return out
+
+
 class BatchMaker:
     stages = STAGES
-    bos, eos, ids = BOS, EOS, np.uint16  # of a batch; `ids` is the type that holds any token of the model
+    bos, ids = BOS, np.uint16  # of a batch; `ids` is the type that holds any token of the model
 
     def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80):
         self.books, self.rng = books, random.Random(seed)
@@ -137,6 +166,21 @@ class BatchMaker:
                 found[question] = Fact("said", False, f'"{quote}," {end}', question, speaker)
         return list(found.values())[:most]
 
+    def described(self, count: int) -> list[Fact]:
+        """People of other places of the corpus under new names: who they are, and whose kin."""
+        rng, out = self.rng, []
+        for _ in range(count if self.books.described else 0):
+            question, answer = self.books.mined[rng.choice(self.books.described)]
+            name, other = self.names.person(), self.names.person()
+            if kin := re.fullmatch(r"Whose (\w+) is .+\?", question):
+                relation = f"{name}, the {kin[1]} of {other}," if rng.random() < 0.6 else f"{other}'s {kin[1]} {name}"
+                out.append(Fact("kin", False, f"{relation} {rng.choice(_DID)}.", f"Whose {kin[1]} is {name}?", other))
+                continue
+            statement = rng.choice([f"{name}, {answer}, {rng.choice(_DID)}.", f"{name} was {answer}.", f"There was {answer} called {name}.",
+                                    f"Everybody knew {name}, {answer}.", f"It was {name}, {answer}."])
+            out.append(Fact("who", False, statement, f"Who is {name}?", answer))
+        return out
+
     # -- documents -----------------------------------------------------------------------------------------------
 
     def prose(self, length: int, asked: bool = False) -> Stretch:
@@ -178,13 +222,14 @@ class BatchMaker:
             return tokens, [self.qa(q, a, at) for q, a, at in asked] * 2
         low, high = stage.facts
         count = round(low * (high / low) ** rng.random())
-        absent = sum(rng.random() < 0.14 for _ in range(count))
+        absent = sum(rng.random() < 0.18 for _ in range(count))
         facts, unknown = draw_facts(rng, count, False, absent)
         if stage.speeches:
             few, many = stage.speeches
             facts += self.speeches(many, round(few * (many / few) ** rng.random()))
         else:
             facts += self.speeches(count // 2)
+        facts += self.described(round(count * rng.choice([0, 0, 0.1, 0.25])))
         statements = [f.statement for f in facts]
         if rng.random() < 0.15:
             key = self.pass_key()
@@ -240,7 +285,7 @@ class BatchMaker:
         rate = low * (high / low) ** (row / max(1, rows - 1))
         count = int(rate) + (rng.random() < rate % 1)
         facts, unknown = draw_facts(rng, count, False, 1 + (rng.random() < 0.5), bare_objects=False)
-        facts += self.speeches(count)
+        facts += self.speeches(count) + self.described(count if rng.random() < 0.3 else 0)
         statements = [f.statement for f in facts] + [passkey_sentence(key)] * has_key
         prose = self.prose(max(16, length - room_for(statements)))
         tokens, ends = self.strew(prose, statements)
@@ -272,10 +317,10 @@ class BatchMaker:
         B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
         strangers = stage.questions // 5 if B > 1 and not stage.stream else 0  # a stream's own earlier sections serve for that
         Q = stage.questions + strangers
-        segments = np.full((B, N, L), self.eos, self.ids)
+        segments = np.full((B, N, L), EOS, self.ids)  # padding, whatever the model's own end is
         write = np.zeros((B, N, L), bool)
         labels = np.full((B, N, L), IGNORE, np.int64)
-        questions = np.full((B, Q, P), self.eos, self.ids)
+        questions = np.full((B, Q, P), EOS, self.ids)
         answers = np.full((B, Q, P), IGNORE, np.int64)
         reads_from = np.zeros((B, Q), np.int64)
         again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
@@ -315,11 +360,8 @@ class BatchMaker:
                 # the segment that holds the answer has been read
                 first = int(np.searchsorted(cuts, question.after)) + 1 if question.after > 0 else 1
                 reads_from[b, q] = used if rng.random() < 0.6 else rng.randint(min(first, used), used)
-        longest = int((questions != self.eos).any((0, 1)).nonzero()[0].max()) + 2  # most questions are short: no padding for all
-        longest = min(P, -(-longest // 8) * 8)
-        questions, answers = questions[:, :, :longest], answers[:, :, :longest]
-        return dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
-                    again=again, has_key=has_key)
+        return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
+                              again=again, has_key=has_key))
 
     def base_batch(self, length: int) -> dict[str, np.ndarray]:
         """Rows of prose with facts and, behind it, questions and answers as in a conversation; all inside the row."""
@@ -348,7 +390,7 @@ class BatchMaker:
             return self.books.tokens[begin:end].tolist(), []
         count = rng.randint(1, max(2, room // 60))
         facts, unknown = draw_facts(rng, count, False, 1 + count // 6)
-        facts += self.speeches(max(1, count // 2))
+        facts += self.speeches(max(1, count // 2)) + self.described(rng.choice([0, 0, 1]))
         card = room > 700 and rng.random() < 0.4
         spare = room - room_for([f.statement for f in facts]) - 24 * min(count + 2, 8) - 80 * card
         prose = self.prose(max(24, spare), asked=rng.random() < 0.6)

@@ -74,6 +74,7 @@ class Books:
         self.mined_pos = moved("mined_pos")
         self.mined_kind = [str(t) for t in joined("mined_kind")]
         self.said = [i for i, kind in enumerate(self.mined_kind) if kind == "said"]
+        self.described = [i for i, kind in enumerate(self.mined_kind) if kind in ("who", "kin")]
         self.mined = list(zip((str(q) for q in joined("mined_question")), (str(a) for a in joined("mined_answer"))))
         ends = self.table.word_ends(self.tokens)
         self.sentence_ends = np.flatnonzero(self.table.sentence_ends(self.tokens, ends)) + 1

@@ -168,13 +168,13 @@ def local_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1]).transpose(1, 2)
 
 
-def read_memory(q: Tensor, M: Tensor, z: Tensor, eps: float) -> Tensor:
-    """A_mem = sigma(Q) M / (sigma(Q) z + eps). q [..., L, H, d], M [..., G, d, dv], z [..., G, d] -> [..., L, H, dv] fp32."""
+def read_memory(q: Tensor, M: Tensor, z: Tensor, eps: float, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A_mem = sigma(Q) M / (sigma(Q) z + eps). q [..., L, H, d], M [..., G, d, dv], z [..., G, d] -> [..., L, H, dv] of dtype."""
     heads, groups = q.shape[-2], z.shape[-2]
     sq = sigma(q).unflatten(-2, (groups, heads // groups))  # [..., L, G, r, d]
     top = torch.einsum("...lgrd,...gdv->...lgrv", sq, M)
     bottom = (sq * z.unsqueeze(-3).unsqueeze(-2)).sum(-1)
-    return (top / (bottom + eps).unsqueeze(-1)).flatten(-3, -2)
+    return (top / (bottom + eps).unsqueeze(-1)).flatten(-3, -2).to(dtype)
 
 
 def segment_writes(k: Tensor, v: Tensor, write: Tensor) -> tuple[Tensor, Tensor]:
@@ -231,22 +231,24 @@ class InfiniLlama(nn.Module):
         self,
         segments: Tensor | None,  # [B, N, L] token ids, padded at the end
         write: Tensor | None,  # [B, N, L] bool: which positions are written (neither BOS nor padding)
-        questions: Tensor | None = None,  # [B, Q, P]
-        reads_from: Tensor | None = None,  # [B, Q]: how many segments of this call stand in the memory that the question reads
+        questions: Tensor | list[Tensor] | None = None,  # [B, Q, P], or several such, each with a length P of its own
+        reads_from: Tensor | list[Tensor] | None = None,  # [B, Q]: how many segments of this call stand in the memory that the question reads
         states: list[list[MemoryState]] | None = None,  # memory before the first segment, per layer and part; empty if None
         keep_states: bool = False,
         crowd: Crowd | None = None,  # only with segments and questions
         since: list[list[MemoryState]] | None = None,  # questions read what has been written since then only: a section
     ):
-        """Hidden states after the final norm: (of segments [B, N, L, D], of questions [B, Q, P, D], new states).
+        """Hidden states after the final norm: (of segments [B, N, L, D], of questions [B, Q, P, D] or a list of such, new states).
 
         Linear rule only: the delta rule depends on the order of segments (reference.py has it).
         """
         c = self.c
         if c.memory_update != "linear":
             raise ValueError("read_and_ask knows the linear rule; use reference.py for " + c.memory_update)
-        parts = [t for t in (segments, questions) if t is not None]
-        B = parts[0].shape[0]
+        one = isinstance(questions, Tensor)
+        asked = [] if questions is None else [questions] if one else list(questions)
+        reads_from = [] if questions is None else [reads_from] if one else list(reads_from)
+        parts = [segments] * (segments is not None) + asked
         counts = [t.numel() for t in parts]
         device = parts[0].device
         h = self.model.embed_tokens(torch.cat([t.reshape(-1) for t in parts]))
@@ -256,7 +258,7 @@ class InfiniLlama(nn.Module):
         cos, sin = self.cos[place].unsqueeze(1), self.sin[place].unsqueeze(1)
         new_states: list[list[MemoryState]] = []
         # one segment on an empty memory: the memory heads give 0
-        remembers = questions is not None or states is not None or keep_states or segments.shape[1] > 1
+        remembers = bool(asked) or states is not None or keep_states or segments.shape[1] > 1
 
         def through(i: int, layer: Layer, h: Tensor) -> tuple[Tensor, list[MemoryState]]:
             r, k, q0, k0, v, *added = self.project(layer, h, cos, sin)
@@ -288,8 +290,8 @@ class InfiniLlama(nn.Module):
             new_states.append(after if keep_states else [])
         h = self.model.norm(h)
         out = [t.view(*p.shape, -1) for t, p in zip(h.split(counts), parts)]
-        seg = out[0] if segments is not None else None
-        return seg, (out[-1] if questions is not None else None), new_states
+        seg = out.pop(0) if segments is not None else None
+        return seg, (None if questions is None else out[0] if one else out), new_states
 
     @staticmethod
     def _local(parts, counts, q, k, v) -> Tensor:
@@ -303,11 +305,11 @@ class InfiniLlama(nn.Module):
     def _empty(parts, reads_from, before: MemoryState | None, device) -> Tensor:
         """Per token: does it read the empty memory? Then heads with 0 < g < 1 use A_dot alone."""
         out = []
-        for p in parts:
-            if p is parts[0] and (reads_from is None or len(parts) == 2):
+        for p, read in zip(parts, [None] * (len(parts) - len(reads_from)) + reads_from):
+            if read is None:
                 first = torch.arange(p.shape[1], device=device).expand(p.shape[:2]) == 0
             else:
-                first = reads_from == 0
+                first = read == 0
             if before is not None:  # a document of the batch may begin here while others go on
                 first = first & (before.z == 0).all(-1).all(-1).unsqueeze(1)
             out.append(first.unsqueeze(-1).expand(p.shape).reshape(-1))
@@ -315,15 +317,14 @@ class InfiniLlama(nn.Module):
 
     def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None, around=None,
                   since: MemoryState | None = None):
-        """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv], new state."""
+        """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv] in q's type, new state."""
         c = self.c
-        B = parts[0].shape[0]
         view = lambda t, p: t.reshape(*p.shape, *t.shape[1:])
         with torch.autocast(q.device.type, enabled=False):
             qs = [view(t, p) for t, p in zip(q.split(counts), parts)]
-            asked = qs.pop() if reads_from is not None else None
+            asked = qs[len(qs) - len(reads_from):]
             out = []
-            if qs:
+            if len(qs) > len(asked):
                 p = parts[0]
                 dM, dz = self.segment_writes(view(k.split(counts)[0], p), view(v.split(counts)[0], p), write)
                 M, z = dM.cumsum(1), dz.cumsum(1)  # after segment n
@@ -334,20 +335,20 @@ class InfiniLlama(nn.Module):
                     M0, z0 = torch.zeros_like(M[:, 0]), torch.zeros_like(z[:, 0])
                 M = torch.cat([M0.unsqueeze(1), M], 1)  # [B, N + 1, G, d, dv]: entry n = before segment n
                 z = torch.cat([z0.unsqueeze(1), z], 1)
-                out.append(self.read_memory(qs[0], M[:, :-1], z[:, :-1], c.epsilon).flatten(0, 2))
+                out.append(self.read_memory(qs[0], M[:, :-1], z[:, :-1], c.epsilon, q.dtype).flatten(0, 2))
                 state = MemoryState(M[:, -1], z[:, -1])
             else:
                 M, z, state = before.M.unsqueeze(1), before.z.unsqueeze(1), before
-                reads_from = torch.zeros_like(reads_from)
-            if asked is not None:
-                rows = torch.arange(B, device=q.device).unsqueeze(1)
-                M, z = M[rows, reads_from], z[rows, reads_from]
+                reads_from = [torch.zeros_like(r) for r in reads_from]
+            rows = torch.arange(M.shape[0], device=q.device).unsqueeze(1)
+            more = [t.unsqueeze(1) for t in around(state.M, state.z)] if around else None
+            for a, read in zip(asked, reads_from):
+                read_M, read_z = M[rows, read], z[rows, read]
                 if since is not None:
-                    M, z = M - since.M.unsqueeze(1), z - since.z.unsqueeze(1)
-                if around:
-                    more_M, more_z = around(state.M, state.z)
-                    M, z = M + more_M.unsqueeze(1), z + more_z.unsqueeze(1)
-                out.append(self.read_memory(asked, M, z, c.epsilon).flatten(0, 2))
+                    read_M, read_z = read_M - since.M.unsqueeze(1), read_z - since.z.unsqueeze(1)
+                if more:
+                    read_M, read_z = read_M + more[0], read_z + more[1]
+                out.append(self.read_memory(a, read_M, read_z, c.epsilon, q.dtype).flatten(0, 2))
         return torch.cat(out), state
 
 

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from .batches import EOS, IGNORE, STAGES, BatchMaker, stage_at
+from .batches import EOS, IGNORE, STAGES, BatchMaker, by_length, stage_at
 from .books import Books
 from .config import ModelConfig
 from .export import load_model
@@ -110,12 +110,12 @@ class Streams:
         width = max([P] + [len(q) for row in earlier for q, _ in row])
         pad = lambda a, fill: np.pad(a, ((0, 0), (0, self.again), (0, width - P)), constant_values=fill)
         questions, answers = pad(batch["questions"], EOS), pad(batch["answers"], IGNORE)
-        reads_from = np.pad(batch["reads_from"], ((0, 0), (0, self.again)))
+        reads_from, again = (np.pad(batch[key], ((0, 0), (0, self.again))) for key in ("reads_from", "again"))
         for row, chosen in enumerate(earlier):
             used = int(batch["write"][row].any(1).sum())
             for i, (q, a) in enumerate(chosen, batch["questions"].shape[1]):
                 questions[row, i, : len(q)], answers[row, i, : len(a)], reads_from[row, i] = q, a, used
-        return batch | dict(questions=questions, answers=answers, reads_from=reads_from)
+        return by_length(batch | dict(questions=questions, answers=answers, reads_from=reads_from, again=again))
 
 
 class Crowds:
@@ -166,8 +166,11 @@ class Losses(nn.Module):
         answers = batch["answers"]
         if crowds:  # what has another answer, or none, in another document is not asked
             answers = answers.masked_fill(~batch["again"].unsqueeze(-1), IGNORE)
+        short, width = batch.get("split", batch["questions"].shape[1:])
+        groups = lambda t: [t[:, :short], t[:, short:]] if short < t.shape[1] else [t]
+        cut = lambda pair: [pair[0][:, :, :width], *pair[1:]]
         hidden, asked, states = self.model.read_and_ask(
-            batch["segments"], batch["write"], batch["questions"], batch["reads_from"],
+            batch["segments"], batch["write"], cut(groups(batch["questions"])), groups(batch["reads_from"]),
             states=streams.states if streams else None, keep_states=bool(streams or crowds), crowd=crowds.draw() if crowds else None,
             since=streams.since if streams else None)
         if streams:
@@ -178,8 +181,37 @@ class Losses(nn.Module):
         if self.lm_share < 1:  # with a frozen base the prose teaches the memory heads little: a part of it is enough
             take = torch.randperm(flat.shape[0], device=flat.device)[: max(1, int(flat.shape[0] * self.lm_share))]
             flat, labels = flat[take], labels[take]
-        chosen = answers != IGNORE
-        return self.of(flat, labels), self.of(asked[chosen], answers[chosen])
+        wanted = [(h[a != IGNORE], a[a != IGNORE]) for h, a in zip(asked, cut(groups(answers)))]
+        return self.of(flat, labels), self.of(torch.cat([h for h, _ in wanted]), torch.cat([a for _, a in wanted]))
+
+
+def draw_stage(args: argparse.Namespace, progress: float, rng: random.Random) -> str | int:
+    """A stage of the curriculum, or the length of a row of the base phase."""
+    if args.phase == "base" or rng.random() < args.base_share:
+        return rng.choices([512, 256, 1024, 2048], [0.45, 0.2, 0.2, 0.15])[0]
+    due = args.curriculum_from + (1 - args.curriculum_from) * args.curriculum_pace * progress
+    if args.stages:
+        names, _, weights = zip(*(s.partition("=") for s in args.stages))
+        return rng.choices(names, [float(w or 1) for w in weights])[0]
+    return stage_at(min(1.0, due), rng)
+
+
+class SameStage:
+    """The batches of a queue in an order that all ranks draw alike: a step lasts as long as its slowest rank, and stages differ.
+
+    The workers draw with the same weights, so that what waits for its turn stays little.
+    """
+
+    def __init__(self, queue, args: argparse.Namespace):
+        self.queue, self.args, self.rng = queue, args, random.Random(args.seed)
+        self.waiting: dict[str | int, collections.deque] = collections.defaultdict(collections.deque)
+
+    def next(self, progress: float) -> tuple[str | int, dict]:
+        name = draw_stage(self.args, progress, self.rng)
+        while not self.waiting[name]:
+            made, batch = self.queue.get()
+            self.waiting[made].append(batch)
+        return name, self.waiting[name].popleft()
 
 
 def worker(books: Books, args: argparse.Namespace, seed: int, progress, stop, queue) -> None:
@@ -188,20 +220,14 @@ def worker(books: Books, args: argparse.Namespace, seed: int, progress, stop, qu
     rng = random.Random(seed)
     maker = BatchMaker(books, seed, args.tokens)
     while not stop.is_set():
-        if args.phase == "base" or rng.random() < args.base_share:
-            name = rng.choices([512, 256, 1024, 2048], [0.45, 0.2, 0.2, 0.15])[0]
-            batch = maker.base_batch(name)
-        else:
-            due = args.curriculum_from + (1 - args.curriculum_from) * args.curriculum_pace * progress.value
-            name = rng.choice(args.stages) if args.stages else stage_at(min(1.0, due), rng)
-            batch = maker.memory_batch(name)
-        queue.put((name, batch))
+        name = draw_stage(args, progress.value, rng)
+        queue.put((name, maker.base_batch(name) if isinstance(name, int) else maker.memory_batch(name)))
 
 
 def to_device(batch: dict[str, np.ndarray], device) -> dict[str, Tensor]:
     move = lambda a: torch.from_numpy(a.astype(np.int32) if a.dtype == np.uint16 else a).to(device, non_blocking=True)
-    out = {k: move(v) for k, v in batch.items()}
-    return {k: v.long() if v.dtype == torch.int32 else v for k, v in out.items()}
+    out = {k: move(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
+    return {k: v.long() if isinstance(v, Tensor) and v.dtype == torch.int32 else v for k, v in out.items()}
 
 
 def build_model(args, device) -> InfiniLlama:
@@ -235,7 +261,8 @@ def save(model: InfiniLlama, out: Path) -> None:
 def train(args) -> None:
     ranks = Ranks()
     device = ranks.device(args.device)
-    torch.backends.cuda.matmul.allow_tf32 = False  # M, z and what reads them are fp32
+    # M and z are fp32. What is multiplied for them keeps ten bits here (tf32), more than the bf16 of everything else.
+    torch.backends.cuda.matmul.allow_tf32 = True
     tokenizer = Tokenizer.from_file(str(Path(args.tokenizer) / "tokenizer.json"))
     books = Books(tokenizer, *args.data)  # before the fork: the workers share its pages
     context = multiprocessing.get_context("fork")
@@ -261,6 +288,7 @@ def train(args) -> None:
     streams: Streams | None = None
     crowds = Crowds(max(1, args.crowd_tokens // args.tokens), seed)
     rng = random.Random(seed)
+    ordered = SameStage(queue, args) if ranks.count > 1 else None
     profiler = None
     while progress.value < 1 and (not args.steps or step < args.steps):
         if args.profile_at and step == args.profile_at and ranks.count == 1:
@@ -271,7 +299,7 @@ def train(args) -> None:
             order = "device_time_total" if device.type == "cuda" else "cpu_time_total"
             say(profiler.key_averages().table(sort_by="self_" + order, row_limit=30, max_name_column_width=60))
             profiler = None
-        name, batch = queue.get()
+        name, batch = ordered.next(progress.value) if ordered else queue.get()
         stage = STAGES.get(name)
         streaming = stage is not None and stage.stream
         if streaming:
@@ -327,7 +355,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--split-gates", action="store_true")
     p.add_argument("--memory-heads", type=int, default=4)
     p.add_argument("--memory-head-dim", type=int, default=64)
-    p.add_argument("--stages", nargs="*", help="draw these stages only")
+    p.add_argument("--stages", nargs="*", help="draw these stages only; NAME or NAME=WEIGHT")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")
     p.add_argument("--curriculum-pace", type=float, default=1.0, help="above 1: through the curriculum sooner, then its last mixture")
     p.add_argument("--longest", type=int, default=2_000_000, help="tokens that the longest stream grows to")

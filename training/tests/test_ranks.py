@@ -69,3 +69,23 @@ def test_without_torchrun_nothing_is_distributed(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     ranks, module = Ranks(), losses()
     assert ranks.first and ranks.together(module) is module and ranks.agree(0.5, torch.device("cpu")) == 0.5
+
+
+def test_ranks_take_their_batches_in_the_same_order(tmp_path):
+    import queue
+    import random
+
+    from palimpsest_training.train import SameStage, draw_stage, parser
+
+    args = parser().parse_args(["--phase", "all", "--data", "-", "--tokenizer", "-", "--out", "-", "--stages", "2k=3", "8k", "--base-share", "0.3"])
+    orders = []
+    for rank in (0, 1):
+        made, rng = queue.Queue(), random.Random(rank + 5)  # each rank's workers draw for themselves
+        for i in range(400):
+            made.put((draw_stage(args, 0.5, rng), i))
+        ordered = SameStage(made, args)
+        orders.append([ordered.next(0.5) for _ in range(200)])
+    names = [[name for name, _ in order] for order in orders]
+    assert names[0] == names[1] and {"2k", "8k", 512} <= set(names[0])
+    assert names[0].count("2k") > 1.8 * names[0].count("8k")  # three to one
+    assert orders[0] != orders[1] and len({i for _, i in orders[0]}) == 200

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from palimpsest_training import facts
-from palimpsest_training.batches import IGNORE, STAGES, BatchMaker
+from palimpsest_training.batches import BOS, EOS, IGNORE, STAGES, BatchMaker, by_length
 from palimpsest_training.books import Books
 from palimpsest_training.corpus import is_held_out, normalise
 from palimpsest_training.mining import mine
@@ -233,3 +233,48 @@ def test_the_bundled_questions_are_what_the_rules_find():
     assert len(questions) >= 10
     assert {"question", "answer", "kind"} == set(questions[0])
     assert {"question": "Who is Filby?", "answer": "an argumentative person with red hair", "kind": "who"} in questions
+
+
+def test_questions_sorted_by_length_give_the_same_loss():
+    import torch
+
+    from palimpsest_training.config import ModelConfig
+    from palimpsest_training.model import InfiniLlama
+    from palimpsest_training.train import Losses, to_device
+
+    torch.manual_seed(0)
+    model = InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+                                    head_dim=16, vocab_size=64, memory_heads=1, memory_kv_heads=1, memory_head_dim=16))
+    for layer in model.model.layers:
+        torch.nn.init.normal_(layer.self_attn.memory_o_proj.weight, std=0.1)
+    rng = np.random.default_rng(0)
+    B, N, L, Q, P = 3, 2, 9, 5, 24
+    lengths = rng.integers(3, P, (B, Q)) * (rng.random((B, Q)) < 0.8)  # some are not asked
+    questions = np.full((B, Q, P), EOS, np.uint16)
+    answers = np.full((B, Q, P), IGNORE, np.int64)
+    questions[:, :, 0] = BOS
+    for b, q in zip(*lengths.nonzero()):
+        n = lengths[b, q]
+        questions[b, q, 1:n] = rng.integers(2, 64, n - 1)
+        answers[b, q, n - 2], answers[b, q, n - 1] = questions[b, q, n - 1], EOS
+    batch = dict(segments=rng.integers(2, 64, (B, N, L)).astype(np.uint16), write=np.ones((B, N, L), bool), labels=np.full((B, N, L), IGNORE, np.int64),
+                 questions=questions, answers=answers, reads_from=rng.integers(1, N + 1, (B, Q)), again=lengths > 10, has_key=np.zeros(B, bool))
+    batch["labels"][:, :, :-1] = batch["segments"][:, :, 1:]
+    ordered = by_length(batch)
+    short, width = ordered["split"]
+    assert width < ordered["questions"].shape[2] and (ordered["questions"][:, :short, width:] == EOS).all()
+    assert (ordered["answers"] != IGNORE).sum() == (answers != IGNORE).sum() and ordered["again"].sum() == batch["again"].sum()
+    losses = Losses(model, compile=False, lm_share=1.0)
+    plain, grouped = (losses.memory(to_device(b, torch.device("cpu"))) for b in (batch, ordered))
+    assert all(torch.allclose(a, b, rtol=1e-5) for a, b in zip(plain, grouped))
+
+
+def test_people_are_described_by_the_books_own_words_under_new_names(books, monkeypatch):
+    monkeypatch.setattr(books, "mined", [("Who is Filby?", "an argumentative person"), ("Whose son is Laertes?", "Polonius")])
+    monkeypatch.setattr(books, "described", [0, 1])
+    maker = BatchMaker(books, 1)
+    described = maker.described(20)
+    assert len(described) == 20
+    for fact in described:
+        assert fact.answer in fact.statement and fact.question.startswith(("Who is ", "Whose son is ")) and fact.family in ("who", "kin")
+        assert not any(name in fact.statement + fact.question for name in ("Filby", "Laertes", "Polonius"))
