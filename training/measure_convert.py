@@ -99,7 +99,7 @@ def main() -> None:
     books = bundled_prose(SHIPPED, 4)
     vocabulary = Vocabulary(tokenizer, bos_of(tokenizer), eos_of(SHIPPED, tokenizer))
     ranks.begin(device)
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = True
     config = replace(SHAPES[a.random_init], memory_heads=a.memory_heads, memory_kv_heads=a.memory_heads, memory_head_dim=a.memory_head_dim,
                      segment_length=a.segment_length)
     parallel = parallel_kind(a.parallel, config, dtype, ranks, device)
@@ -113,7 +113,7 @@ def main() -> None:
               "trained_parameters": sum(p.numel() for p in trainer.parameters), "seconds_to_build": round(time.time() - started, 1), "settings": []}
     for setting in a.settings:
         stage, tokens = setting.split(":")
-        maker = HeadBatches(books, vocabulary, a.segment_length, f"1 {ranks.rank}", int(tokens))
+        maker = HeadBatches(books, vocabulary, a.segment_length, 1, ranks.rank, int(tokens))
         if stage not in maker.stages:
             sys.exit(f"measure_convert: {setting}: the documents of stage {stage} are longer; stages that fit: {', '.join(maker.stages)}")
         entry = {"tokens_per_step_and_rank": int(tokens)}

@@ -41,7 +41,7 @@ def room_for(statements: list[str]) -> int:
 
 class BatchMaker:
     stages = STAGES
-    bos, eos, ids = BOS, EOS, np.uint16  # of a batch; `ids` is the type that holds any token of the model
+    bos, ids = BOS, np.uint16  # of a batch; `ids` is the type that holds any token of the model
 
     def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80, stories: Stories | None = None):
         self.books, self.rng, self.stories = books, random.Random(seed), stories
@@ -288,10 +288,10 @@ class BatchMaker:
         B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
         strangers = stage.questions // 5 if B > 1 and not stage.stream else 0  # a stream's own earlier sections serve for that
         Q = stage.questions + strangers
-        segments = np.full((B, N, L), self.eos, self.ids)
+        segments = np.full((B, N, L), EOS, self.ids)  # padding, whatever the model's own end is
         write = np.zeros((B, N, L), bool)
         labels = np.full((B, N, L), IGNORE, np.int64)
-        questions = np.full((B, Q, P), self.eos, self.ids)
+        questions = np.full((B, Q, P), EOS, self.ids)
         answers = np.full((B, Q, P), IGNORE, np.int64)
         reads_from = np.zeros((B, Q), np.int64)
         again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
@@ -332,7 +332,7 @@ class BatchMaker:
                 answers[b, q, len(prompt) : len(ids)] = answer
                 again[b, q], reads_from[b, q] = question.again, read
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
-                              again=again, has_key=has_key), self.eos)
+                              again=again, has_key=has_key))
 
     def base_batch(self, length: int) -> dict[str, np.ndarray]:
         """Rows of prose with facts and, behind it, questions and answers as in a conversation; all inside the row."""

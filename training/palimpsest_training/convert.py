@@ -155,7 +155,7 @@ class Run:
             self.progress.step, self.progress.seconds, self.progress.tokens = (begun[1][k] for k in ("step", "seconds", "tokens"))
         self._open_data()
         self.ranks.begin(self.device)
-        torch.backends.cuda.matmul.allow_tf32 = False  # M, z and what reads them are fp32
+        torch.backends.cuda.matmul.allow_tf32 = True  # for products with M and z, as in train.py
         parallel = parallel_kind(args.parallel, self.config, self.dtype, self.ranks, self.device)
         model = build(self.config, llama_folder.base_weights(files, self.device), llama_folder.new_heads(args.seed), self.dtype, self.device,
                       parallel, not args.no_checkpointing)
@@ -195,7 +195,7 @@ class Run:
         if a.eval_documents and held_out is None:
             self.say("No book is held out: the evaluation asks for held-out names and numbers in prose of the training books.")
         self.documents = evaluation_documents(held_out or books, a.eval_tokens, a.eval_documents) if a.eval_documents else []
-        maker = HeadBatches(books, self.vocabulary, self.config.segment_length, f"{a.seed} {self.ranks.rank}", a.tokens)
+        maker = HeadBatches(books, self.vocabulary, self.config.segment_length, a.seed, self.ranks.rank, a.tokens)
         unknown = [name for name in a.stages or [] if name not in maker.stages]
         if unknown:
             raise FolderError(f"There is no stage {unknown[0]} in batches of {a.tokens} tokens; there are {', '.join(maker.stages)}.")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import random
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -79,9 +80,9 @@ class HeadBatches(BatchMaker):
 
     ids = np.int32
 
-    def __init__(self, books: Books, vocabulary: Vocabulary, segment_length: int, seed: str, tokens: int):
+    def __init__(self, books: Books, vocabulary: Vocabulary, segment_length: int, seed: int, rank: int, tokens: int):
         super().__init__(books, 0, tokens, question_length=96)
-        self.v, self.seed = vocabulary, seed
+        self.v, self.seed, self.rank = vocabulary, seed, rank
         self.stages = scaled_stages(segment_length, tokens)
         self.eos = vocabulary.eos
         self.bos = vocabulary.eos if vocabulary.bos is None else vocabulary.bos  # None: the column is dropped in the end
@@ -92,14 +93,15 @@ class HeadBatches(BatchMaker):
 
     def batch(self, step: int, progress: float, names: list[str] | None = None) -> tuple[str, dict[str, np.ndarray]]:
         """The stage's name and its batch. names: draw these stages only."""
-        self.rng.seed(f"{self.seed} {step}")
-        name = self.rng.choice(names) if names else stage_at(progress, self.rng)
+        together = random.Random(f"{self.seed} {step}")  # all ranks draw the same stage: a step lasts as long as its slowest rank
+        name = together.choice(names) if names else stage_at(progress, together)
+        self.rng.seed(f"{self.seed} {self.rank} {step}")
         if name not in self.stages:  # its documents are too long for this device
             name = max(self.stages, key=lambda n: (not self.stages[n].stream, self.stages[n].segments * self.stages[n].segment_length))
         batch = self.memory_batch(name)
         if self.v.bos is None:
-            batch |= {k: batch[k][:, :, 1:] for k in BOS_COLUMNS}
-            batch["split"] = (batch["split"][0], batch["split"][1] - 1)
+            short, width = batch["split"]
+            batch |= {k: batch[k][:, :, 1:] for k in BOS_COLUMNS} | {"split": (short, width - 1)}
         return name, batch
 
     def document(self, stage: Stage, met: Acquaintances | None = None) -> tuple[np.ndarray, list[Question], set]:

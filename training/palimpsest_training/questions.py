@@ -29,11 +29,11 @@ def memories(question: Question, cuts: list[int]) -> range:
     return range(min(first, len(cuts)), last + 1)
 
 
-def by_length(batch: dict, eos: int = EOS) -> dict:
+def by_length(batch: dict) -> dict:
     """The same batch with each document's questions sorted by length, and with `split`: most questions are short, and two
     groups of them, each padded to its own longest, are half as many positions as one."""
     questions = batch["questions"]
-    filled = questions != eos
+    filled = questions != EOS
     used = np.where(filled.any(2), questions.shape[2] - filled[:, :, ::-1].argmax(2), 1)  # BOS is one of them
     order = used.argsort(1, kind="stable")
     longest = np.take_along_axis(used, order, 1).max(0)  # of each column

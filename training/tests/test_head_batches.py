@@ -62,7 +62,7 @@ def test_what_opens_a_text_is_the_tokenizers_own():
 @pytest.mark.parametrize("stage", ["dense", "4k", "stream"])
 def test_batches_are_what_the_engine_reads_and_can_be_answered(books, name, stage):
     v = vocabulary(name)
-    _, batch = HeadBatches(books, v, 128, "1", 8192).batch(3, 0.5, [stage])
+    _, batch = HeadBatches(books, v, 128, 1, 0, 8192).batch(3, 0.5, [stage])
     lead = int(v.bos is not None)
     segments, write = batch["segments"], batch["write"]
     assert segments.dtype == np.int32 and segments.shape[2] == lead + scaled_stages(128, 8192)[stage].segment_length
@@ -74,6 +74,8 @@ def test_batches_are_what_the_engine_reads_and_can_be_answered(books, name, stag
         text = "".join(read[0])
         again = text_segments(text, v.tokenizer, segments.shape[2] - lead)
         assert again == [ids[w].tolist() for ids, w in zip(segments[0], write[0]) if w.any()]
+    short, width = batch["split"]
+    assert (batch["answers"][:, :short, width:] == IGNORE).all() and (batch["answers"] != IGNORE).any()
     told = 0
     for b, q in zip(*np.nonzero((batch["answers"] != IGNORE).any(-1))):
         at = np.flatnonzero(batch["answers"][b, q] != IGNORE)
@@ -99,16 +101,24 @@ def test_answers_are_the_tokens_that_follow_the_prompt():
 
 def test_a_batch_depends_on_its_step_alone(books):
     v = vocabulary("llama3_style")
-    first, second = (HeadBatches(books, v, 64, "1 0", 2048) for _ in range(2))
+    first, second = (HeadBatches(books, v, 64, 1, 0, 2048) for _ in range(2))
     for step in (0, 1, 7):
         first.batch(step + 20, 0.1)  # whatever was drawn before
         (a, x), (b, y) = first.batch(step, 0.1), second.batch(step, 0.1)
-        assert a == b and all((x[k] == y[k]).all() for k in x)
+        assert a == b and all((x[k] == y[k]).all() for k in x if k != "split") and x["split"] == y["split"]
     assert (first.batch(1, 0.1, ["dense"])[1]["segments"] != first.batch(2, 0.1, ["dense"])[1]["segments"]).any()
 
 
+def test_ranks_draw_other_documents_of_the_same_stage(books):
+    v = vocabulary("llama3_style")
+    ranks = [HeadBatches(books, v, 64, 1, rank, 2048) for rank in (0, 1)]
+    for step in range(6):
+        (a, x), (b, y) = (r.batch(step, 0.5) for r in ranks)
+        assert a == b and (x["segments"] != y["segments"]).any()
+
+
 def test_workers_hand_over_steps_in_order_from_where_a_run_goes_on(books):
-    maker = HeadBatches(books, vocabulary("llama3_style"), 64, "1 0", 1024)
+    maker = HeadBatches(books, vocabulary("llama3_style"), 64, 1, 0, 1024)
     feed = Feed(maker, 5, workers=2, steps=100, pace=1.0, names=["dense"])
     for step in (5, 6, 7):
         assert (feed.get()[1]["segments"] == maker.batch(step, step / 100, ["dense"])[1]["segments"]).all()
@@ -117,7 +127,7 @@ def test_workers_hand_over_steps_in_order_from_where_a_run_goes_on(books):
 
 def test_stages_keep_their_lengths_in_longer_segments():
     assert {n: (s.segment_length, s.segments) for n, s in scaled_stages(256, 65536).items()} == {
-        n: (s.segment_length, s.segments) for n, s in STAGES.items()}
+        n: (s.segment_length, s.segments) for n, s in STAGES.items() if not s.stories}
     longer = scaled_stages(1024, 65536)
     assert (longer["dense"].segment_length, longer["16k"].segment_length, longer["64k"].segment_length) == (64, 1024, 1024)
     assert all(s.segment_length * s.segments <= 8192 for s in scaled_stages(256, 8192).values()) and "64k" not in scaled_stages(256, 8192)
@@ -126,7 +136,7 @@ def test_stages_keep_their_lengths_in_longer_segments():
 
 
 def test_streams_come_back_from_a_checkpoint(books, tmp_path):
-    maker = HeadBatches(books, vocabulary("llama3_style"), 64, "1", 16384)
+    maker = HeadBatches(books, vocabulary("llama3_style"), 64, 1, 0, 16384)
     streams = Streams(2, 128, 20000, 1, unknown=maker.refusal())
     streams.states = [[MemoryState(torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4))]]
     portions = [maker.batch(i, 1.0, ["stream"])[1] for i in range(4)]
@@ -136,7 +146,7 @@ def test_streams_come_back_from_a_checkpoint(books, tmp_path):
     again = restored_streams(torch.load(tmp_path / "streams.pt", weights_only=True), torch.device("cpu"))
     for p in portions[2:]:
         a, b = to_device(streams.go_on(p), "cpu"), to_device(again.go_on(p), "cpu")
-        assert all(torch.equal(a[k], b[k]) for k in a)
+        assert all(torch.equal(a[k], b[k]) for k in a if k != "split") and a["split"] == b["split"]
     assert torch.equal(streams.states[0][0].M, again.states[0][0].M) and torch.equal(streams.since[0][0].z, again.since[0][0].z)
 
 
