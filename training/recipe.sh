@@ -10,6 +10,10 @@
 set -euo pipefail
 books=$(realpath "$1") out=$(realpath -m "$2") asked=()
 for file in "${@:3}"; do asked+=("$(realpath "$file")"); done
+stories=() rows=()  # BABI: files of bAbI stories (babi.py), for stage "babi" and the BABILong rows; TALES: FairytaleQA, for its row
+for file in ${BABI:-}; do stories+=("$(realpath "$file")"); done
+((${#stories[@]})) && stories=(--babi "${stories[@]}")
+[[ ${TALES:-} ]] && rows=(--tales "$(realpath "$TALES")")
 cd "$(dirname "$0")"
 mkdir -p "$out"
 py=${PYTHON:-python3}
@@ -42,11 +46,11 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 [[ -f $out/base.pt ]] || train --phase base "${data[@]}" "${base[@]}" "${train_flags[@]}" --config "$config" --out "$out/base.pt"
 # 3. Memory heads are added and everything is trained together, from documents of 512 tokens to 64K and streams of a
 #    million; a quarter of the steps ask inside the segment. (--phase memory would keep the base frozen: docs/memory.md.)
-[[ -f $out/all.pt ]] || train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" "${heads[@]}" --base-share 0.25 --curriculum-pace 1.4 --init "$out/base.pt" --out "$out/all.pt"
+[[ -f $out/all.pt ]] || train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" "${heads[@]}" "${stories[@]}" --base-share 0.25 --curriculum-pace 1.4 --init "$out/base.pt" --out "$out/all.pt"
 
 # 4. int8 folder, and its tables.
 module export --weights "$out/all.pt" --tokenizer "$out/tokenizer" --sections 8 --out "$out/palimpsest-mini"
-module evaluate --model "$out/palimpsest-mini" --data "$out/heldout.npz" --tokenizer "$out/tokenizer" --sizes "${sizes[@]}" --documents $documents --out "$out/palimpsest-mini/evaluation.json"
+module evaluate --model "$out/palimpsest-mini" --data "$out/heldout.npz" --tokenizer "$out/tokenizer" --sizes "${sizes[@]}" --documents $documents "${stories[@]}" "${rows[@]}" --out "$out/palimpsest-mini/evaluation.json"
 
 # When the folder takes the place of resources/models/palimpsest-mini, what was computed with its weights follows:
 #   python training/make_shipped_golden.py                                                   logits and memory, for the engine's parity

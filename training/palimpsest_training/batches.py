@@ -13,71 +13,25 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
+from .absent import Acquaintances, draw_training_facts
+from .babi import Stories, interleaved, spells, unanswered
 from .books import Books, Stretch
 from .config import PROMPTS
-from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Fact, Names, draw_facts, passkey_sentence
+from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Fact, Names, passkey_sentence
 from .cutter import cut_tokens
 from .mining import quote_of
+from .questions import BOS, EOS, IGNORE, Question, by_length, memories
+from .stages import STAGES, Stage
 
-IGNORE = -100
-BOS, EOS = 0, 1
+ABSENT_RATE = 0.25  # questions without an answer for each fact of a document
 # What somebody does in a sentence that tells who he is.
 _DID = ("came in", "was there too", "said nothing", "had gone out", "sat by the fire", "looked up", "was waiting at the door", "smiled",
         "shook hands with everybody", "was the first to leave", "knew better", "lived across the road", "had come with the others")
-
-
-@dataclass(frozen=True)
-class Question:
-    prompt: list[int]
-    answer: list[int]  # ends with EOS
-    after: int = 0  # it can be answered when so many tokens of the document have been read
-    again: bool = False  # has the same answer when other documents have been read as well
-    elsewhere: bool = False  # asked of another document, it has no answer
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One shape of the curriculum.
-
-    A stream's batch is the next portion of documents that the trainer goes on reading from step to step: the memory is
-    carried over without its gradient. So a step costs what its portion costs, and yet a question meets the crowd that a
-    million tokens leave in the memory.
-    """
-
-    segment_length: int
-    segments: int
-    facts: tuple[float, float]  # fewest and most facts of a document, drawn log-uniformly; of a stream: by row, see portion()
-    questions: int  # per document
-    stream: bool = False
-    speeches: tuple[float, float] | None = None  # fewest and most lines that somebody says; None: a few
-
-
-STAGES = {
-    "dense": Stage(64, 8, (4, 10), 10),
-    "2k": Stage(128, 16, (6, 20), 16),
-    "4k": Stage(256, 16, (8, 48), 32),
-    "8k": Stage(256, 32, (8, 80), 56),
-    "16k": Stage(256, 64, (8, 96), 80),
-    "64k": Stage(256, 255, (8, 128), 128),
-    # Who said a line is what novels give most questions for: as short texts full of such lines first, then longer ones.
-    "talk-512": Stage(64, 8, (1, 2), 10, speeches=(2, 5)),
-    "talk-2k": Stage(256, 8, (2, 8), 32, speeches=(8, 32)),
-    "talk-8k": Stage(256, 32, (4, 32), 64, speeches=(8, 64)),
-    "stream": Stage(256, 32, (0.04, 3), 24, stream=True),
-}
-# Share of the run at which a stage begins to be drawn, and the weights with which the stages are drawn then.
-CURRICULUM = (
-    (0.00, {"dense": 1.0}),
-    (0.16, {"dense": 0.25, "2k": 0.75}),
-    (0.30, {"dense": 0.10, "2k": 0.30, "4k": 0.60}),
-    (0.42, {"dense": 0.05, "2k": 0.15, "4k": 0.25, "8k": 0.55}),
-    (0.58, {"dense": 0.03, "2k": 0.10, "4k": 0.17, "8k": 0.30, "16k": 0.40}),
-    (0.75, {"2k": 0.07, "4k": 0.10, "8k": 0.16, "16k": 0.10, "64k": 0.07, "talk-512": 0.08, "talk-2k": 0.10, "talk-8k": 0.12, "stream": 0.20}),
-)
 
 
 def room_for(statements: list[str]) -> int:
@@ -85,38 +39,15 @@ def room_for(statements: list[str]) -> int:
     return sum(len(s) // 3 + 1 for s in statements)
 
 
-def stage_at(progress: float, rng: random.Random) -> str:
-    weights = [w for at, w in CURRICULUM if progress >= at][-1]
-    return rng.choices(list(weights), list(weights.values()))[0]
-
-
-def by_length(batch: dict) -> dict:
-    """The same batch with each document's questions sorted by length, and with `split`: most questions are short, and two
-    groups of them, each padded to its own longest, are half as many positions as one."""
-    questions = batch["questions"]
-    used = questions.shape[2] - (questions[:, :, ::-1] != EOS).argmax(2)  # BOS is one of them
-    order = used.argsort(1, kind="stable")
-    longest = np.take_along_axis(used, order, 1).max(0)  # of each column
-    order, longest = order[:, longest > 1], longest[longest > 1]  # columns that nobody asks
-    if not len(longest):
-        order, longest = np.zeros((len(questions), 1), np.int64), np.ones(1, np.int64)
-    most = min(questions.shape[2], -(-int(longest[-1]) // 8) * 8)
-    widths = np.minimum(most, -(-longest // 8) * 8)
-    count = np.arange(1, len(longest) + 1)
-    short = int((count * widths + (len(longest) - count) * most).argmin()) + 1
-    out = dict(batch, split=(short, int(widths[short - 1])))
-    for key in ("questions", "answers", "reads_from", "again"):
-        index = order[:, :, None] if batch[key].ndim == 3 else order
-        chosen = np.take_along_axis(batch[key], index, 1) if batch[key].shape[1] == questions.shape[1] else batch[key]
-        out[key] = chosen[:, :, :most] if chosen.ndim == 3 else chosen
-    return out
-
-
 class BatchMaker:
-    def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80):
-        self.books, self.rng = books, random.Random(seed)
+    stages = STAGES
+    bos, ids = BOS, np.uint16  # of a batch; `ids` is the type that holds any token of the model
+
+    def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80, stories: Stories | None = None):
+        self.books, self.rng, self.stories = books, random.Random(seed), stories
         self.names = Names(self.rng, evaluation=False)
         self.tokens_per_batch, self.P = tokens_per_batch, question_length
+        self.met: dict[int, Acquaintances] = defaultdict(Acquaintances)  # of each row of the streams
 
     def encode(self, text: str) -> list[int]:
         return self.books.tokenizer.encode(text, add_special_tokens=False).ids
@@ -126,8 +57,8 @@ class BatchMaker:
     def prompt(self, question: str) -> list[int]:
         return self.encode(PROMPTS["question"].format(question=question))
 
-    def qa(self, question: str, answer: str, after: int = 0, again: bool = False, elsewhere: bool = False) -> Question:
-        return Question(self.prompt(question), self.encode(" " + answer) + [EOS], after, again, elsewhere)
+    def qa(self, question: str, answer: str, after: int = 0, again: bool = False, elsewhere: bool = False, about=None, until: int = 0) -> Question:
+        return Question(self.prompt(question), self.encode(" " + answer) + [EOS], after, again, elsewhere, about or question, until)
 
     def card(self, prose: Stretch, after: int = 0) -> Question:
         return Question(self.encode(PROMPTS["summary"]), self.encode(prose.card) + [EOS], after)
@@ -209,17 +140,20 @@ class BatchMaker:
         tokens = np.array(intro + filler * before + needle + filler * (total - before), np.uint16)
         return tokens, [(PASSKEY_QUESTION, key, len(intro) + before * len(filler) + len(needle))]
 
-    def document(self, stage: Stage) -> tuple[np.ndarray, list[Question]]:
+    def document(self, stage: Stage, met: Acquaintances | None = None) -> tuple[np.ndarray, list[Question], set]:
+        """Tokens, what is asked, and what else is told (Question.about). met: of whom other documents of the batch tell."""
         rng = self.rng
         length = stage.segments * stage.segment_length
         length = int(length * 0.88)  # segments end at sentence ends and are not quite full
+        if stage.stories:
+            return self.story_document(stage, length)
         if rng.random() < 0.05:
             tokens, asked = self.passkey_document(length)
-            return tokens, [self.qa(q, a, at) for q, a, at in asked] * 2
+            return tokens, [self.qa(q, a, at) for q, a, at in asked] * 2, set()
         low, high = stage.facts
         count = round(low * (high / low) ** rng.random())
-        absent = sum(rng.random() < 0.18 for _ in range(count))
-        facts, unknown = draw_facts(rng, count, False, absent)
+        absent = sum(rng.random() < ABSENT_RATE for _ in range(count))
+        facts, unknown = draw_training_facts(rng, count, absent, met=met)
         if stage.speeches:
             few, many = stage.speeches
             facts += self.speeches(many, round(few * (many / few) ** rng.random()))
@@ -234,14 +168,45 @@ class BatchMaker:
             key = None
         prose = self.prose(max(16, length - room_for(statements)), asked=rng.random() < 0.5)
         tokens, ends = self.strew(prose, statements)
-        questions = [self.qa(f.question, f.answer, at, again=True, elsewhere=True) for f, at in zip(facts, ends)]
+        questions = [self.qa(f.question, f.answer, at, again=True, elsewhere=True, about=f.about) for f, at in zip(facts, ends)]
         if key:  # other documents have keys too
             questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1]))
         questions += [self.qa(f.question, UNKNOWN, again=True) for f in unknown]
         if length >= 1500 and rng.random() < 0.7:
             questions.append(self.card(prose, len(tokens)))
         questions += self.natural(prose, max(2, stage.questions - len(questions)), len(tokens))
-        return tokens, questions
+        return tokens, questions, {q for q, _ in prose.questions}
+
+    def story_document(self, stage: Stage, length: int) -> tuple[np.ndarray, list[Question], set]:
+        """bAbI stories strewn over prose, each in its order; asked is what holds at the end, and what held before, of a memory
+        of then."""
+        if not self.stories:
+            raise ValueError("a stage of stories needs files of them (--babi)")
+        rng, told, taken = self.rng, [], set()
+        for _ in range(rng.randint(*stage.stories)):
+            story = self.stories.draw(rng, self.names, taken)
+            if 3 * room_for([s for other in [*told, story] for s in other]) < 2 * length:  # a third is left for prose
+                told.append(story)
+        merged = interleaved(rng, told)
+        statements = [s for _, s in merged]
+        prose = self.prose(max(16, length - room_for(statements)))
+        tokens, ends = self.strew(prose, statements)
+        begins = [at - len(self.encode(" " + s)) for at, s in zip(ends, statements)]
+        lasting, passing, known = [], [], set()
+        for i, story in enumerate(told):
+            places = [n for n, (k, _) in enumerate(merged) if k == i]  # of its sentences among all
+            for s in spells(story):
+                after, ends_it = (ends[places[s.first - 1]] if s.first else 0), s.last < len(story)
+                q = self.qa(s.question, s.answer or UNKNOWN, after, elsewhere=s.answer is not None and not ends_it,
+                            until=begins[places[s.last]] if ends_it else 0)
+                passing.append((q, s.answer is not None)) if ends_it else lasting.append(q)
+                known.add(s.question)
+        some = lambda questions, most: rng.sample(questions, min(most, len(questions)))
+        asked = some(lasting, 10)
+        few = 1 + len(asked) // 4  # not yet said, and never said: or refusing would be the rule
+        asked += some([q for q, said in passing if said], len(asked)) + some([q for q, said in passing if not said], few)
+        absent = unanswered(rng, statements, few)
+        return tokens, asked + [self.qa(q, UNKNOWN) for q in absent] + self.natural(prose, 4, len(tokens)), known | {q for q, _ in prose.questions}
 
     def natural(self, prose: Stretch, most: int, after: int) -> list[Question]:
         """Questions mined from a stretch, and some about other places, which the book does not answer."""
@@ -250,11 +215,18 @@ class BatchMaker:
         questions = [self.qa(q, a, after, again=self.rng.random() < 0.25, elsewhere=True) for q, a in found]
         return questions + [self.qa(self.foreign_question(), UNKNOWN) for _ in range(1 + len(questions) // 4)]
 
-    def strangers(self, count: int, own: list[Question], others: list[list[Question]]) -> list[Question]:
-        """What other documents of the batch are asked: this one does not say. So a section learns what is not in it."""
-        known = {tuple(q.prompt) for q in own}
-        asked = [q for other in others for q in other if q.elsewhere and tuple(q.prompt) not in known]
-        return [Question(q.prompt, self.encode(" " + UNKNOWN) + [EOS]) for q in self.rng.sample(asked, min(count, len(asked)))]
+    def strangers(self, count: int, own: list[Question], told: set, others: list[list[Question]]) -> list[Question]:
+        """What other documents of the batch are asked: this one does not say. So a section learns what is not in it, above all
+        (half of them, if there are) of somebody of whom it says something else. told: what this one tells beside `own`."""
+        prompts, told = {tuple(q.prompt) for q in own}, told | {q.about for q in own}
+        subjects = {about[1] for about in told if isinstance(about, tuple)}
+        asked = [q for other in others for q in other if q.elsewhere and q.about not in told and tuple(q.prompt) not in prompts]
+        known = [q for q in asked if isinstance(q.about, tuple) and q.about[1] in subjects]
+        chosen = self.rng.sample(known, min(count // 2, len(known)))
+        drawn = {id(q) for q in chosen}
+        rest = [q for q in asked if id(q) not in drawn]
+        chosen += self.rng.sample(rest, min(count - len(chosen), len(rest)))
+        return [Question(q.prompt, self.refusal()) for q in chosen]
 
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         """The next stretch of the stream in `row`; and whether a pass key stands in it.
@@ -280,7 +252,7 @@ class BatchMaker:
         low, high = stage.facts
         rate = low * (high / low) ** (row / max(1, rows - 1))
         count = int(rate) + (rng.random() < rate % 1)
-        facts, unknown = draw_facts(rng, count, False, 1 + (rng.random() < 0.5), bare_objects=False)
+        facts, unknown = draw_training_facts(rng, count, 1 + (rng.random() < 0.5) + count // 2, bare_objects=False, met=self.met[row])
         facts += self.speeches(count) + self.described(count if rng.random() < 0.3 else 0)
         statements = [f.statement for f in facts] + [passkey_sentence(key)] * has_key
         prose = self.prose(max(16, length - room_for(statements)))
@@ -291,34 +263,51 @@ class BatchMaker:
         asked += [self.qa(f.question, UNKNOWN) for f in unknown]
         return tokens, asked + self.natural(prose, 8, len(tokens)), has_key
 
+    # -- what another tokenizer does in its own way (head_batches.py) ---------------------------------------------
+
+    def cut(self, tokens: np.ndarray, asked: list[Question], stage: Stage) -> tuple[np.ndarray, list[int], list[Question]]:
+        """The document in the model's tokens, where its segments end (at most stage.segments of them), and its questions."""
+        words = self.books.table.word_ends(tokens)
+        return tokens, cut_tokens(words, self.books.table.sentence_ends(tokens, words), stage.segment_length)[: stage.segments], asked
+
+    def refusal(self) -> list[int]:
+        return self.encode(" " + UNKNOWN) + [EOS]
+
+    def after_turn(self, earlier: Question, prompt: list[int]) -> list[int]:
+        """The prompt with an earlier question and its answer before it."""
+        return earlier.prompt + earlier.answer[:-1] + self.encode("\n\n") + prompt
+
     # -- batches -------------------------------------------------------------------------------------------------
 
     def memory_batch(self, name: str) -> dict[str, np.ndarray]:
-        stage, rng = STAGES[name], self.rng
+        stage, rng = self.stages[name], self.rng
+        if stage.shortest:
+            halves = [n for k in range(16) if (n := stage.segments >> k) >= stage.shortest]
+            stage = replace(stage, segments=rng.choice(halves or [stage.segments]))
         S, N, P = stage.segment_length, stage.segments, self.P
         B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
         strangers = stage.questions // 5 if B > 1 and not stage.stream else 0  # a stream's own earlier sections serve for that
         Q = stage.questions + strangers
-        segments = np.full((B, N, L), EOS, np.uint16)
+        segments = np.full((B, N, L), EOS, self.ids)  # padding, whatever the model's own end is
         write = np.zeros((B, N, L), bool)
         labels = np.full((B, N, L), IGNORE, np.int64)
-        questions = np.full((B, Q, P), EOS, np.uint16)
+        questions = np.full((B, Q, P), EOS, self.ids)
         answers = np.full((B, Q, P), IGNORE, np.int64)
         reads_from = np.zeros((B, Q), np.int64)
         again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
-        segments[:, :, 0] = questions[:, :, 0] = BOS
-        documents = []
+        segments[:, :, 0] = questions[:, :, 0] = self.bos
+        documents, met = [], Acquaintances()
         for b in range(B):
             if stage.stream:
                 tokens, asked, has_key[b] = self.portion(stage, b, B)
+                told = set()
             else:
-                tokens, asked = self.document(stage)
-            words = self.books.table.word_ends(tokens)
-            cuts = cut_tokens(words, self.books.table.sentence_ends(tokens, words), S)[:N]
-            asked = [a for a in asked if a.after <= cuts[-1]]
+                tokens, asked, told = self.document(stage, met)
+            tokens, cuts, asked = self.cut(tokens, asked, stage)
+            asked = [a for a in asked if a.after <= cuts[-1] and memories(a, cuts)]
             rng.shuffle(asked)
-            documents.append((tokens, cuts, asked))
-        for b, (tokens, cuts, asked) in enumerate(documents):
+            documents.append((tokens, cuts, asked, told))
+        for b, (tokens, cuts, asked, told) in enumerate(documents):
             start = 0
             for n, end in enumerate(cuts):
                 ids = tokens[start:end]
@@ -326,23 +315,22 @@ class BatchMaker:
                 write[b, n, 1 : len(ids) + 1] = True
                 labels[b, n, : len(ids)] = ids
                 start = end
-            used = len(cuts)
             own = asked[: Q - strangers]
-            for q, question in enumerate(own + self.strangers(strangers, asked, [d[2] for d in documents[:b] + documents[b + 1 :]])):
+            for q, question in enumerate(own + self.strangers(strangers, asked, told, [d[2] for d in documents[:b] + documents[b + 1 :]])):
                 prompt, answer = question.prompt, question.answer
-                if 0 < q < len(own) and rng.random() < 0.15:  # a conversation: an earlier question and its answer stand before it
-                    turn = asked[q - 1].prompt + asked[q - 1].answer[:-1] + self.encode("\n\n")
-                    if len(turn) + len(prompt) + len(answer) + 1 <= P:
-                        prompt = turn + prompt
+                may_read = memories(question, cuts)
+                read = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
+                # a conversation: an earlier question and its answer, which was the same then, stand before it
+                if 0 < q < len(own) and rng.random() < 0.15 and read in memories(asked[q - 1], cuts):
+                    turn = self.after_turn(asked[q - 1], prompt)
+                    if len(turn) + len(answer) + 1 <= P:
+                        prompt = turn
                 ids = prompt + answer
                 if len(ids) + 1 > P:
                     continue
                 questions[b, q, 1 : len(ids) + 1] = ids
                 answers[b, q, len(prompt) : len(ids)] = answer
-                again[b, q] = question.again
-                # the segment that holds the answer has been read
-                first = int(np.searchsorted(cuts, question.after)) + 1 if question.after > 0 else 1
-                reads_from[b, q] = used if rng.random() < 0.6 else rng.randint(min(first, used), used)
+                again[b, q], reads_from[b, q] = question.again, read
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
                               again=again, has_key=has_key))
 
@@ -372,7 +360,7 @@ class BatchMaker:
             begin, end = self.books.range(rng, room)
             return self.books.tokens[begin:end].tolist(), []
         count = rng.randint(1, max(2, room // 60))
-        facts, unknown = draw_facts(rng, count, False, 1 + count // 6)
+        facts, unknown = draw_training_facts(rng, count, 1 + count // 5)
         facts += self.speeches(max(1, count // 2)) + self.described(rng.choice([0, 0, 1]))
         card = room > 700 and rng.random() < 0.4
         spare = room - room_for([f.statement for f in facts]) - 24 * min(count + 2, 8) - 80 * card

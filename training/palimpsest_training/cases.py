@@ -12,7 +12,8 @@ Every other one is a document:
                   "unanswerable": true, the text does not say (the answer is then the sentence that says so), and
                   "turns": [[question, answer], ...], what was said in the conversation before it
 Kinds: a family of facts.py ("closed:" before it: few answers are possible), "passkey", "natural:" and the rule that mined
-it, "unknown" (unanswerable).
+it, "closed:qa1" and the like (the question that bAbI asks of a story there; "closed:qa1 too": another of its form), "unknown"
+(unanswerable).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from . import babi
 from .batches import BatchMaker
 from .books import Books
 from .config import PROMPTS
@@ -36,11 +38,14 @@ from .paraphrases import paraphrased
 FORMAT = 1
 SIZES = {"1K": 1024, "2K": 2048, "8K": 8192, "32K": 32768, "128K": 131072, "512K": 524288, "1M": 1048576, "4M": 4194304}
 ROWS = ("facts-8", "turns", "paraphrased", "passkey", "facts-64", "natural")
+BABILONG = {f"babilong-{task}": task for task in babi.TASKS}  # drawn if there are files of stories
 DEPTHS = (0.0, 0.5, 1.0)  # of the pass key
 
 
 def belongs(row: str, size: str) -> bool:
     """Which cells there are: a million tokens hold more natural questions of one wording than can be told apart."""
+    if row in BABILONG:
+        return SIZES[size] <= (1048576 if row == "babilong-qa1" else 131072)
     limits = {"facts-64": SIZES[size] <= 131072, "natural": SIZES[size] <= 131072, "turns": size in ("8K", "128K"),
               "paraphrased": size in ("8K", "128K")}
     return limits.get(row, True)
@@ -84,12 +89,13 @@ class Document:
 
 
 class Cases:
-    """Draws documents with their questions."""
+    """Draws documents with their questions. stories: the evaluation's, of each task (babi.load)."""
 
-    def __init__(self, books: Books, seed: int):
+    def __init__(self, books: Books, seed: int, stories: dict[str, list[babi.Story]] | None = None):
         self.maker = BatchMaker(books, seed)
         self.books, self.rng, self.names = books, self.maker.rng, Names(self.maker.rng, evaluation=True)
         self.turn_rng = random.Random(seed)  # of its own: rows "turns" and "paraphrased" have the documents of "facts-8"
+        self.told = {task: self.shuffled(found) for task, found in (stories or {}).items()}
 
     def make(self, row: str, size: int, i: int) -> Document:
         """The i-th document of a cell. size: tokens."""
@@ -99,6 +105,8 @@ class Cases:
             return self.turns(self.facts(size, 8))
         if row == "paraphrased":
             return self.paraphrased(self.facts(size, 8))
+        if row in BABILONG:
+            return self.babilong(row, size, i)
         return self.natural(size) if row == "natural" else self.passkey(size, DEPTHS[i % 3])
 
     def facts(self, size: int, count: int, row: str = "facts-8") -> Document:
@@ -120,6 +128,30 @@ class Cases:
         """The questions of row "facts-8" in words that no template holds."""
         asked = [Asked(a.kind, paraphrased(a.question, self.turn_rng), a.answer) for a in document.rows["facts-8"]]
         return Document(document.text, {"paraphrased": asked}, document.books)
+
+    @staticmethod
+    def shuffled(stories: list[babi.Story]) -> list[tuple[babi.Story, int]]:
+        """(story, which of its questions) of those that are told to their end, none twice."""
+        most = max((len(s.asked) for s in stories), default=0)
+        told = [(s, k) for s in stories if len(s.asked) == most for k in range(most)]
+        random.Random(0).shuffle(told)
+        return told
+
+    def babilong(self, row: str, size: int, i: int) -> Document:
+        """A story as far as one of its questions, its sentences in order at random sentence ends: the i-th sample. Up to three
+        more questions of the task's form are asked of it."""
+        task = BABILONG[row]
+        if i >= len(self.told.get(task, ())):
+            raise ValueError(f"{row} has {len(self.told.get(task, ()))} unseen samples (--babi), not {i + 1}")
+        story, k = self.told[task][i]
+        told, question, answer = story.asked[k]
+        sentences = story.sentences[:told]
+        begin, end = self.books.range(self.rng, size - sum(len(self.maker.encode(" " + s)) for s in sentences))
+        tokens, _ = self.maker.strew(self.books.stretch(begin, end), list(sentences))
+        others = story.others(told, question)
+        asked = [Asked("closed:" + task, question, answer)]
+        asked += [Asked(f"closed:{task} too", q, a) for q, a in self.rng.sample(others, min(3, len(others)))]
+        return Document(tokens, {row: asked}, self.books.names_in(begin, end))
 
     def natural(self, size: int, count: int = 8) -> Document:
         for _ in range(10000):
@@ -147,13 +179,16 @@ class Cases:
 
 
 def count_of(row: str, documents: int) -> int:
-    """Documents of a cell: the pass key, one question each, has its own number, the same at each depth."""
+    """Documents of a cell: the pass key, one question each, has its own number, the same at each depth; a story has few questions,
+    one of two things on average where it is asked where they are."""
+    if row in BABILONG:
+        return documents * (3 if row == "babilong-qa2" else 2)
     return max(30, documents // 2) // 3 * 3 if row == "passkey" else documents
 
 
-def draw(books: Books, row: str, size: str, documents: int, seed: int) -> list[Document]:
+def draw(books: Books, row: str, size: str, documents: int, seed: int, stories: dict[str, list[babi.Story]] | None = None) -> list[Document]:
     """All documents of one cell; "facts-8", "turns" and "paraphrased" of one seed have the same."""
-    cases = Cases(books, seed)
+    cases = Cases(books, seed, stories)
     return [cases.make(row, SIZES[size], i) for i in range(documents)]
 
 
@@ -200,12 +235,14 @@ def main() -> None:
     p.add_argument("--tokenizer", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--sizes", nargs="*", default=["8K"], choices=list(SIZES))
-    p.add_argument("--rows", nargs="*", default=list(ROWS), choices=ROWS)
+    p.add_argument("--rows", nargs="*", choices=(*ROWS, *BABILONG), help="default: all, BABILong's with --babi")
+    p.add_argument("--babi", type=Path, nargs="*", default=[], metavar="FILE.jsonl", help="bAbI stories (babi.py)")
     p.add_argument("--documents", type=int, default=50)
     p.add_argument("--seed", type=int, default=7)
     a = p.parse_args()
     books = Books(Tokenizer.from_file(str(a.tokenizer / "tokenizer.json")), a.data)
-    cells = {(row, size): draw(books, row, size, count_of(row, a.documents), a.seed) for size in a.sizes for row in a.rows if belongs(row, size)}
+    rows, stories = a.rows or [*ROWS, *(BABILONG if a.babi else ())], babi.load(a.babi, evaluation=True)
+    cells = {(row, size): draw(books, row, size, count_of(row, a.documents), a.seed, stories) for size in a.sizes for row in rows if belongs(row, size)}
     documents = joined(cells)
     save(a.out, documents, books.tokenizer)
     print(f"{len(documents)} documents, {sum(len(asked) for _, d in documents for asked in d.rows.values())} questions -> {a.out}")

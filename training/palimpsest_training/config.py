@@ -72,5 +72,18 @@ class ModelConfig:
     def from_folder(folder: Path) -> "ModelConfig":
         data = json.loads((Path(folder) / "config.json").read_text())
         infini = data.pop("infini_attention", None) or {"memory_heads": 0, "memory_kv_heads": 0}
+        rope = data.get("rope_parameters") or {}  # as transformers 5 writes it: rope_theta stands inside
+        if rope:
+            data["rope_theta"] = rope.get("rope_theta", data.get("rope_theta", 10000.0))
+            data["rope_scaling"] = rope if rope.get("rope_type", "default") != "default" else None
+        data.setdefault("num_key_value_heads", data["num_attention_heads"])
+        data["head_dim"] = data.get("head_dim") or data["hidden_size"] // data["num_attention_heads"]
+        for name, missing in (("tie_word_embeddings", False), ("rms_norm_eps", 1e-6)):  # transformers' defaults
+            data.setdefault(name, missing)
+        for name in ("bos_token_id", "eos_token_id"):
+            ids = data.pop(name, None)
+            ids = ids[0] if isinstance(ids, list) and ids else ids
+            if isinstance(ids, int):
+                data[name] = ids
         known = ModelConfig.__dataclass_fields__
         return ModelConfig(**{k: v for k, v in {**data, **infini}.items() if k in known})

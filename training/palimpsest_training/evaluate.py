@@ -2,6 +2,7 @@
 
     python -m palimpsest_training.evaluate --model FILE.pt|FOLDER --data heldout.npz --tokenizer DIR --out evaluation.json
     python -m palimpsest_training.evaluate --model FOLDER --cases cases.jsonl      # the cases of a file, as the engine runs them
+    python -m palimpsest_training.evaluate ... --babi babi_train.jsonl --tales fairytaleqa_train.jsonl     # with the rows drawn from these
 
 Each cell: documents of T tokens of unseen prose (whole books in sequence) with facts at random sentence ends; every
 question asked after the last token. Beside the score stand the same questions with the memory zeroed, with another
@@ -13,167 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import random
 import time
 from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from . import book_cards, cases
-from .batches import BOS, EOS
-from .books import Books, book_card
+from . import babi, cases, rows as own
+from .books import Books
 from .cases import SIZES, Asked
-from .config import PROMPTS, ModelConfig
-from .cutter import TokenTable, cut_tokens, text_segments
-from .export import load_model
+from .config import ModelConfig
 from .facts import UNKNOWN
-from .model import InfiniLlama, MemoryState
-from .sections import section_ends
-
-
-class Reader:
-    """Reads token arrays or stored text into memories and answers questions from them, greedily."""
-
-    def __init__(self, model: InfiniLlama, tokenizer: Tokenizer, device, pass_segments: int = 256):
-        self.model, self.tokenizer, self.device, self.pass_segments = model.to(device).eval(), tokenizer, device, pass_segments
-        self.table = TokenTable(tokenizer)
-
-    def segments(self, text: np.ndarray | str) -> list:
-        """Token ids of each segment. Of our own tokenizer a text and its token array give the same."""
-        S = self.model.c.segment_length
-        if isinstance(text, str):
-            return text_segments(text, self.tokenizer, S)
-        words = self.table.word_ends(text)
-        cuts = [0] + cut_tokens(words, self.table.sentence_ends(text, words), S)
-        return [text[a:b] for a, b in zip(cuts, cuts[1:])]
-
-    @torch.no_grad()
-    def read(self, segments: list, states=None):
-        """The memory that these segments leave, per layer and part; `states`: after what has been read before."""
-        S = self.model.c.segment_length
-        for first in range(0, len(segments), self.pass_segments):
-            part = segments[first : first + self.pass_segments]
-            ids = np.full((1, len(part), S + 1), EOS, np.int64)
-            write = np.zeros((1, len(part), S + 1), bool)
-            ids[:, :, 0] = BOS
-            for n, tokens in enumerate(part):
-                ids[0, n, 1 : len(tokens) + 1] = tokens
-                write[0, n, 1 : len(tokens) + 1] = True
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                _, _, states = self.model.read_and_ask(
-                    torch.from_numpy(ids).to(self.device), torch.from_numpy(write).to(self.device), states=states, keep_states=True)
-        return states
-
-    def read_sections(self, segments: list, count: int) -> list:
-        """What each of at most `count` sections of a document has written, all read in one row: a list of states."""
-        sections, states, read = [], None, 0
-        for end in section_ends(len(segments), self.model.c.segment_length, count):
-            before, states = states, self.read(segments[read:end], states)
-            sections.append(subtracted(states, before) if before else states)
-            read = end
-        return sections
-
-    def answer_from_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0) -> list[list[str]]:
-        """sections[document]: a list of states. Each question is answered from the section alone that doubts least that the
-        text says it: the one with the smallest probability of the unknown answer's first token."""
-        chosen = [np.array(self.doubts([asked] * len(states), states)).argmin(0) for asked, states in zip(prompts, sections)]  # of [sections, Q]
-        used = [(d, k) for d, c in enumerate(chosen) for k in sorted(set(c.tolist()))]
-        given: dict[tuple[int, int], list[str]] = {}
-        for first in range(0, len(used), 64):
-            part = used[first : first + 64]
-            asked = [[p for p, c in zip(prompts[d], chosen[d]) if c == k] for d, k in part]
-            given |= dict(zip(part, self.answer(asked, [sections[d][k] for d, k in part], unknown_bias=unknown_bias)))
-        left = {pair: iter(answers) for pair, answers in given.items()}
-        return [[next(left[d, int(k)]) for k in c] for d, c in enumerate(chosen)]
-
-    def batch_of(self, prompts: list[list[list[int]]], room: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids [documents, Q, longest prompt + 1 + room], BOS first and EOS behind; and how long each prompt is, BOS included."""
-        B, Q = len(prompts), max(map(len, prompts))
-        ids = torch.full((B, Q, max(len(q) for p in prompts for q in p) + 1 + room), EOS, dtype=torch.long)
-        ids[:, :, 0] = BOS
-        length = torch.ones(B, Q, dtype=torch.long)
-        for b, p in enumerate(prompts):
-            for q, tokens in enumerate(p):
-                ids[b, q, 1 : len(tokens) + 1] = torch.tensor(tokens)
-                length[b, q] = len(tokens) + 1
-        return ids.to(self.device), length.to(self.device)
-
-    def doubts(self, prompts: list[list[list[int]]], states) -> list[list[float]]:
-        """The probability with which each answer would begin as the unknown one."""
-        return [[p for p, _ in asked] for asked in self.first_words(prompts, states)]
-
-    @torch.no_grad()
-    def first_words(self, prompts: list[list[list[int]]], states) -> list[list[tuple[float, float]]]:
-        """Of each answer's first token: the probability of the unknown one, and by how many nats it leads (below 0: follows)
-        the likeliest other one. An unknown_bias above that lead makes the model answer."""
-        unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
-        ids, length = self.batch_of(prompts)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            _, hidden, _ = self.model.read_and_ask(None, None, ids, torch.zeros_like(length), states=joined(states))
-            hidden = hidden.gather(2, (length - 1)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
-            logits = self.model.head(hidden).float()
-            p, own = logits.softmax(-1)[..., unknown].cpu(), logits[..., unknown].clone()
-            logits[..., unknown] = -torch.inf
-            lead = (own - logits.amax(-1)).cpu()
-        return [list(zip(p[b, : len(asked)].tolist(), lead[b, : len(asked)].tolist())) for b, asked in enumerate(prompts)]
-
-    @torch.no_grad()
-    def answer(self, prompts: list[list[list[int]]], states, max_new: int = 24, unknown_bias: float = 0.0) -> list[list[str]]:
-        """prompts[document][question] token ids; states: one list per document. Greedy, until EOS.
-
-        unknown_bias: of config.py, for questions; the book card is no answer.
-        """
-        ids, length = self.batch_of(prompts, max_new)
-        start, done = length.clone(), length == 1  # a document with fewer questions: no prompt
-        memories = joined(states)
-        unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
-        for step in range(max_new):
-            # only those that are still being answered, in the first columns of each document
-            columns = done.int().argsort(dim=1, stable=True)[:, : int((~done).sum(1).max())]
-            width, at = int(length[~done].max()), length.gather(1, columns)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                asked = ids[:, :, :width].gather(1, columns.unsqueeze(-1).expand(-1, -1, width))
-                _, hidden, _ = self.model.read_and_ask(None, None, asked, torch.zeros_like(columns), states=memories)
-                last = (at - 1).clamp(max=width - 1)
-                last = hidden.gather(2, last[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
-                logits = self.model.head(last).float()
-                if step == 0:
-                    logits[..., unknown] -= unknown_bias
-                token = torch.full_like(length, EOS).scatter_(1, columns, logits.argmax(-1))
-            token = torch.where(done, torch.full_like(token, EOS), token)
-            ids.scatter_(2, length.unsqueeze(-1), token.unsqueeze(-1))
-            done |= token == EOS
-            length = length + (~done).long()
-            if done.all():
-                break
-        out = []
-        for b, p in enumerate(prompts):
-            out.append([self.tokenizer.decode(ids[b, q, start[b, q] : length[b, q]].tolist()).strip() for q in range(len(p))])
-        return out
-
-
-def joined(states):
-    """One batch of the states of single documents."""
-    cat = lambda l, i: MemoryState(torch.cat([s[l][i].M for s in states]), torch.cat([s[l][i].z for s in states]))
-    return [[cat(l, i) for i in range(len(states[0][l]))] for l in range(len(states[0]))]
-
-
-def subtracted(states, before):
-    """What has been written since."""
-    return [[MemoryState(s.M - b.M, s.z - b.z) for s, b in zip(layer, earlier)] for layer, earlier in zip(states, before)]
-
-
-def zeroed(states):
-    return [[MemoryState(torch.zeros_like(s.M), torch.zeros_like(s.z)) for s in layer] for layer in states]
-
-
-def added(shelf: list):
-    """The sum of several books' states, in the order given: what the engine's addMemories() makes of their memories."""
-    add = lambda parts: MemoryState(sum((s.M for s in parts[1:]), parts[0].M), sum((s.z for s in parts[1:]), parts[0].z))
-    return [[add([states[l][i] for states in shelf]) for i in range(len(shelf[0][l]))] for l in range(len(shelf[0]))]
+from .reader import Reader, added, reader_of, zeroed
 
 
 def calibration(reader: Reader, documents: list, prompts: list, states: list, biases=(-6, -4, -3, -2, -1, 0, 1, 2, 4)) -> dict:
@@ -240,7 +95,8 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
     out: dict = {"documents": len(documents), "tokens": int(np.mean(lengths)), "tokens_per_second": round(sum(lengths) / read_seconds)}
     for name, given in answers.items():
         out[name] = {"all": score(given, lambda a: a.kind != "unknown"), "names_and_numbers": score(given, lambda a: a.is_open)}
-    flat = Counter(a.answer for _, asked in documents for a in asked if a.is_open)
+    answerable = [a for _, asked in documents for a in asked if a.kind != "unknown"]
+    flat = Counter(a.answer for a in answerable if a.is_open) or Counter(a.answer for a in answerable)
     out["commonest_answer"] = round(flat.most_common(1)[0][1] / max(1, sum(flat.values())), 4) if flat else 0
     by_kind = defaultdict(lambda: [0, 0])
     false_unknown = total = answered_anyway = unanswerable = 0
@@ -269,36 +125,7 @@ def with_examples(r: dict, documents: list[tuple[np.ndarray | str, list[Asked]]]
     return r | {"examples": [[a.question, a.answer, g] for (_, asked), gs in list(zip(documents, said))[:3] for a, g in list(zip(asked, gs))[:6]]}
 
 
-def people_of(card: str) -> list[str]:
-    return dict(book_cards.parse(card) or []).get("People", [])
-
-
-def cards(reader: Reader, books: Books, size: int, count: int, seed: int, sections: int | None = None) -> dict:
-    """Recall of the five most frequent people of a stretch, from memory, zeroed and swapped. Of sections (the model's own
-    number if None): by the card that their cards make."""
-    rng = random.Random(seed)
-    sections = reader.model.c.sections if sections is None else sections
-    spans = []
-    while len(spans) < count:
-        begin, end = books.range(rng, size)
-        if len(books.card(begin, end)[0]) == 5:
-            spans.append((begin, end))
-    states = [reader.read_sections(reader.segments(books.tokens[a:b]), sections) for a, b in spans]
-    prompt = books.tokenizer.encode(PROMPTS["summary"], add_special_tokens=False).ids
-    out = {"documents": count, "sections": sections}
-    for name, used in {"memory": states, "zeroed": [[zeroed(s) for s in d] for d in states], "swapped": states[1:] + states[:1]}.items():
-        given = []
-        for document in used:
-            each = [g[0] for g in reader.answer([[prompt]] * len(document), document, max_new=90)]
-            given.append(each[0] if len(each) == 1 else book_cards.merge(each) or "")
-        recall = [sum(p in people_of(text) for p in books.card(a, b)[0]) / 5 for (a, b), text in zip(spans, given)]
-        out[name] = round(float(np.mean(recall)), 4)
-        if name == "memory":
-            out["examples"] = [[book_card(*books.card(a, b)), text] for (a, b), text in list(zip(spans, given))[:3]]
-    return out
-
-
-ROWS = (*cases.ROWS, "book-card people")
+ROWS = (*cases.ROWS, *cases.BABILONG, *own.ROWS)
 SHELVES = {"shelf-2": 2, "shelf-4": 4, "shelf-8": 8}  # facts-8 in each of so many books, asked of the sum of their memories
 
 
@@ -310,23 +137,41 @@ def knocked_out(row: str) -> bool:
 def has_cell(row: str, size: str) -> bool:
     if row in SHELVES:
         return SIZES[size] <= 131072
-    return size in ("32K", "128K") if row == "book-card people" else cases.belongs(row, size)
+    return own.has_cell(row, size) if row in own.ROWS else cases.belongs(row, size)
+
+
+@dataclass
+class Material:
+    """What the rows are drawn from. babi, tales: of the evaluation's side; without them there are no such rows."""
+
+    books: Books
+    babi: dict[str, list[babi.Story]] = field(default_factory=dict)
+    tales: list[own.Tale] = field(default_factory=list)
 
 
 def line_of(row: str, size: str, r: dict) -> str:
-    names = lambda condition: r.get(condition, {}).get("names_and_numbers", {})
+    def names(condition: str) -> dict:  # of a row that has none: everything
+        cell = r.get(condition, {})
+        return cell.get("names_and_numbers") or cell.get("all", {})
+
     return (f"{row:12} {size:>5} exact {names('memory').get('exact')} {names('memory').get('interval')} all {r['memory']['all'].get('exact')} "
             f"zeroed {names('zeroed').get('exact')} swapped {names('swapped').get('exact')} "
             f"anyway {r['answered_anyway']} false-unknown {r['false_unknown']} ({r['tokens_per_second'] / 1e3:.1f}K tokens/s)")
 
 
-def cell(reader: Reader, books: Books, row: str, size: str, documents: int, seed: int, sections: int | None = None, calibrate: bool = False) -> dict:
+def own_row(reader: Reader, material: Material, row: str, size: str, documents: int, seed: int, sections: int | None) -> dict:
     if row == "book-card people":
-        r = cards(reader, books, SIZES[size], min(documents, 40), seed, sections)
-        print(row, size, {k: v for k, v in r.items() if k != "examples"}, r["examples"][0], flush=True)
+        return own.cards(reader, material.books, SIZES[size], min(documents, 40), seed, sections)
+    return own.fairytale(reader, material.tales, sections) if row == "fairytale" else own.perplexity(reader, material.books, SIZES[size], documents, seed)
+
+
+def cell(reader: Reader, material: Material, row: str, size: str, documents: int, seed: int, sections: int | None = None, calibrate: bool = False) -> dict:
+    if row in own.ROWS:
+        r = own_row(reader, material, row, size, documents, seed, sections)
+        print(row, size, {k: v for k, v in r.items() if k != "examples"}, *r.get("examples", [])[:1], flush=True)
         return r
     drawn_row = "facts-8" if row in SHELVES else row
-    drawn = [(d.text, d.rows[drawn_row]) for d in cases.draw(books, drawn_row, size, cases.count_of(row, documents), seed)]
+    drawn = [(d.text, d.rows[drawn_row]) for d in cases.draw(material.books, drawn_row, size, cases.count_of(row, documents), seed, material.babi)]
     r = with_examples(run_cell(reader, drawn, knocked_out(row), SHELVES.get(row, 1), sections, calibrate), drawn)
     print(line_of(row, size, r), flush=True)
     return r
@@ -346,23 +191,25 @@ def run_cases(reader: Reader, documents: list[tuple[str, cases.Document]], knock
 
 
 _reader: Reader | None = None
-_books: Books | None = None
+_material: Material | None = None
 
 
-def _start(model: str, data: Path, tokenizer: str, devices) -> None:
+def _start(model: str, data: Path, tokenizer: str, babi_files: list[Path], tales: Path | None, devices) -> None:
     """A process of its own for each GPU, which it takes from the queue."""
-    global _reader, _books
+    global _reader, _material
     torch.backends.cuda.matmul.allow_tf32 = False
-    _books = Books(Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), data)
-    _reader = Reader(load_model(model), _books.tokenizer, torch.device(devices.get()))
+    books = Books(Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), data)
+    _material = Material(books, babi.load(babi_files, evaluation=True), own.load_tales(tales) if tales else [])
+    _reader = reader_of(model, books.tokenizer, torch.device(devices.get()))
 
 
 def _cell(task: tuple) -> tuple[tuple, dict | list]:
-    return task, memory_norms(_reader, _books) if task[0] == "layers" else cell(_reader, _books, *task)
+    return task, memory_norms(_reader, _material.books) if task[0] == "layers" else cell(_reader, _material, *task)
 
 
 def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: list[str], rows: list[str], documents: int, seed: int = 7,
-             sections: int | None = None, calibrate: bool = False, finished=lambda table: None) -> dict:
+             sections: int | None = None, calibrate: bool = False, finished=lambda table: None, babi_files: list[Path] = (),
+             tales: Path | None = None) -> dict:
     """The table of all cells, spread over the devices, the longest first. `finished` gets what there is after each cell."""
     tasks = [(row, size, documents, seed, sections, calibrate)
              for size in sorted(sizes, key=SIZES.get, reverse=True) for row in rows if has_cell(row, size)] + [("layers",)]
@@ -386,10 +233,10 @@ def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: 
             finished(table())
 
     if len(devices) == 1:
-        _start(model, data, tokenizer, queue)
+        _start(model, data, tokenizer, babi_files, tales, queue)
         collect(map(_cell, tasks))
     else:
-        with context.Pool(len(devices), _start, (model, data, tokenizer, queue)) as pool:
+        with context.Pool(len(devices), _start, (model, data, tokenizer, babi_files, tales, queue)) as pool:
             collect(pool.imap_unordered(_cell, tasks, chunksize=1))
     return table()
 
@@ -418,7 +265,9 @@ def main() -> None:
     p.add_argument("--tokenizer", help="folder; the model's own if not given")
     p.add_argument("--out", type=Path)
     p.add_argument("--sizes", nargs="*", default=["8K", "128K"], choices=list(SIZES))
-    p.add_argument("--rows", nargs="*", default=list(ROWS), choices=(*ROWS, *SHELVES))
+    p.add_argument("--rows", nargs="*", choices=(*ROWS, *SHELVES), help="default: all but shelves, babilong with --babi, fairytale with --tales")
+    p.add_argument("--babi", type=Path, nargs="*", default=[], metavar="FILE.jsonl", help="bAbI stories, of which the held-out ones are used (babi.py)")
+    p.add_argument("--tales", type=Path, metavar="FILE.jsonl", help="FairytaleQA, of which the held-out tales are used")
     p.add_argument("--documents", type=int, default=50)
     p.add_argument("--sections", type=int, help="so many sections of a document are remembered apart; the surest one answers (default: the model's)")
     p.add_argument("--calibrate", action="store_true", help="tell what other values of unknown_bias would give")
@@ -426,15 +275,19 @@ def main() -> None:
     a = p.parse_args()
     if not (a.cases or a.data):
         p.error("either --cases or --data is needed")
+    missing = {*(() if a.babi else cases.BABILONG), *(() if a.tales else ("fairytale",))}
+    if a.rows and missing.intersection(a.rows):
+        p.error("the rows of stories need --babi, row fairytale needs --tales")
+    wanted = a.rows or [row for row in ROWS if row not in missing]
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     devices, tokenizer = [a.device] if a.device else gpus or ["cpu"], a.tokenizer or a.model
     write = lambda table: a.out and a.out.write_text(json.dumps(table, indent=1) + "\n")
     if a.cases:
-        reader = Reader(load_model(a.model), Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), torch.device(devices[0]))
+        reader = reader_of(a.model, Tokenizer.from_file(str(Path(tokenizer) / "tokenizer.json")), torch.device(devices[0]))
         write({"model": Path(a.model).name, "cases": a.cases.name, "table": run_cases(reader, cases.load(a.cases)[1])})
     else:
-        for layer in evaluate(a.model, a.data, tokenizer, devices, a.sizes, a.rows, a.documents, sections=a.sections,
-                              calibrate=a.calibrate, finished=write)["layers"]:
+        for layer in evaluate(a.model, a.data, tokenizer, devices, a.sizes, wanted, a.documents, sections=a.sections,
+                              calibrate=a.calibrate, finished=write, babi_files=a.babi, tales=a.tales)["layers"]:
             print(layer)
 
 

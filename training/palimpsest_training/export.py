@@ -66,7 +66,7 @@ def export(config: ModelConfig, weights: dict[str, torch.Tensor], tokenizer: Pat
 
 
 def load_folder(folder: Path) -> InfiniLlama:
-    """The PyTorch definition with the weights of an exported folder, int8 expanded."""
+    """The PyTorch definition with the weights of a folder (exported, converted or a plain Llama's), int8 expanded."""
     config = ModelConfig.from_folder(folder)
     tensors: dict[str, torch.Tensor] = {}
     for file in sorted(Path(folder).glob("*.safetensors")):
@@ -77,6 +77,8 @@ def load_folder(folder: Path) -> InfiniLlama:
     for key, w in tensors.items():
         if key.endswith("_scale"):
             continue
+        if key == "lm_head.weight" and config.tie_word_embeddings or key.endswith("rotary_emb.inv_freq"):
+            continue  # some folders hold these, though the config says what they are
         weights[key] = w.float() * tensors[key + "_scale"] if key + "_scale" in tensors else w.float()
     model.load_state_dict(weights)
     return model

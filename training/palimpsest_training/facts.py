@@ -22,7 +22,7 @@ _ENDS = ("ton ford well worth ley man by ham field wood stone brook dale mere lo
 _FIRST_ENDS = "a ia en an el in is ora ina eth ard us o ene ette ric win bert dan my la ly na ra mir".split()
 _TOWN_ENDS = "ton mouth port ville bury haven burg stead minster field chester wick holm dorf mont bridge stad ness grad poli".split()
 _TITLES = ["Mr.", "Mrs.", "Miss", "Dr.", "Captain", "Colonel", "Sir", "Lady", "Professor", "Father", "Aunt", "Uncle"]
-_COMMON_FIRST = ("John Mary William Anne Thomas Elizabeth George Margaret Henry Alice Charles Emma Edward Clara Robert Helen James Lucy "
+COMMON_FIRST = ("John Mary William Anne Thomas Elizabeth George Margaret Henry Alice Charles Emma Edward Clara Robert Helen James Lucy "
                  "Arthur Martha Frank Rose Walter Edith Harry Grace Philip Agnes Peter Nora Hugh Ellen Ralph Julia Oscar Flora").split()
 
 COLOURS = ("red blue green yellow white black brown grey purple orange pink violet crimson scarlet golden silver turquoise ivory "
@@ -73,7 +73,7 @@ class Names:
 
     def first(self) -> str:
         if self.rng.random() < 0.5:
-            return self.rng.choice(_COMMON_FIRST)
+            return self.rng.choice(COMMON_FIRST)
         return self._draw(lambda: self._word(_FIRST_ENDS))
 
     def person(self) -> str:
@@ -167,67 +167,92 @@ class Fact:
     statement: str
     question: str
     answer: str
+    about: tuple[str, str] | None = None  # family and subject of what is asked, also where the answer is unknown
 
 
-def draw_facts(rng: random.Random, count: int, evaluation: bool, absent: int = 0, bare_objects: bool = True) -> tuple[list[Fact], list[Fact]]:
-    """`count` facts with subjects of their own, and `absent` questions whose answer the text does not hold.
+class Telling:
+    """The facts of one text, each about a subject of its own or one of those before."""
 
-    Some subjects carry two or three facts, so that a question needs its attribute as well as its name; half of the
-    absent questions ask such a known subject for another attribute. `bare_objects`: things may go without an owner ("the
-    silver key"); in a text of many draws two of them would contradict each other.
-    """
-    names = Names(rng, evaluation)
-    facts: list[Fact] = []
-    used: set[tuple[str, str]] = set()
-    subjects: list[tuple[str, str]] = []  # (kind, subject)
+    def __init__(self, rng: random.Random, evaluation: bool, bare_objects: bool = True):
+        self.rng, self.evaluation, self.bare_objects = rng, evaluation, bare_objects
+        self.names = Names(rng, evaluation)
+        self.facts: list[Fact] = []
+        self.used: set[tuple[str, str]] = set()  # (family, subject)
+        self.subjects: list[tuple[str, str]] = []  # (kind, subject)
 
-    def subject_of(kind: str) -> str:
-        again = [s for k, s in subjects if k == kind]
-        if again and rng.random() < 0.25:
-            return rng.choice(again)
+    def subject_of(self, kind: str) -> str:
+        again = [s for k, s in self.subjects if k == kind]
+        if again and self.rng.random() < 0.25:
+            return self.rng.choice(again)
+        return self.newcomer(kind)
+
+    def newcomer(self, kind: str) -> str:
+        rng, names = self.rng, self.names
         while True:
             if kind == "object":
-                s = rng.choice(OBJECTS) if bare_objects and rng.random() < 0.5 else f"{rng.choice(OBJECTS)} of {names.person()}"
+                s = rng.choice(OBJECTS) if self.bare_objects and rng.random() < 0.5 else f"{rng.choice(OBJECTS)} of {names.person()}"
             else:
                 s = {"person": names.person, "town": names.town}[kind]()
-            if (kind, s) not in subjects:
-                subjects.append((kind, s))
+            if (kind, s) not in self.subjects:
+                self.subjects.append((kind, s))
                 return s
-            if kind == "object" and len(subjects) > 20:
-                continue
 
-    def make(family: Family, subject: str) -> Fact:
+    def make(self, family: Family, subject: str) -> Fact:
+        rng = self.rng
         key = rng.choice(ANIMALS)
-        value = family.value(names)
+        value = family.value(self.names)
         fill = lambda t: t.format(s=subject, v=value, k=key)
         statement = fill(rng.choice(family.statements))
         asked = family.questions  # which the evaluation keeps to
-        if not evaluation and rng.random() < 0.6:
+        if not self.evaluation and rng.random() < 0.6:
             asked = MORE_QUESTIONS[family.name]
-        return Fact(family.name, family.closed, statement[0].upper() + statement[1:], fill(rng.choice(asked)), value)
+        return Fact(family.name, family.closed, statement[0].upper() + statement[1:], fill(rng.choice(asked)), value, (family.name, subject))
 
-    while len(facts) < count:
-        family = rng.choice(FAMILIES)
-        subject = subject_of(family.subject)
-        if (family.name, subject) in used:
-            continue
-        used.add((family.name, subject))
-        facts.append(make(family, subject))
-
-    unknown: list[Fact] = []
-    while len(unknown) < absent:
-        family = rng.choice(FAMILIES)
-        known = [s for k, s in subjects if k == family.subject and (family.name, s) not in used]
-        subject = rng.choice(known) if known and rng.random() < 0.5 else None
-        if subject is None:
-            kept = list(subjects)
-            subject = subject_of(family.subject)
-            subjects[:] = kept
-            if (family.name, subject) in used or (family.subject, subject) in kept:
+    def tell(self, count: int) -> list[Fact]:
+        while len(self.facts) < count:
+            family = self.rng.choice(FAMILIES)
+            subject = self.subject_of(family.subject)
+            if (family.name, subject) in self.used:
                 continue
-        fact = make(family, subject)
-        unknown.append(Fact("unknown", True, "", fact.question, UNKNOWN))
-    return facts, unknown
+            self.used.add((family.name, subject))
+            self.facts.append(self.make(family, subject))
+        return self.facts
+
+    def unknown(self, family: Family, subject: str) -> Fact:
+        """A question that this text does not answer."""
+        fact = self.make(family, subject)
+        return Fact("unknown", True, "", fact.question, UNKNOWN, fact.about)
+
+    def stranger(self, kind: str) -> str | None:
+        """Somebody of whom nothing is told; None if the draw is somebody known."""
+        kept = list(self.subjects)
+        subject = self.subject_of(kind)
+        self.subjects[:] = kept
+        return None if (kind, subject) in kept else subject
+
+    def absent(self, count: int) -> list[Fact]:
+        """The evaluation's mixture: half of them ask a known subject for another attribute."""
+        out: list[Fact] = []
+        while len(out) < count:
+            family = self.rng.choice(FAMILIES)
+            known = [s for k, s in self.subjects if k == family.subject and (family.name, s) not in self.used]
+            subject = self.rng.choice(known) if known and self.rng.random() < 0.5 else None
+            if subject is None:
+                subject = self.stranger(family.subject)
+            if subject is not None:
+                out.append(self.unknown(family, subject))
+        return out
+
+
+def draw_facts(rng: random.Random, count: int, evaluation: bool, absent: int = 0, bare_objects: bool = True) -> tuple[list[Fact], list[Fact]]:
+    """`count` facts with subjects of their own, and `absent` questions whose answer the text does not hold (training has a
+    mixture of its own: absent.py).
+
+    Some subjects carry two or three facts, so that a question needs its attribute as well as its name. `bare_objects`:
+    things may go without an owner ("the silver key"); in a text of many draws two of them would contradict each other.
+    """
+    text = Telling(rng, evaluation, bare_objects)
+    return text.tell(count), text.absent(absent)
 
 
 # The paper's passkey task (arXiv 2404.07143, section 4.2): its filler and its key sentence, its question through our prompt.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .config import ModelConfig
 
@@ -125,6 +126,8 @@ class Crowd:
 
 
 class Layer(nn.Module):
+    checkpointed = False  # True: what a training step needs of this layer is computed again instead of kept
+
     def __init__(self, c: ModelConfig):
         super().__init__()
         self.c = c
@@ -132,6 +135,12 @@ class Layer(nn.Module):
         self.self_attn = Attention(c)
         self.post_attention_layernorm = RMSNorm(c.hidden_size, c.rms_norm_eps)
         self.mlp = MLP(c)
+
+    def forward(self, through, i: int, h: Tensor):
+        """`through` (of read_and_ask) with this layer: one call, around which PyTorch gathers a layer's shards."""
+        if self.checkpointed and torch.is_grad_enabled():
+            return checkpoint(through, i, self, h, use_reentrant=False, preserve_rng_state=False)
+        return through(i, self, h)
 
     def project(self, h: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
         """h [T, D] -> rotated q, k, and plain q, k, v of the base heads, then q, k, v of the memory heads: [T, heads, d]."""
@@ -250,7 +259,8 @@ class InfiniLlama(nn.Module):
         new_states: list[list[MemoryState]] = []
         # one segment on an empty memory: the memory heads give 0
         remembers = bool(asked) or states is not None or keep_states or segments.shape[1] > 1
-        for i, layer in enumerate(self.model.layers):
+
+        def through(i: int, layer: Layer, h: Tensor) -> tuple[Tensor, list[MemoryState]]:
             r, k, q0, k0, v, *added = self.project(layer, h, cos, sin)
             local = self._local(parts, counts, r, k, v)
             a = layer.self_attn
@@ -273,7 +283,10 @@ class InfiniLlama(nn.Module):
                 memory, state = self._remember(parts, counts, *added, write, reads_from, *part())
                 memory = memory.to(h.dtype).flatten(1)
                 after.append(state)
-            h = self.finish(layer, h, local.flatten(1), memory)
+            return self.finish(layer, h, local.flatten(1), memory), after
+
+        for i, layer in enumerate(self.model.layers):
+            h, after = layer(through, i, h)
             new_states.append(after if keep_states else [])
         h = self.model.norm(h)
         out = [t.view(*p.shape, -1) for t, p in zip(h.split(counts), parts)]

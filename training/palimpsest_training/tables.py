@@ -19,6 +19,7 @@ import re
 import sys
 from pathlib import Path
 
+from .babi import TASKS
 from .cases import SIZES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +31,14 @@ def exact(cell: dict, kind: str = "names_and_numbers") -> str:
     return f"{cell['memory'][kind]['exact']:.2f}"
 
 
-def with_interval(cell: dict) -> str:
-    low, high = cell["memory"]["names_and_numbers"]["interval"]
-    return f"{exact(cell)} [{low:.2f}, {high:.2f}]"
+def with_interval(cell: dict, kind: str = "names_and_numbers") -> str:
+    low, high = cell["memory"][kind]["interval"]
+    return f"{exact(cell, kind)} [{low:.2f}, {high:.2f}]"
+
+
+def each(score: str, digits: int, *conditions: str):
+    """A score under several conditions."""
+    return lambda cell: ", ".join(f"{cell[c][score]:.{digits}f}" for c in conditions if c in cell)
 
 
 def knocked_out(cells: list[dict]) -> str:
@@ -61,9 +67,15 @@ ROWS = {  # table -> title of its first column, and (title, row of evaluation.js
         ("64 facts in natural prose", "facts-64", exact),
         ("passkey, the paper's filler", "passkey", exact),
         ("natural questions mined from the prose", "natural", exact),
+        *((f"BABILong {task.upper()}, bAbI's {title} strewn over unseen books", f"babilong-{task}", lambda cell: with_interval(cell, "all"))
+          for task, title in TASKS.items()),
+        ("FairytaleQA, whole unseen tales of up to 5K tokens, ROUGE-L: from memory, with the passage instead", "fairytale",
+         each("rouge_l", 2, "memory", "passage")),
         ("unanswerable question about invented facts answered anyway (8 facts)", "facts-8", rate("answered_anyway")),
         ("answerable question taken for unanswerable (8 facts)", "facts-8", rate("false_unknown")),
-        ("book card: recall of the five most frequent people", "book-card people", rate("memory"))]),
+        ("book card: recall of the five most frequent people", "book-card people", rate("memory")),
+        ("perplexity of the next 2K tokens of unseen books: with the memory, without, with another text's", "perplexity",
+         each("perplexity", 1, "memory", "zeroed", "swapped"))]),
 }
 
 

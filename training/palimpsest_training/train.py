@@ -30,14 +30,17 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from .batches import EOS, IGNORE, STAGES, BatchMaker, by_length, stage_at
+from .babi import Stories
+from .batches import BatchMaker
 from .books import Books
 from .config import ModelConfig
 from .export import load_model
 from .facts import UNKNOWN
 from .model import Crowd, InfiniLlama, MemoryState, detached
 from .optim import build_optimizers, set_rate
+from .questions import EOS, IGNORE, by_length
 from .ranks import Ranks
+from .stages import STAGES, stage_at
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -193,7 +196,7 @@ def draw_stage(args: argparse.Namespace, progress: float, rng: random.Random) ->
     if args.stages:
         names, _, weights = zip(*(s.partition("=") for s in args.stages))
         return rng.choices(names, [float(w or 1) for w in weights])[0]
-    return stage_at(min(1.0, due), rng)
+    return stage_at(min(1.0, due), rng, stories=bool(args.babi))
 
 
 class SameStage:
@@ -214,11 +217,11 @@ class SameStage:
         return name, self.waiting[name].popleft()
 
 
-def worker(books: Books, args: argparse.Namespace, seed: int, progress, stop, queue) -> None:
+def worker(books: Books, stories: Stories | None, args: argparse.Namespace, seed: int, progress, stop, queue) -> None:
     """Fills the queue with batches of the stages that are due at `progress`; a process of its own."""
     torch.set_num_threads(1)
     rng = random.Random(seed)
-    maker = BatchMaker(books, seed, args.tokens)
+    maker = BatchMaker(books, seed, args.tokens, stories=stories)
     while not stop.is_set():
         name = draw_stage(args, progress.value, rng)
         queue.put((name, maker.base_batch(name) if isinstance(name, int) else maker.memory_batch(name)))
@@ -265,10 +268,13 @@ def train(args) -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
     tokenizer = Tokenizer.from_file(str(Path(args.tokenizer) / "tokenizer.json"))
     books = Books(tokenizer, *args.data)  # before the fork: the workers share its pages
+    stories = Stories(args.babi) if args.babi else None
+    if not stories and any(STAGES[s.partition("=")[0]].stories for s in args.stages or ()):
+        raise SystemExit("a stage of stories needs --babi")
     context = multiprocessing.get_context("fork")
     progress, stop, queue = context.Value("d", 0.0), context.Event(), context.Queue(maxsize=2 * args.workers)
     seed = args.seed * 100 + ranks.rank
-    pool = [context.Process(target=worker, daemon=True, args=(books, args, seed * 1000 + i, progress, stop, queue)) for i in range(args.workers)]
+    pool = [context.Process(target=worker, daemon=True, args=(books, stories, args, seed * 1000 + i, progress, stop, queue)) for i in range(args.workers)]
     for p in pool:
         p.start()
     ranks.begin(device)
@@ -346,6 +352,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--phase", choices=["base", "memory", "all"], required=True)
     p.add_argument("--data", type=Path, nargs="+", required=True, help="packed books (prepare.py), in one part or several")
     p.add_argument("--tokenizer", required=True)
+    p.add_argument("--babi", type=Path, nargs="*", default=[], metavar="FILE.jsonl", help="bAbI stories (babi.py), for stage babi")
     p.add_argument("--init", help="a checkpoint (.pt) or an exported folder to go on from")
     p.add_argument("--out", required=True)
     p.add_argument("--config", help="JSON of ModelConfig fields")

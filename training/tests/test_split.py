@@ -19,7 +19,7 @@ DRAWN = {"surname": Names.surname, "given": Names.given, "town": Names.town, "fi
 def test_names_and_numbers_are_drawn_from_two_sides(kind):
     def drawn(evaluation: bool) -> set[str]:
         names = Names(random.Random(evaluation), evaluation)
-        return {DRAWN[kind](names) for _ in range(10_000)} - set(facts._COMMON_FIRST)  # "John": in both, never an answer
+        return {DRAWN[kind](names) for _ in range(10_000)} - set(facts.COMMON_FIRST)  # "John": in both, never an answer
 
     training, evaluation = drawn(False), drawn(True)
     assert len(training) > 500 and len(evaluation) > 100

@@ -1,0 +1,217 @@
+"""bAbI stories for the BABILong protocol (arXiv 2406.10149): short sentences of who went where, carried and gave what, strewn in
+order over a book; asked is what holds after the last of them.
+
+A file of stories is JSON lines of {"doc": task, "context", "question", "answers"}, in the order of the original: a context
+that begins with the whole one before it is the same story, told further. `World` understands the sentences of the four
+tasks: of the 7,094 answers of the two files that were at hand (all of en-1k, a sample of en-10k's training part) two differ,
+where somebody gave the same person one thing after another. So a story can be asked after each of its sentences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from .facts import COMMON_FIRST, Names
+
+TASKS = {"qa1": "one supporting fact", "qa2": "two supporting facts", "qa4": "two-argument relations", "qa5": "three-argument relations"}
+HELD_OUT_SHARE = 4  # one story in four is the evaluation's
+PEOPLE = "Mary John Sandra Daniel Bill Fred Jeff Julie".split()
+PLACES = "garden office kitchen bedroom hallway bathroom".split()
+OBJECTS = "football apple milk".split()
+# What training's stories may be retold with, so that it is not three things and six rooms that are learned.
+MORE_PLACES = PLACES + "cellar library parlour attic stable chapel orchard courtyard laundry pantry nursery dairy".split()
+MORE_OBJECTS = OBJECTS + "lantern basket hat umbrella kettle candle hammer rope book cup shawl ladle".split()
+OPPOSITE = {"north": "south", "south": "north", "east": "west", "west": "east"}
+
+_MOVED = re.compile(r"(\w+) (?:went back|went|journeyed|travelled|moved) to the (\w+)\.")
+_TOOK = re.compile(r"(\w+) (?:grabbed|got|picked up|took) the (\w+) there\.")
+_DROPPED = re.compile(r"(\w+) (?:left|discarded|dropped|put down) the (\w+)(?: there)?\.")
+_GAVE = re.compile(r"(\w+) (?:gave|passed|handed) the (\w+) to (\w+)\.")
+_LIES = re.compile(r"The (\w+) is (north|south|east|west) of the (\w+)\.")
+_FORMS = {"qa1": re.compile(r"Where is [A-Z]\w+\?"), "qa2": re.compile(r"Where is the \w+\?"), "qa4": re.compile(r"What is .+"),
+          "qa5": re.compile(r"(Who|What did) .+")}
+
+
+class World:
+    """What the sentences heard so far leave known. They may be a story's later part: what only the earlier ones told is unknown."""
+
+    def __init__(self):
+        self.where: dict[str, str] = {}  # person -> place
+        self.holder: dict[str, str] = {}  # object -> who carries it
+        self.at: dict[str, str] = {}  # object -> place where it was put down
+        self.gifts: list[tuple[str, str, str]] = []  # giver, object, receiver
+        self.sides: dict[str, set[str]] = defaultdict(set)  # question -> places
+
+    def hear(self, sentence: str) -> None:
+        if found := _MOVED.fullmatch(sentence):
+            self.where[found[1]] = found[2]
+        elif found := _GAVE.fullmatch(sentence):
+            self.gifts.append(found.groups())
+            self.holder[found[2]] = found[3]
+        elif found := _TOOK.fullmatch(sentence):
+            self.holder[found[2]] = found[1]
+        elif found := _DROPPED.fullmatch(sentence):
+            self.holder.pop(found[2], None)
+            self.at.pop(found[2], None)
+            if found[1] in self.where:
+                self.at[found[2]] = self.where[found[1]]
+        elif found := _LIES.fullmatch(sentence):
+            a, side, b = found.groups()
+            for x, s, y in ((a, side, b), (b, OPPOSITE[side], a)):
+                self.sides[f"What is {s} of the {y}?"].add(x)
+                self.sides[f"What is the {x} {s} of?"].add(y)
+        else:
+            raise ValueError(f"no sentence of {', '.join(TASKS)}: {sentence}")
+
+    def answers(self) -> dict[str, str]:
+        """Every question of the four tasks that has one answer now: question -> answer."""
+        out = {f"Where is {person}?": place for person, place in self.where.items()}
+        for thing in {*self.holder, *self.at}:
+            place = self.where.get(self.holder[thing]) if thing in self.holder else self.at[thing]
+            if place:
+                out[f"Where is the {thing}?"] = place
+        for giver, thing, receiver in self.gifts:  # the latest counts
+            out |= {f"What did {giver} give to {receiver}?": thing, f"Who gave the {thing}?": giver, f"Who gave the {thing} to {receiver}?": giver,
+                    f"Who received the {thing}?": receiver, f"Who did {giver} give the {thing} to?": receiver}
+        return out | {q: next(iter(places)) for q, places in self.sides.items() if len(places) == 1}
+
+
+def answers(sentences) -> dict[str, str]:
+    world = World()
+    for s in sentences:
+        world.hear(s)
+    return world.answers()
+
+
+def is_held_out(sentences) -> bool:
+    """Whether a story is the evaluation's. Its first two sentences decide: however far a story is told, it stays on one side."""
+    return int.from_bytes(hashlib.sha256(" ".join(sentences[:2]).encode()).digest()[:4], "big") % HELD_OUT_SHARE == 0
+
+
+@dataclass(frozen=True)
+class Story:
+    task: str
+    sentences: tuple[str, ...]
+    asked: tuple[tuple[int, str, str], ...]  # by the file: (sentences told before it, question, answer)
+
+    def others(self, told: int, question: str) -> list[tuple[str, str]]:
+        """What else its task could ask after so many sentences, with the answers."""
+        return [(q, a) for q, a in answers(self.sentences[:told]).items() if _FORMS[self.task].fullmatch(q) and q != question]
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A question's answer for as long as it holds: when `first` to `last` sentences have been told. None: nothing told answers it."""
+
+    question: str
+    answer: str | None
+    first: int
+    last: int
+
+
+def spells(sentences) -> list[Spell]:
+    """Of every question that some of the sentences answer, one answer after another."""
+    world, known = World(), [{}]
+    for s in sentences:
+        world.hear(s)
+        known.append(world.answers())
+    out = []
+    for question in dict.fromkeys(q for answered in known for q in answered):
+        begin = 0
+        for told in range(1, len(known) + 1):
+            if told == len(known) or known[told].get(question) != known[begin].get(question):
+                out.append(Spell(question, known[begin].get(question), begin, told - 1))
+                begin = told
+    return out
+
+
+def unanswered(rng: random.Random, sentences, count: int) -> list[str]:
+    """Questions that these sentences never answer: about people, things and places that they name, or that no story here names."""
+    words = set(re.findall(r"\w+", " ".join(sentences)))
+    known = {s.question for s in spells(sentences)}
+    matches = lambda *patterns: [m for s in sentences for pattern in patterns if (m := pattern.fullmatch(s))]
+    gifts = matches(_GAVE)
+    people = sorted({m[1] for m in matches(_MOVED, _TOOK, _GAVE)} | {m[3] for m in gifts})
+    things = sorted({m[2] for m in matches(_TOOK, _DROPPED, _GAVE)})
+    rooms = sorted({m[i] for m in matches(_LIES) for i in (1, 3)})
+    asked = [f"Where is {p}?" for p in PEOPLE if p not in words] + [f"Where is the {t}?" for t in OBJECTS if t not in words]
+    asked += [q for room in rooms for side in OPPOSITE for q in (f"What is {side} of the {room}?", f"What is the {room} {side} of?")]
+    if gifts:
+        asked += [f"What did {a} give to {b}?" for a in people for b in people if a != b]
+        asked += [q for t in things for q in (f"Who gave the {t}?", f"Who received the {t}?", f"Who did {rng.choice(people)} give the {t} to?")]
+    asked = [q for q in asked if q not in known]
+    return rng.sample(asked, min(count, len(asked)))
+
+
+def load(files, evaluation: bool) -> dict[str, list[Story]]:
+    """Task -> the stories of one side, without those that are told twice."""
+    told: list[list[tuple[str, tuple[str, ...], str, str]]] = []
+    for file in files:
+        last = ("", "")
+        for line in Path(file).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["doc"] not in TASKS:
+                continue
+            if row["doc"] != last[0] or not row["context"].startswith(last[1]):
+                told.append([])
+            last = row["doc"], row["context"]
+            told[-1].append((row["doc"], tuple(re.findall(r"\S[^.]*\.", row["context"])), row["question"], row["answers"][0]))
+    stories: dict[str, dict[tuple, Story]] = {task: {} for task in TASKS}
+    for rows in told:
+        task, sentences = rows[-1][0], rows[-1][1]
+        if is_held_out(sentences) == evaluation:
+            stories[task][sentences] = Story(task, sentences, tuple((len(s), q, a) for _, s, q, a in rows))
+    return {task: list(found.values()) for task, found in stories.items()}
+
+
+class Stories:
+    """Training's side, retold with other names, places and things each time; never as a story of the evaluation."""
+
+    def __init__(self, files):
+        self.of_task = load(files, evaluation=False)
+
+    def draw(self, rng: random.Random, names: Names, taken: set[str]) -> tuple[str, ...]:
+        """The sentences of a story about nobody and nothing that is `taken`; what it takes is added. One in four begins in the
+        middle, as a section of the book would have it."""
+        task = rng.choice([t for t, stories in self.of_task.items() if stories])
+        stories = self.of_task[task]
+        while True:
+            sentences = rng.choices(stories, [len(s.sentences) for s in stories])[0].sentences
+            sentences, used = self.retold(rng, names, sentences, taken)
+            if len(sentences) > 4 and rng.random() < 0.25:
+                sentences = sentences[rng.randrange(1, len(sentences) - 2) :]
+            if not is_held_out(sentences):
+                taken |= used
+                return sentences
+
+    @staticmethod
+    def retold(rng: random.Random, names: Names, sentences, taken: set[str]) -> tuple[tuple[str, ...], set[str]]:
+        """With its people, places and things exchanged; and what must not come in another story of the same text."""
+        text, relations = "\n".join(sentences), _LIES.fullmatch(sentences[0])
+        own = rng.random() < 0.6
+        new: dict[str, str] = {}
+        for pool, wide, apart in ((PEOPLE, PEOPLE + COMMON_FIRST, True), (OBJECTS, MORE_OBJECTS, True), (PLACES, MORE_PLACES, bool(relations))):
+            used = [w for w in pool if re.search(rf"\b{w}\b", text)]
+            free = [w for w in dict.fromkeys(pool if own else wide) if not (apart and w in taken)]
+            if len(free) < len(used):
+                free = [w for w in dict.fromkeys(wide) if not (apart and w in taken)]
+            new |= dict(zip(used, rng.sample(free, min(len(used), len(free)))))
+            new |= {w: names.given() for w in used if w not in new}  # as good as no end of them
+            if pool is PEOPLE and not own:
+                new |= {w: names.given() for w in used if rng.random() < 0.5}
+        said = re.sub(rf"\b({'|'.join(new)})\b", lambda m: new[m[1]], text)
+        return tuple(said.split("\n")), {new[w] for w in new if relations or w not in PLACES}
+
+
+def interleaved(rng: random.Random, stories: list[tuple[str, ...]]) -> list[tuple[int, str]]:
+    """(which story, sentence), each story's sentences in their order."""
+    turns = [i for i, sentences in enumerate(stories) for _ in sentences]
+    rng.shuffle(turns)
+    left = [iter(s) for s in stories]
+    return [(i, next(left[i])) for i in turns]

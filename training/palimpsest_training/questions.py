@@ -1,0 +1,52 @@
+"""What is asked of a training document, when, and how a batch of questions is laid out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE = -100
+BOS, EOS = 0, 1
+
+
+@dataclass(frozen=True)
+class Question:
+    prompt: list[int]
+    answer: list[int]  # ends with EOS
+    after: int = 0  # it can be answered when so many tokens of the document have been read
+    again: bool = False  # has the same answer when other documents have been read as well
+    elsewhere: bool = False  # asked of another document, it has no answer
+    about: object = None  # what a document tells that answers it: (family, subject), or else the question itself
+    until: int = 0  # it has another answer when more tokens than that have been read; 0: never
+
+
+def memories(question: Question, cuts: list[int]) -> range:
+    """How many of the segments that end at `cuts` may have been read when it is asked: the one that holds the answer at least, none that
+    changes it. Empty: both stand in one segment."""
+    first = int(np.searchsorted(cuts, question.after)) + 1 if question.after > 0 else 1
+    last = int(np.searchsorted(cuts, question.until, "right")) if question.until else len(cuts)
+    return range(min(first, len(cuts)), last + 1)
+
+
+def by_length(batch: dict) -> dict:
+    """The same batch with each document's questions sorted by length, and with `split`: most questions are short, and two
+    groups of them, each padded to its own longest, are half as many positions as one."""
+    questions = batch["questions"]
+    filled = questions != EOS
+    used = np.where(filled.any(2), questions.shape[2] - filled[:, :, ::-1].argmax(2), 1)  # BOS is one of them
+    order = used.argsort(1, kind="stable")
+    longest = np.take_along_axis(used, order, 1).max(0)  # of each column
+    order, longest = order[:, longest > 1], longest[longest > 1]  # columns that nobody asks
+    if not len(longest):
+        order, longest = np.zeros((len(questions), 1), np.int64), np.ones(1, np.int64)
+    most = min(questions.shape[2], -(-int(longest[-1]) // 8) * 8)
+    widths = np.minimum(most, -(-longest // 8) * 8)
+    count = np.arange(1, len(longest) + 1)
+    short = int((count * widths + (len(longest) - count) * most).argmin()) + 1
+    out = dict(batch, split=(short, int(widths[short - 1])))
+    for key in ("questions", "answers", "reads_from", "again"):
+        index = order[:, :, None] if batch[key].ndim == 3 else order
+        chosen = np.take_along_axis(batch[key], index, 1) if batch[key].shape[1] == questions.shape[1] else batch[key]
+        out[key] = chosen[:, :, :most] if chosen.ndim == 3 else chosen
+    return out
