@@ -92,6 +92,7 @@ class Assistant : public QObject {
   void itemChanged(const palimpsest::ui::LibraryItem& item);
   void itemAdded(const palimpsest::ui::LibraryItem& item);
   void itemRemoved(qint64 id);
+  void chaptersChanged(qint64 id);  // which there are, or what is remembered of them
   void modelChanged(const palimpsest::ui::ModelStatus& status);
   void answerStarted(qint64 id, const palimpsest::ui::ConversationItem& item);
   void answerText(qint64 id, const QString& piece);  // streams, in order

@@ -84,6 +84,7 @@ void Assistant::Parts::ask(qint64 id, const ui::ConversationItem& asked, const S
   answering.item = asked;
   answering.item.streaming = true;
   answering.item.at = QDateTime::currentDateTime();
+  if (asked.part.kind != ui::BookPart::Kind::Whole) answering.item.chapterTitle = chapterTitle(id, asked.part.chapter);
   AnswerJob job;
   job.number = number;
   job.id = id;
@@ -100,6 +101,16 @@ void Assistant::Parts::ask(qint64 id, const ui::ConversationItem& asked, const S
   emit self->answerStarted(id, answering.item);
   QMetaObject::invokeMethod(
       engine, [worker = engine, job] { worker->answer(job); }, Qt::QueuedConnection);
+}
+
+QString Assistant::Parts::chapterTitle(qint64 book, int ordinal) const {
+  return reading(
+      [&](storage::Database& database) {
+        const auto chapters = storage::Library(database).chapters(book);
+        const auto chapter = std::ranges::find(chapters, ordinal, &storage::ChapterRecord::ordinal);
+        return chapter == chapters.end() ? QString() : toQt(chapter->title);
+      },
+      QString());
 }
 
 void Assistant::stopAnswer() {

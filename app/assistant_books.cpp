@@ -168,6 +168,7 @@ void Assistant::Parts::textStored(qint64 id, const Extraction& found, const Writ
     rebuild(*entry);
     changed(*entry);
   }
+  emit self->chaptersChanged(id);
   schedule();
 }
 
@@ -240,11 +241,13 @@ void Assistant::Parts::memorySaved(const storage::MemoryRecord& header, const Wr
   Entry* entry = find(header.documentId);
   if (!entry) return;
   if (outcome.ok()) remember(*entry, header);
+  if (outcome.ok() && !header.complete) emit self->chaptersChanged(header.documentId);
   if (outcome.ok() && header.complete) {
     entry->job.reset();  // readingEnded() may come before or after
     entry->wish = Wish::GoOn;
     entry->note.clear();
-    return setState(*entry, DocumentState::Ready);
+    setState(*entry, DocumentState::Ready);
+    return emit self->chaptersChanged(header.documentId);
   }
   if (outcome.ok()) {
     if (entry->document.state != DocumentState::Paused) return;
@@ -325,6 +328,7 @@ void Assistant::Parts::forgetAndRead(qint64 id) {
                    if (Entry* forgotten = find(id)) {
                      std::erase_if(forgotten->memories, [&](const auto& m) { return m.fingerprint == fingerprint; });
                      enqueue(*forgotten);
+                     emit self->chaptersChanged(id);
                    }
                    schedule();
                  });

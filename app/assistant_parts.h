@@ -127,6 +127,7 @@ struct Assistant::Parts {
   QList<ui::ConversationItem> storedOfShelf(storage::Database& database, const std::vector<storage::Id>& books) const;
   bool isThere(qint64 id);  // else says that the book, or a book of the shelf, is gone
   void ask(qint64 id, const ui::ConversationItem& asked, const Sampling& sampling);
+  QString chapterTitle(qint64 book, int ordinal) const;
   void piece(quint64 number, const QString& text);
   void answered(const AnswerResult& result);
   void keep(const AnswerResult& result);

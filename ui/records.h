@@ -110,4 +110,5 @@ struct ModelStatus {
 
 Q_DECLARE_METATYPE(palimpsest::ui::LibraryItem)
 Q_DECLARE_METATYPE(palimpsest::ui::ConversationItem)
+Q_DECLARE_METATYPE(palimpsest::ui::BookPart)
 Q_DECLARE_METATYPE(palimpsest::ui::ModelStatus)
