@@ -54,6 +54,8 @@ class Assistant : public QObject {
 
   QList<ui::LibraryItem> library() const;  // newest first
   std::optional<ui::LibraryItem> item(qint64 id) const;
+  // Those of one book, with what the loaded model remembers of each (of the latest memory until one is loaded).
+  QList<ui::Chapter> chapters(qint64 id) const;
   QList<ui::ConversationItem> conversation(qint64 id) const;  // with a book or a shelf
   // The id by which several books are asked at once: that of their shelf, the same for the same books in any order. Of
   // one book it is the book's own. What is no book of the library is left out; 0 = nothing is left. Asking a shelf
@@ -69,10 +71,14 @@ class Assistant : public QObject {
   void resume(qint64 id);
   void cancel(qint64 id);  // stops reading; the text and what was read stay
   void retry(qint64 id, const QString& password = {});
+  // Reads a book from its stored text anew, in place of the loaded model's memory of it, which goes first.
+  void readAgain(qint64 id);
   void remove(qint64 id);  // the caller has asked the person
   // `id`: of a book, or of a shelf, as in conversation(), clearConversation() and the answer's signals.
-  void ask(qint64 id, const QString& question, ui::AnswerWay way, const palimpsest::app::Sampling& sampling = {});
-  void summarize(qint64 id);
+  // `part`: of one book; the memory as it was there, and quotes from there alone.
+  void ask(qint64 id, const QString& question, ui::AnswerWay way, const palimpsest::app::Sampling& sampling = {},
+           const palimpsest::ui::BookPart& part = {});
+  void summarize(qint64 id, const palimpsest::ui::BookPart& part = {});
   void stopAnswer();  // stops the answer or summary that is streaming
   void clearConversation(qint64 id);
   void fetchText(qint64 id);  // outcome: textFetched() or failed()
@@ -86,6 +92,7 @@ class Assistant : public QObject {
   void itemChanged(const palimpsest::ui::LibraryItem& item);
   void itemAdded(const palimpsest::ui::LibraryItem& item);
   void itemRemoved(qint64 id);
+  void chaptersChanged(qint64 id);  // which there are, or what is remembered of them
   void modelChanged(const palimpsest::ui::ModelStatus& status);
   void answerStarted(qint64 id, const palimpsest::ui::ConversationItem& item);
   void answerText(qint64 id, const QString& piece);  // streams, in order

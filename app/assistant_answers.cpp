@@ -7,15 +7,35 @@
 
 namespace palimpsest::app {
 
-void Assistant::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling) {
-  const QString asked = question.trimmed();
-  if (asked.isEmpty()) return parts_->fail(tr("There is no question to answer."));
-  parts_->ask(id, asked, way, sampling, false);
+void Assistant::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling,
+                    const ui::BookPart& part) {
+  ui::ConversationItem item;
+  item.question = question.trimmed();
+  item.way = way;
+  item.part = part;
+  if (item.question.isEmpty()) return parts_->fail(tr("There is no question to answer."));
+  if (part.kind != ui::BookPart::Kind::Whole && !parts_->booksOf(id).empty())
+    return parts_->fail(tr("A chapter is of one book: choose one."));
+  parts_->ask(id, item, sampling);
 }
 
-void Assistant::summarize(qint64 id) {
+void Assistant::summarize(qint64 id, const ui::BookPart& part) {
   if (!parts_->booksOf(id).empty()) return parts_->fail(tr("A summary is made of one book: choose one."));
-  parts_->ask(id, {}, ui::AnswerWay::Memory, {}, true);
+  ui::ConversationItem item;
+  item.part = part;
+  item.isSummary = true;
+  parts_->ask(id, item, {});
+}
+
+QList<ui::Chapter> Assistant::chapters(qint64 id) const {
+  const auto entry = parts_->entries.find(id);
+  if (entry == parts_->entries.end()) return {};
+  const auto& memories = entry->second.memories;
+  const ModelIdentity& model = parts_->identity;
+  const auto memory = model.loaded || memories.empty() ? memoryOf(memories, model) : std::optional(memories.front());
+  return parts_->reading(
+      [&](storage::Database& database) { return makeChapters(database, id, memory ? &*memory : nullptr); },
+      QList<ui::Chapter>());
 }
 
 qint64 Assistant::shelf(const QList<qint64>& books) {
@@ -56,24 +76,23 @@ bool Assistant::Parts::isThere(qint64 id) {
   return there;
 }
 
-void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling,
-                           bool summary) {
+void Assistant::Parts::ask(qint64 id, const ui::ConversationItem& asked, const Sampling& sampling) {
   if (!isThere(id)) return;
   const quint64 number = nextAnswer++;
   Answering& answering = answers[number];
   answering.document = id;
-  answering.item.question = question;
-  answering.item.way = way;
-  answering.item.isSummary = summary;
+  answering.item = asked;
   answering.item.streaming = true;
   answering.item.at = QDateTime::currentDateTime();
+  if (asked.part.kind != ui::BookPart::Kind::Whole) answering.item.chapterTitle = chapterTitle(id, asked.part.chapter);
   AnswerJob job;
   job.number = number;
   job.id = id;
   job.shelf = booksOf(id);
-  job.summary = summary;
-  job.question = question;
-  job.way = way;
+  job.summary = asked.isSummary;
+  job.part = storedPart(asked.part);
+  job.question = asked.question;
+  job.way = asked.way;
   job.earlierTurns = options.keepConversations;
   job.sampling.temperature = static_cast<float>(sampling.temperature);
   job.sampling.topP = static_cast<float>(sampling.topP);
@@ -82,6 +101,16 @@ void Assistant::Parts::ask(qint64 id, const QString& question, ui::AnswerWay way
   emit self->answerStarted(id, answering.item);
   QMetaObject::invokeMethod(
       engine, [worker = engine, job] { worker->answer(job); }, Qt::QueuedConnection);
+}
+
+QString Assistant::Parts::chapterTitle(qint64 book, int ordinal) const {
+  return reading(
+      [&](storage::Database& database) {
+        const auto chapters = storage::Library(database).chapters(book);
+        const auto chapter = std::ranges::find(chapters, ordinal, &storage::ChapterRecord::ordinal);
+        return chapter == chapters.end() ? QString() : toQt(chapter->title);
+      },
+      QString());
 }
 
 void Assistant::stopAnswer() {
@@ -118,6 +147,7 @@ void Assistant::Parts::answered(const AnswerResult& result) {
     summary.text = result.turn.answer;
     summary.coverage = result.turn.coverage;
     summary.finished = result.turn.finished;
+    summary.part = result.turn.part;
     return result.summary               ? makeConversationItem(library, document, summary)
            : !result.turn.shelf.empty() ? makeConversationItem(documentsOf(result.turn.shelf), result.turn)
                                         : makeConversationItem(library, document, result.turn);
@@ -140,7 +170,7 @@ void Assistant::Parts::keep(const AnswerResult& result) {
         storage::ConversationStore conversations(database);
         const storage::TurnRecord& turn = result.turn;
         *stored = result.summary ? conversations.addSummary({0, turn.documentId, turn.answer, turn.coverage,
-                                                             turn.finished, turn.modelName, 0})
+                                                             turn.finished, turn.modelName, 0, turn.part})
                                  : conversations.addTurn(turn);
       },
       self,

@@ -168,6 +168,7 @@ void Assistant::Parts::textStored(qint64 id, const Extraction& found, const Writ
     rebuild(*entry);
     changed(*entry);
   }
+  emit self->chaptersChanged(id);
   schedule();
 }
 
@@ -225,6 +226,7 @@ void Assistant::Parts::saveMemory(std::shared_ptr<const storage::MemoryRecord> m
     header.snapshotBytes += std::ssize(*milestone.snapshot);
   header.snapshot.clear();
   header.milestones.clear();
+  header.chapters.clear();
   writer.perform(
       [memory](storage::Database& database) {
         storage::Library library(database);
@@ -239,11 +241,13 @@ void Assistant::Parts::memorySaved(const storage::MemoryRecord& header, const Wr
   Entry* entry = find(header.documentId);
   if (!entry) return;
   if (outcome.ok()) remember(*entry, header);
+  if (outcome.ok() && !header.complete) emit self->chaptersChanged(header.documentId);
   if (outcome.ok() && header.complete) {
     entry->job.reset();  // readingEnded() may come before or after
     entry->wish = Wish::GoOn;
     entry->note.clear();
-    return setState(*entry, DocumentState::Ready);
+    setState(*entry, DocumentState::Ready);
+    return emit self->chaptersChanged(header.documentId);
   }
   if (outcome.ok()) {
     if (entry->document.state != DocumentState::Paused) return;
@@ -313,28 +317,36 @@ void Assistant::resume(qint64 id) {
   parts_->schedule();
 }
 
+void Assistant::Parts::forgetAndRead(qint64 id) {
+  QMetaObject::invokeMethod(
+      engine, [worker = engine, id] { worker->forget(id); }, Qt::QueuedConnection);
+  writer.perform([id, fingerprint = identity.fingerprint](
+                     storage::Database& database) { storage::MemoryStore(database).remove(id, fingerprint); },
+                 self,
+                 [this, id, fingerprint = identity.fingerprint](const WriteOutcome& outcome) {
+                   if (!outcome.ok()) return fail(outcome.problem);
+                   if (Entry* forgotten = find(id)) {
+                     std::erase_if(forgotten->memories, [&](const auto& m) { return m.fingerprint == fingerprint; });
+                     enqueue(*forgotten);
+                     emit self->chaptersChanged(id);
+                   }
+                   schedule();
+                 });
+}
+
+void Assistant::readAgain(qint64 id) {
+  Parts& p = *parts_;
+  Parts::Entry* entry = p.find(id);
+  if (!entry || entry->job || !p.mayWrite(tr("Reading again"))) return;
+  if (entry->document.textBytes == 0 || !p.identity.loaded) return retry(id);
+  p.forgetAndRead(id);
+}
+
 void Assistant::retry(qint64 id, const QString& password) {
   Parts& p = *parts_;
   Parts::Entry* entry = p.find(id);
   if (!entry || entry->job || !p.mayWrite(tr("Reading again"))) return;
-  if (entry->document.textBytes > 0 && entry->document.failureKind == "memory") {
-    QMetaObject::invokeMethod(
-        p.engine, [engine = p.engine, id] { engine->forget(id); }, Qt::QueuedConnection);
-    p.writer.perform(
-        [id, fingerprint = p.identity.fingerprint](storage::Database& database) {
-          storage::MemoryStore(database).remove(id, fingerprint);
-        },
-        this,
-        [&p, id, fingerprint = p.identity.fingerprint](const WriteOutcome& outcome) {
-          if (!outcome.ok()) return p.fail(outcome.problem);
-          if (Parts::Entry* forgotten = p.find(id)) {
-            std::erase_if(forgotten->memories, [&](const auto& m) { return m.fingerprint == fingerprint; });
-            p.enqueue(*forgotten);
-          }
-          p.schedule();
-        });
-    return;
-  }
+  if (entry->document.textBytes > 0 && entry->document.failureKind == "memory") return p.forgetAndRead(id);
   if (entry->document.state == DocumentState::Ready && entry->item.hasMemory && entry->item.progress >= 1.0) {
     emit notice(tr("“%1” has been read whole; there is nothing to do again.").arg(entry->item.title));
     return;

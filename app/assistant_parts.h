@@ -118,6 +118,7 @@ struct Assistant::Parts {
   void stop(Entry& entry, Wish wish);
   void stopped(Entry& entry);
   void dequeue(qint64 id);
+  void forgetAndRead(qint64 id);
 
   // assistant_answers.cpp
   std::vector<storage::Id> booksOf(qint64 shelf) const;  // empty = the id is no shelf's
@@ -125,7 +126,8 @@ struct Assistant::Parts {
   QList<ui::ConversationItem> stored(storage::Database& database, qint64 book) const;
   QList<ui::ConversationItem> storedOfShelf(storage::Database& database, const std::vector<storage::Id>& books) const;
   bool isThere(qint64 id);  // else says that the book, or a book of the shelf, is gone
-  void ask(qint64 id, const QString& question, ui::AnswerWay way, const Sampling& sampling, bool summary);
+  void ask(qint64 id, const ui::ConversationItem& asked, const Sampling& sampling);
+  QString chapterTitle(qint64 book, int ordinal) const;
   void piece(quint64 number, const QString& text);
   void answered(const AnswerResult& result);
   void keep(const AnswerResult& result);

@@ -65,6 +65,7 @@ void Assistant::Parts::refresh(std::vector<Entry>& books) {
     Entry& entry = entries[book.document.id];
     if (!adopt(entry, book)) continue;
     isNew ? emit self->itemAdded(entry.item) : changed(entry);
+    emit self->chaptersChanged(entry.item.id);
   }
 }
 

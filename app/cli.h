@@ -21,7 +21,7 @@ enum ExitCode {
   NoLibrary = 3,
   NoModel = 4,
   InUse = 5,
-  NoSuchBook = 6,
+  NoSuchBook = 6,  // or no such chapter
   Interrupted = 130
 };
 
@@ -38,9 +38,11 @@ struct Options {
   ui::AnswerWay way = ui::AnswerWay::Memory;
   Sampling sampling;
   QString out, password;
-  int first = 0;  // questions: only so many, 0 = all
+  QString chapter, upTo;  // ask, summarize: of which chapter, until the end of which; at most one of them is given
+  int first = 0;          // questions: only so many, 0 = all
   double benchSeconds = 5;
   bool all = false;       // ask: every book that can be asked
+  bool again = false;     // read: books of the library, from their stored text
   bool knockOut = false;  // eval: also with the memory zeroed, and with another document's
   bool json = false, yes = false, force = false;
 };
@@ -92,8 +94,12 @@ class Session : public QObject {
   bool opened_ = false;
 };
 
+// The part of the book that --chapter or --up-to means; the whole where neither is given. Throws Exit.
+ui::BookPart partAsked(Session& session, const Options& options, const QList<qint64>& books);
+
 int read(const Options& options);
 int list(const Options& options);
+int chapters(const Options& options);
 int ask(const Options& options);
 int questions(const Options& options);
 int summarize(const Options& options);

@@ -100,10 +100,11 @@ bool right(const Exam& exam, const QString& answer) {
                      [&](const QString& truth) { return normalisedAnswer(truth) == given; });
 }
 
-void writeSummary(const Options& options, qint64 id) {
+void writeSummary(const Options& options, qint64 id, const ui::BookPart& part) {
   storage::Database database = storage::Database::open(options.assistant.database, storage::Access::ReadOnly);
   ExportData data = collectExport(database, storage::Library(database).find(id).value());
   data.turns.clear();
+  data.summaries.removeIf([&](const ui::ConversationItem& summary) { return summary.part != part; });
   writeExport(data, absolutePath(options.out), *exportFormatOf(options.out));
 }
 
@@ -119,9 +120,10 @@ int ask(const Options& given) {
   Session session(options);
   openForAsking(session);
   const QList<qint64> books = booksToAsk(session, options);
+  const ui::BookPart part = partAsked(session, options, books);
   const qint64 id = session.assistant().shelf(books);
-  const ui::ConversationItem item =
-      answerOf(session, !options.json, [&] { session.assistant().ask(id, question, options.way, options.sampling); });
+  const ui::ConversationItem item = answerOf(
+      session, !options.json, [&] { session.assistant().ask(id, question, options.way, options.sampling, part); });
   QJsonObject result = toJson(item);
   if (id < 0) result[QLatin1String("books")] = booksAsked(session, books, item);
   if (options.json)
@@ -173,8 +175,9 @@ int summarize(const Options& given) {
     throw Exit{InUse, QStringLiteral("Another Palimpsest is using the library, so the summary cannot be kept; leave "
                                      "--out away to see it only.")};
   const qint64 id = session.book(options.arguments[0]);
-  const ui::ConversationItem item = answerOf(session, !options.json, [&] { session.assistant().summarize(id); });
-  if (!options.out.isEmpty()) writeSummary(options, id);
+  const ui::BookPart part = partAsked(session, options, {id});
+  const ui::ConversationItem item = answerOf(session, !options.json, [&] { session.assistant().summarize(id, part); });
+  if (!options.out.isEmpty()) writeSummary(options, id, part);
   if (options.json)
     printJson(toJson(item));
   else

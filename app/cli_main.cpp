@@ -29,15 +29,12 @@ std::unique_ptr<QCoreApplication> makeApplication(int& argc, char** argv) {
 
 int run(const QStringList& commandLine) {
   using Verb = int (*)(const cli::Options&);
-  static const std::map<QString, Verb> verbs = {{QStringLiteral("read"), cli::read},
-                                                {QStringLiteral("list"), cli::list},
-                                                {QStringLiteral("ask"), cli::ask},
-                                                {QStringLiteral("questions"), cli::questions},
-                                                {QStringLiteral("summarize"), cli::summarize},
-                                                {QStringLiteral("export"), cli::exportBook},
-                                                {QStringLiteral("remove"), cli::remove},
-                                                {QStringLiteral("eval"), cli::eval},
-                                                {QStringLiteral("bench"), cli::bench}};
+  static const std::map<QString, Verb> verbs = {
+      {QStringLiteral("read"), cli::read},           {QStringLiteral("list"), cli::list},
+      {QStringLiteral("chapters"), cli::chapters},   {QStringLiteral("ask"), cli::ask},
+      {QStringLiteral("questions"), cli::questions}, {QStringLiteral("summarize"), cli::summarize},
+      {QStringLiteral("export"), cli::exportBook},   {QStringLiteral("remove"), cli::remove},
+      {QStringLiteral("eval"), cli::eval},           {QStringLiteral("bench"), cli::bench}};
   try {
     const cli::Options options = cli::parseOptions(commandLine);
     const auto verb = verbs.find(options.verb);

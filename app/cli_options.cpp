@@ -13,7 +13,9 @@ const char* const kDescription =
     "Reads a book once, keeps a memory of it, and answers from that memory.\n\n"
     "Verbs:\n"
     "  read [FILE...]               read books into the library; without FILE, go on with unfinished ones\n"
+    "  read --again DOC...          read books of the library once more, from their stored text\n"
     "  list                         what is in the library\n"
+    "  chapters DOC                 its chapters, and which of them are remembered one by one\n"
     "  ask DOC [DOC...] \"QUESTION\"  answer a question about a book, or about several at once: the book that the\n"
     "                               answer comes from is named\n"
     "  ask --all \"QUESTION\"         the same of every book that has been read\n"
@@ -23,15 +25,19 @@ const char* const kDescription =
     "  eval FILE.jsonl              read and ask the documents of a file of cases, apart from the library, and score\n"
     "                               the answers from memory\n"
     "  summarize DOC                the book card, made from memory\n"
+    "  ask, summarize --chapter C   only of what that chapter says\n"
+    "  ask, summarize --up-to C     as one who has read to the end of that chapter: nothing later is given away\n"
     "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt; a FILE that is "
     "there\n"
     "                               is only written over with --force\n"
     "  remove DOC                   remove a book with its memory and conversation\n"
     "  bench [FILE]                 how fast the model reads and answers here (default: the bundled book)\n\n"
-    "DOC is a number from list, a title or its beginning, a file name, or the beginning of a content hash.\n\n"
+    "DOC is a number from list, a title or its beginning, a file name, or the beginning of a content hash.\n"
+    "C is a title or its beginning, or a number from chapters.\n\n"
     "Exit codes:\n"
     "  0 done   1 something could not be done   2 wrong command line   3 the library cannot be opened\n"
-    "  4 the model cannot be loaded   5 another Palimpsest is using the library   6 no such book, or several\n"
+    "  4 the model cannot be loaded   5 another Palimpsest is using the library   6 no such book or chapter, or "
+    "several\n"
     "  130 interrupted; what was read is kept";
 
 ui::AnswerWay wayOf(const QString& name) {
@@ -67,6 +73,16 @@ Sampling samplingOf(const QString& temperature, const QString& topP, const QStri
   return sampling;
 }
 
+void checkPart(const Options& options, bool chapter, bool upTo) {
+  if (!chapter && !upTo) return;
+  if (chapter && upTo) throw Exit{WrongUsage, QStringLiteral("Either --chapter or --up-to, not both.")};
+  if (options.verb != u"ask" && options.verb != u"summarize")
+    throw Exit{WrongUsage,
+               QStringLiteral("--chapter and --up-to go with ask and summarize, not with %1.").arg(options.verb)};
+  if (options.chapter.isEmpty() && options.upTo.isEmpty())
+    throw Exit{WrongUsage, QStringLiteral("Which chapter? See palimpsest-cli chapters DOC.")};
+}
+
 // How many arguments each verb takes.
 void checkArguments(const Options& options) {
   const auto want = [&](qsizetype least, qsizetype most, const char* usage) {
@@ -74,8 +90,9 @@ void checkArguments(const Options& options) {
         (options.arguments.size() < least || options.arguments.size() > most))
       throw Exit{WrongUsage, QStringLiteral("Usage: palimpsest-cli %1").arg(QString::fromLatin1(usage))};
   };
-  want(0, 100000, "read [FILE...]");
+  options.again ? want(1, 100000, "read --again DOC...") : want(0, 100000, "read [FILE...]");
   want(0, 0, "list");
+  want(1, 1, "chapters DOC");
   if (options.all && options.verb == u"ask") {
     want(1, 1, "ask --all \"QUESTION\"");
   } else {
@@ -134,13 +151,20 @@ Options parseOptions(const QStringList& commandLine) {
       QStringLiteral("eval: ask once more with the memory zeroed, and with another document's."));
   const QCommandLineOption json({QStringLiteral("json")}, QStringLiteral("Results as JSON."));
   const QCommandLineOption all({QStringLiteral("all")}, QStringLiteral("ask: every book that has been read."));
+  const QCommandLineOption chapter({QStringLiteral("chapter")}, QStringLiteral("ask, summarize: only this chapter."),
+                                   QStringLiteral("chapter"));
+  const QCommandLineOption upTo({QStringLiteral("up-to")},
+                                QStringLiteral("ask, summarize: from the beginning to the end of this chapter."),
+                                QStringLiteral("chapter"));
+  const QCommandLineOption again({QStringLiteral("again")},
+                                 QStringLiteral("read: books of the library, from their stored text."));
   const QCommandLineOption yes({QStringLiteral("yes")}, QStringLiteral("remove: do not ask back."));
   const QCommandLineOption force({QStringLiteral("force")},
                                  QStringLiteral("export, summarize --out: write over a file that is there."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
-  parser.addOptions({db, model, threads, way, temperature, topP, seed, out, password, first, checkpoint, seconds, all,
-                     knockOut, json, yes, force});
+  parser.addOptions({db,         model,   threads, way,  temperature, topP, seed,     out,  password, first,
+                     checkpoint, seconds, chapter, upTo, again,       all,  knockOut, json, yes,      force});
   // Not Qt's own: that comes with --help-all, whose Qt options do nothing here.
   const QCommandLineOption help({QStringLiteral("h"), QStringLiteral("help")}, QStringLiteral("This text."));
   parser.addOption(help);
@@ -166,6 +190,9 @@ Options parseOptions(const QStringList& commandLine) {
   options.sampling = samplingOf(parser.value(temperature), parser.value(topP), parser.value(seed));
   options.out = parser.value(out);
   options.password = parser.value(password);
+  options.chapter = parser.value(chapter).trimmed();
+  options.upTo = parser.value(upTo).trimmed();
+  checkPart(options, parser.isSet(chapter), parser.isSet(upTo));
   options.first = countOf(QStringLiteral("first"), parser.value(first));
   options.assistant.checkpointSeconds =
       numberOf(QStringLiteral("checkpoint"), parser.value(checkpoint), 0, 1e9, "seconds");
@@ -173,6 +200,7 @@ Options parseOptions(const QStringList& commandLine) {
   options.knockOut = parser.isSet(knockOut);
   options.json = parser.isSet(json);
   options.all = parser.isSet(all);
+  options.again = parser.isSet(again);
   options.yes = parser.isSet(yes);
   options.force = parser.isSet(force);
   checkArguments(options);

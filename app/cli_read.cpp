@@ -91,6 +91,19 @@ void begin(Session& session, Work& work, qint64 id) {
     session.assistant().resume(id);
 }
 
+// Books that are under way or queued go on as they are.
+void readAgain(Session& session, Work& work, const Options& options) {
+  QList<qint64> books;
+  for (const QString& words : options.arguments) books << session.book(words);
+  for (const qint64 id : books) {
+    if (work.all.contains(id)) continue;
+    session.assistant().readAgain(id);
+    session.wait([&] { return session.assistant().item(id)->state != BookState::Ready; });
+    work.open.insert(id);
+    work.all.append(id);
+  }
+}
+
 int outcome(Session& session, const Work& work, const Options& options) {
   QJsonArray books;
   bool failed = work.refused;
@@ -133,8 +146,12 @@ int read(const Options& given) {
       view.say(assistant.library().isEmpty()
                    ? QStringLiteral("The library is empty. Add a book with: palimpsest-cli read FILE")
                    : QStringLiteral("No book in the library is unfinished."));
-    work.notTaken = options.arguments.size();
-    for (const QString& file : options.arguments) assistant.addDocument(absolutePath(file), options.password);
+    if (options.again) {
+      readAgain(session, work, options);
+    } else {
+      work.notTaken = options.arguments.size();
+      for (const QString& file : options.arguments) assistant.addDocument(absolutePath(file), options.password);
+    }
     for (const qint64 id : QList<qint64>(work.all)) follow(session, work, view, id);
     session.wait([&] {
       for (const qint64 id : QList<qint64>(work.open.cbegin(), work.open.cend())) follow(session, work, view, id);

@@ -150,6 +150,12 @@ QJsonObject toJson(const ui::ConversationItem& item) {
                      {QStringLiteral("stopped"), item.stopped},
                      {QStringLiteral("quotes"), quotes},
                      {QStringLiteral("quotes_support_the_answer"), item.quotesSupport && !item.quotes.isEmpty()}};
+  if (item.part.kind != ui::BookPart::Kind::Whole) {
+    result[QLatin1String("part")] =
+        item.part.kind == ui::BookPart::Kind::UpToChapter ? QStringLiteral("up-to") : QStringLiteral("chapter");
+    result[QLatin1String("chapter_number")] = item.part.chapter + 1;
+    result[QLatin1String("chapter_title")] = item.chapterTitle;
+  }
   // Counted from 0, of the book that answered; of several books none did where none of them says it.
   if (item.section >= 0 && (item.bookId == 0 || !item.scores.isEmpty())) {
     result[QLatin1String("section")] = item.section;

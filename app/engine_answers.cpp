@@ -1,6 +1,5 @@
 // The part of EngineWorker that answers and sums up.
 #include <algorithm>
-#include <limits>
 #include <set>
 #include <utility>
 
@@ -82,26 +81,47 @@ void EngineWorker::compose(const AnswerJob& job, AnswerResult& result) {
   const ui::AnswerWay way = possibleWay(job.way);
   result.turn.way = nameOfWay(way);
   result.turn.modelName = model_->name();
+  const bool inPart = job.part.kind != storage::BookPart::Kind::Whole;
+  result.turn.part = job.part;
   const bool needsMemory = job.summary || way != ui::AnswerWay::Passages;
   if (job.summary && !model_->hasMemory())
     refuse(tr("%1 has no memory, and a summary is made from memory. Choose a model with memory heads.")
                .arg(toQt(model_->name())));
-  const Held* held = needsMemory ? memoryFor(job.id) : nullptr;
-  if (needsMemory && !held)
-    refuse(tr("%1 has not read this book yet, so it remembers nothing of it. Let it read first, or ask "
-              "from passages only.")
-               .arg(toQt(model_->name())));
-  if (held && !held->reading().complete && document->textBytes > 0)
-    result.turn.coverage =
-        std::min(0.999, static_cast<double>(held->reading().position) / static_cast<double>(document->textBytes));
-  job.summary ? sumUp(job, held, result) : reply(job, held, *document, result);
+  storage::TextRange range;
+  std::optional<engine::BookMemory> part;
+  const engine::BookMemory* book = nullptr;
+  if (inPart) {
+    const ChapterPlace place = placeOf(job.id, result.turn.part);
+    range = rangeOf(place, job.part.kind);
+    if (needsMemory) {
+      const auto stored = storage::MemoryStore(database()).load(job.id, model_->fingerprint());
+      if (!stored) refuseUnread();
+      book = &part.emplace(partMemory(*stored, place, job.part.kind));
+    }
+  } else if (needsMemory) {
+    const Held* held = memoryFor(job.id);
+    if (!held) refuseUnread();
+    book = &held->book;
+    const auto position = held->reading().position;
+    if (!held->reading().complete) {
+      result.turn.coverage = std::min(0.999, static_cast<double>(position) / static_cast<double>(document->textBytes));
+      if (way == ui::AnswerWay::Memory) range.end = position;
+    }
+  }
+  job.summary ? sumUp(job, *book, result) : reply(job, book, range, *document, result);
 }
 
-void EngineWorker::sumUp(const AnswerJob& job, const Held* held, AnswerResult& result) {
+void EngineWorker::refuseUnread() const {
+  refuse(tr("%1 has not read this book yet, so it remembers nothing of it. Let it read first, or ask "
+            "from passages only.")
+             .arg(toQt(model_->name())));
+}
+
+void EngineWorker::sumUp(const AnswerJob& job, const engine::BookMemory& book, AnswerResult& result) {
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
-  const engine::Generation made = generator_->summarize(held->book, job.sampling, onText, job.stop);
+  const engine::Generation made = generator_->summarize(book, job.sampling, onText, job.stop);
   result.turn.answer = made.text;
   result.turn.finished = made.end != engine::Generation::End::Stopped;
 }
@@ -149,22 +169,26 @@ engine::Generation EngineWorker::say(const AnswerJob& job, const Source& source,
 }
 
 // "The book does not say" has no support in the book.
-void EngineWorker::quote(const storage::Library& library, bool unknown, std::int64_t readUpTo,
+void EngineWorker::quote(const storage::Library& library, bool unknown, const storage::TextRange& range,
                          storage::TurnRecord& turn) {
-  if (!unknown) turn.quotes = supportingQuotes(library, turn.documentId, turn.question, turn.answer, readUpTo);
+  if (!unknown) turn.quotes = supportingQuotes(library, turn.documentId, turn.question, turn.answer, range);
   turn.quotesSupport = holdTheAnswer(turn.quotes, turn.question, turn.answer);
-  if (turn.quotes.empty()) turn.quotes = nearestQuotes(library, turn.documentId, turn.question, readUpTo);
+  if (turn.quotes.empty()) turn.quotes = nearestQuotes(library, turn.documentId, turn.question, range);
 }
 
-void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::DocumentRecord& document,
-                         AnswerResult& result) {
+// `range`: where passages and quotes may stand.
+void EngineWorker::reply(const AnswerJob& job, const engine::BookMemory* book, const storage::TextRange& range,
+                         const storage::DocumentRecord& document, AnswerResult& result) {
   const storage::Library library(database());
   storage::TurnRecord& turn = result.turn;
   const ui::AnswerWay way = wayOfName(turn.way);
   std::vector<storage::PassageRecord> passages;
-  if (way != ui::AnswerWay::Memory) passages = library.search(job.id, turn.question, kPassages);
-  const auto earlier = storage::ConversationStore(database()).turns(job.id);
-  const Source source = held ? sourceOf(held->book) : Source();
+  if (way != ui::AnswerWay::Memory) passages = library.search(job.id, turn.question, kPassages, range);
+  auto earlier = storage::ConversationStore(database()).turns(job.id);
+  // What was said of the whole book would give away what this part does not know.
+  if (job.part.kind != storage::BookPart::Kind::Whole)
+    std::erase_if(earlier, [&](const storage::TurnRecord& other) { return other.part != turn.part; });
+  const Source source = book ? sourceOf(*book) : Source();
   const engine::Generation made = say(job, source, questionOf(job, earlier, passages), turn);
   if (made.section) {
     result.section = static_cast<int>(*made.section);
@@ -173,8 +197,7 @@ void EngineWorker::reply(const AnswerJob& job, const Held* held, const storage::
   }
   turn.pagesReread =
       countReread(std::span(passages).first(static_cast<std::size_t>(made.passagesUsed)), document.pageCount > 0);
-  const bool partly = held && !held->reading().complete && way == ui::AnswerWay::Memory;
-  quote(library, made.unknown, partly ? held->reading().position : std::numeric_limits<std::int64_t>::max(), turn);
+  quote(library, made.unknown, range, turn);
 }
 
 }  // namespace palimpsest::app

@@ -1,7 +1,6 @@
 // The part of EngineWorker that answers from a shelf: several books at once. Where the model keeps books in sections,
 // those of all the books are asked and one of them answers; else the answer comes from the sum of their memories.
 #include <algorithm>
-#include <limits>
 
 #include "app/engine_parts.h"
 #include "app/engine_worker.h"
@@ -142,7 +141,7 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
     result.sections = answering.sections;
     result.doubt = made.doubt();
   }
-  quote(library, made.unknown, std::numeric_limits<std::int64_t>::max(), turn);
+  quote(library, made.unknown, {}, turn);
 }
 
 // How well each book alone, asked in the same way, supports the answer: with its own memory, or its section of least

@@ -106,6 +106,8 @@ void EngineWorker::open(Reading& reading, qint64 id) {
     reading.savedPosition = stored->position;
     if (!book.reading().complete) keepArithmetic(reading, book.arithmetic(), document ? document->title : "");
   }
+  reading.held.book.noteAt(
+      placesToNote(chapterPlaces(library, id), mostChapterMemories(reading.held.book.whole().bytes())));
   reading.lastCheckpoint = Clock::now();
   reading.samples.push_back({0, reading.held.reading().tokens, reading.held.reading().position});
   report(reading);
@@ -171,6 +173,7 @@ void EngineWorker::checkpoint(Reading& reading) {
   const engine::ReadingPosition& at = reading.held.reading();
   if (at.position == 0 || (at.position == reading.savedPosition && !at.complete)) return;
   auto memory = std::make_shared<storage::MemoryRecord>(recordOf(reading.held.book.save()));
+  memory->chapters = milestonesOf(reading.held.book.takeNotes());
   memory->documentId = reading.held.id;
   memory->fingerprint = model_->fingerprint();
   memory->modelName = model_->name();

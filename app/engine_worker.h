@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "app/chapters.h"
 #include "app/library_items.h"
 #include "engine/book_memory.h"
 #include "engine/generator.h"
@@ -44,6 +45,7 @@ struct AnswerJob {
   qint64 id = 0;                   // of the book, or of the shelf
   std::vector<storage::Id> shelf;  // its books, ascending: asked, or their memories added, in this order; empty = one
   bool summary = false;
+  storage::BookPart part;  // of the one book; its title is not needed
   QString question;
   ui::AnswerWay way = ui::AnswerWay::Memory;
   bool earlierTurns = true;
@@ -135,9 +137,11 @@ class EngineWorker : public QObject {
   void endReading(ReadingEnd::Outcome outcome, const QString& problem = {});
   const Held* memoryFor(qint64 id);
   struct ShelfBook;
+  [[noreturn]] void refuseUnread() const;
   void compose(const AnswerJob& job, AnswerResult& result);
-  void sumUp(const AnswerJob& job, const Held* held, AnswerResult& result);
-  void reply(const AnswerJob& job, const Held* held, const storage::DocumentRecord& document, AnswerResult& result);
+  void sumUp(const AnswerJob& job, const engine::BookMemory& book, AnswerResult& result);
+  void reply(const AnswerJob& job, const engine::BookMemory* book, const storage::TextRange& range,
+             const storage::DocumentRecord& document, AnswerResult& result);
   engine::Question questionOf(const AnswerJob& job, const std::vector<storage::TurnRecord>& earlier,
                               const std::vector<storage::PassageRecord>& passages) const;
   // What a question is put to; neither = to passages alone.
@@ -148,7 +152,15 @@ class EngineWorker : public QObject {
   Source sourceOf(const engine::BookMemory& book) const;
   engine::Generation say(const AnswerJob& job, const Source& source, const engine::Question& question,
                          storage::TurnRecord& turn);
-  static void quote(const storage::Library& library, bool unknown, std::int64_t readUpTo, storage::TurnRecord& turn);
+  static void quote(const storage::Library& library, bool unknown, const storage::TextRange& range,
+                    storage::TurnRecord& turn);
+
+  // engine_chapters.cpp; each refuses where there is no such chapter, or no memory of it
+  ChapterPlace placeOf(storage::Id book, storage::BookPart& part);  // fills in its title
+  static storage::TextRange rangeOf(const ChapterPlace& place, storage::BookPart::Kind kind);
+  storage::MilestoneRecord noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter, std::int64_t place);
+  engine::BookMemory partMemory(const storage::MemoryRecord& stored, const ChapterPlace& place,
+                                storage::BookPart::Kind kind);
 
   // engine_shelf.cpp
   void composeShelf(const AnswerJob& job, AnswerResult& result);

@@ -9,7 +9,9 @@
 #include <QTextBlock>
 #include <QTextCursor>
 #include <QTextDocument>
+#include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "app/library_items.h"
 #include "app/words.h"
@@ -83,10 +85,16 @@ ExportData collectExport(storage::Database& database, const storage::DocumentRec
   data.document = document;
   data.document.title = titleOf(document).toStdString();
   data.memories = storage::MemoryStore(database).list(document.id);
-  if (const auto summary = conversations.latestSummary(document.id)) {
-    data.summary = makeConversationItem(library, document, *summary);
-    data.models << toQt(summary->modelName);
+  for (const storage::SummaryRecord& summary : conversations.summaries(document.id)) {
+    const ui::ConversationItem item = makeConversationItem(library, document, summary);
+    if (std::ranges::find(data.summaries, item.part, &ui::ConversationItem::part) != data.summaries.end())
+      continue;  // the newest come first
+    data.summaries << item;
+    data.models << toQt(summary.modelName);
   }
+  std::ranges::stable_sort(data.summaries, {}, [](const ui::ConversationItem& item) {
+    return std::pair(item.part.chapter, item.part.kind);
+  });
   for (const storage::TurnRecord& turn : conversations.turns(document.id)) {
     data.turns.append(makeConversationItem(library, document, turn));
     data.models << toQt(turn.modelName);

@@ -16,7 +16,7 @@ struct ExportData {
   storage::DocumentRecord document;
   std::vector<storage::MemoryRecord> memories;  // headers: which models have read it, and when
   QStringList models;                           // every model that said something of what follows
-  std::optional<ui::ConversationItem> summary;
+  QList<ui::ConversationItem> summaries;        // the latest of the whole book, then of each part of it
   QList<ui::ConversationItem> turns;
 };
 

@@ -31,8 +31,9 @@ QString readBy(const ExportData& data) {
 
 // Said where nothing follows; else empty.
 QString nothingYet(const ExportData& data) {
-  return data.summary || !data.turns.isEmpty() ? QString()
-                                               : Words::tr("Nothing has been asked of this book by itself yet.");
+  return !data.summaries.isEmpty() || !data.turns.isEmpty()
+             ? QString()
+             : Words::tr("Nothing has been asked of this book by itself yet.");
 }
 
 // "Author: H. G. Wells" and so on; empty facts are left out.
@@ -87,6 +88,12 @@ QString html(const QString& text) {
   return escaped.replace(QLatin1Char('\n'), QStringLiteral("<br>"));
 }
 
+// "Summary", "Summary, up to ch. V"
+QString headingOf(const ConversationItem& summary, const QString& chapter) {
+  const QString part = ui::partWords(summary.part, chapter);
+  return part.isEmpty() ? Words::tr("Summary") : Words::tr("Summary, %1").arg(part);
+}
+
 QString oneLine(QString text) { return text.simplified(); }
 
 }  // namespace
@@ -95,9 +102,10 @@ QString exportMarkdown(const ExportData& data) {
   QString out = QStringLiteral("# %1\n\n").arg(markdown(oneLine(toQt(data.document.title))));
   for (const auto& [name, value] : facts(data)) out += QStringLiteral("* %1: %2\n").arg(name, markdown(oneLine(value)));
   if (!nothingYet(data).isEmpty()) out += QStringLiteral("\n%1\n").arg(markdown(nothingYet(data)));
-  if (data.summary)
+  for (const ConversationItem& summary : data.summaries)
     out += QStringLiteral("\n## %1\n\n%2\n\n*%3*\n")
-               .arg(Words::tr("Summary"), markdown(data.summary->answer), markdown(provenanceOf(*data.summary)));
+               .arg(headingOf(summary, markdown(summary.chapterTitle)), markdown(summary.answer),
+                    markdown(provenanceOf(summary)));
   if (!data.turns.isEmpty()) out += QStringLiteral("\n## %1\n").arg(Words::tr("Conversation"));
   for (const ConversationItem& turn : data.turns) {
     out += QStringLiteral("\n### %1\n\n%2\n\n*%3 · %4*\n")
@@ -126,9 +134,9 @@ QString exportHtml(const ExportData& data) {
   for (const auto& [name, value] : facts(data))
     out += QStringLiteral("<p class=\"where\">%1: %2</p>\n").arg(html(name), html(value));
   if (!nothingYet(data).isEmpty()) out += QStringLiteral("<p>%1</p>\n").arg(html(nothingYet(data)));
-  if (data.summary)
+  for (const ConversationItem& summary : data.summaries)
     out += QStringLiteral("<h2>%1</h2>\n<p>%2</p>\n<p class=\"where\">%3</p>\n")
-               .arg(html(Words::tr("Summary")), html(data.summary->answer), html(provenanceOf(*data.summary)));
+               .arg(html(headingOf(summary, summary.chapterTitle)), html(summary.answer), html(provenanceOf(summary)));
   if (!data.turns.isEmpty()) out += QStringLiteral("<h2>%1</h2>\n").arg(html(Words::tr("Conversation")));
   for (const ConversationItem& turn : data.turns) {
     out += QStringLiteral("<h3>%1</h3>\n<p>%2</p>\n<p class=\"where\">%3 · %4</p>\n")
@@ -145,9 +153,9 @@ QString exportText(const ExportData& data) {
   QString out = oneLine(toQt(data.document.title)) + QLatin1Char('\n');
   for (const auto& [name, value] : facts(data)) out += QStringLiteral("%1: %2\n").arg(name, value);
   if (!nothingYet(data).isEmpty()) out += QStringLiteral("\n%1\n").arg(nothingYet(data));
-  if (data.summary)
+  for (const ConversationItem& summary : data.summaries)
     out += QStringLiteral("\n%1\n\n%2\n\n(%3)\n")
-               .arg(Words::tr("Summary").toUpper(), data.summary->answer, provenanceOf(*data.summary));
+               .arg(headingOf(summary, summary.chapterTitle).toUpper(), summary.answer, provenanceOf(summary));
   if (!data.turns.isEmpty()) out += QStringLiteral("\n%1\n").arg(Words::tr("Conversation").toUpper());
   for (const ConversationItem& turn : data.turns) {
     out += Words::tr("\nQ: %1\nA: %2\n   (%3 · %4)\n")

@@ -47,11 +47,15 @@ void Wiring::connectWindow() {
   const auto on = [this](auto signal, auto slot) { connect(&window_, signal, this, slot); };
   on(&MainWindow::addFilesRequested, [this](const QStringList& files) { add(files); });
   on(&MainWindow::bundledBookRequested, [this] { add({bundledBook()}); });
-  on(&MainWindow::bookSelected, [this](qint64 id) { showConversation(id); });
+  on(&MainWindow::bookSelected, [this](qint64 id) {
+    showConversation(id);
+    showChapters(id);
+  });
   on(&MainWindow::shelfSelected, [this](const QList<qint64>& books) { showShelf(books); });
-  on(&MainWindow::askRequested,
-     [this](qint64 id, const QString& question, ui::AnswerWay way) { assistant_->ask(id, question, way); });
-  on(&MainWindow::summarizeRequested, [this](qint64 id) { assistant_->summarize(id); });
+  on(&MainWindow::askRequested, [this](qint64 id, const QString& question, ui::AnswerWay way,
+                                       const ui::BookPart& part) { assistant_->ask(id, question, way, {}, part); });
+  on(&MainWindow::summarizeRequested, [this](qint64 id, const ui::BookPart& part) { assistant_->summarize(id, part); });
+  on(&MainWindow::readAgainRequested, [this](qint64 id) { assistant_->readAgain(id); });
   on(&MainWindow::stopRequested, [this] { assistant_->stopAnswer(); });
   on(&MainWindow::exportRequested, [this](qint64 id, const QString& file, ui::ExportKind kind) {
     assistant_->exportDocument(id, file, formatOf(kind));
@@ -77,6 +81,7 @@ void Wiring::connectAssistant() {
   connect(assistant, &Assistant::libraryReset, this, &Wiring::libraryOpened);
   connect(assistant, &Assistant::itemAdded, &window_, &MainWindow::putItem);
   connect(assistant, &Assistant::itemChanged, &window_, &MainWindow::putItem);
+  connect(assistant, &Assistant::chaptersChanged, this, &Wiring::showChapters);
   connect(assistant, &Assistant::itemRemoved, &window_, &MainWindow::removeItem);
   connect(assistant, &Assistant::modelChanged, this, &Wiring::showModel);
   connect(assistant, &Assistant::answerStarted, &window_, &MainWindow::answerStarted);
@@ -103,7 +108,10 @@ void Wiring::libraryOpened() {
   window_.setReadOnly(assistant_->readOnly());
   if (!assistant_->readOnly()) reception_.open(options_.database);
   window_.showLibrary(assistant_->library());
-  if (window_.currentBook() > 0) showConversation(window_.currentBook());
+  if (window_.currentBook() > 0) {
+    showConversation(window_.currentBook());
+    showChapters(window_.currentBook());
+  }
   if (window_.currentBooks().size() > 1) showShelf(window_.currentBooks());
   isOpen_ = true;
   add(std::exchange(waiting_, {}));
@@ -120,6 +128,10 @@ void Wiring::add(const QStringList& files) {
 }
 
 void Wiring::showConversation(qint64 id) { window_.showConversation(id, assistant_->conversation(id)); }
+
+void Wiring::showChapters(qint64 id) {
+  if (id == window_.currentBook()) window_.showChapters(id, assistant_->chapters(id));
+}
 
 void Wiring::showShelf(const QList<qint64>& books) {
   const qint64 shelf = assistant_->shelf(books);
@@ -145,6 +157,7 @@ void Wiring::showModel(ui::ModelStatus status) {
   const QString shipped = shippedModel();
   status.shippedOffered = !shipped.isEmpty() && QFileInfo(fromPath(options_.modelFolder)) != QFileInfo(shipped);
   window_.showModel(status);
+  showChapters(window_.currentBook());  // what is remembered is each model's own
 }
 
 void Wiring::receive(const QStringList& files) {

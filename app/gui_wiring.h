@@ -29,6 +29,7 @@ class Wiring : public QObject {
   void add(const QStringList& files);
   void libraryOpened();
   void showConversation(qint64 id);
+  void showChapters(qint64 id);
   void showShelf(const QList<qint64>& books);
   void useModel(const QString& folder);
   void useShippedModel();

@@ -2,8 +2,11 @@
 
 #include <QFileInfo>
 #include <algorithm>
+#include <set>
 
+#include "app/chapters.h"
 #include "app/words.h"
+#include "ui/quote_place.h"
 
 namespace palimpsest::app {
 
@@ -78,13 +81,15 @@ QString memoryNote(const std::vector<storage::MemoryRecord>& memories, const Mod
 // An EPUB has no pages of its own, only what it tells of those of a printed edition.
 bool hasPrintedPages(const storage::DocumentRecord& document) { return document.format == "EPUB"; }
 
-Coverage coverageOf(const storage::Library& library, const storage::DocumentRecord& document, double share) {
-  Coverage coverage{share, document.pageCount, document.pageCount, 1, hasPrintedPages(document)};
+Coverage coverageOf(const storage::Library& library, const storage::DocumentRecord& document, double share,
+                    const storage::BookPart& part = {}) {
+  Coverage coverage{share, document.pageCount, document.pageCount, 1, hasPrintedPages(document), {}};
   if (share < 1.0 && document.pageCount > 0) {
     const auto passage =
         library.passageAt(document.id, static_cast<std::int64_t>(share * static_cast<double>(document.textBytes)));
     coverage.lastPage = passage ? passage->page : 0;
   }
+  coverage.part = ui::partWords(shownPart(part), toQt(part.title));
   return coverage;
 }
 
@@ -94,6 +99,8 @@ ui::ConversationItem itemOf(const storage::TurnRecord& turn, const Coverage& cov
   item.id = turn.id;
   item.question = toQt(turn.question);
   item.answer = toQt(turn.answer);
+  item.part = shownPart(turn.part);
+  item.chapterTitle = toQt(turn.part.title);
   item.way = wayOfName(turn.way);
   item.provenance = provenanceWords(item.way, turn.pagesReread, coverage);
   for (const storage::QuoteRecord& quote : turn.quotes)
@@ -106,6 +113,41 @@ ui::ConversationItem itemOf(const storage::TurnRecord& turn, const Coverage& cov
 }
 
 }  // namespace
+
+ui::BookPart shownPart(const storage::BookPart& part) {
+  using Stored = storage::BookPart::Kind;
+  using Shown = ui::BookPart::Kind;
+  return {part.kind == Stored::Whole         ? Shown::Whole
+          : part.kind == Stored::UpToChapter ? Shown::UpToChapter
+                                             : Shown::Chapter,
+          part.chapter};
+}
+
+storage::BookPart storedPart(const ui::BookPart& part) {
+  using Stored = storage::BookPart::Kind;
+  using Shown = ui::BookPart::Kind;
+  return {part.kind == Shown::Whole         ? Stored::Whole
+          : part.kind == Shown::UpToChapter ? Stored::UpToChapter
+                                            : Stored::Chapter,
+          part.chapter,
+          {}};
+}
+
+QList<ui::Chapter> makeChapters(storage::Database& database, storage::Id document,
+                                const storage::MemoryRecord* memory) {
+  std::set<std::int64_t> noted;
+  if (memory)
+    for (const auto& chapter : storage::MemoryStore(database).chapters(document, memory->fingerprint))
+      noted.insert(chapter.position);
+  QList<ui::Chapter> chapters;
+  for (const ChapterPlace& place : chapterPlaces(storage::Library(database), document)) {
+    ui::Chapter chapter{place.chapter.ordinal, toQt(place.chapter.title), place.chapter.level, place.hasText()};
+    chapter.upTo = place.hasText() && memory && (noted.contains(place.end) || (place.lastOfBook && memory->complete));
+    chapter.alone = chapter.upTo && (place.before == 0 || noted.contains(place.before));
+    chapters.append(chapter);
+  }
+  return chapters;
+}
 
 QString titleOf(const storage::DocumentRecord& document) {
   return document.title.empty() ? QFileInfo(toQt(document.path)).fileName() : toQt(document.title);
@@ -157,7 +199,7 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
 
 ui::ConversationItem makeConversationItem(const storage::Library& library, const storage::DocumentRecord& document,
                                           const storage::TurnRecord& turn) {
-  return itemOf(turn, coverageOf(library, document, turn.coverage));
+  return itemOf(turn, coverageOf(library, document, turn.coverage, turn.part));
 }
 
 ui::ConversationItem makeConversationItem(const std::vector<storage::DocumentRecord>& shelf,
@@ -183,7 +225,9 @@ ui::ConversationItem makeConversationItem(const storage::Library& library, const
   item.id = summary.id;
   item.isSummary = true;
   item.answer = toQt(summary.text);
-  item.provenance = summaryProvenance(coverageOf(library, document, summary.coverage));
+  item.provenance = summaryProvenance(coverageOf(library, document, summary.coverage, summary.part));
+  item.part = shownPart(summary.part);
+  item.chapterTitle = toQt(summary.part.title);
   item.stopped = !summary.finished;
   item.at = QDateTime::fromSecsSinceEpoch(summary.madeAt);
   return item;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "storage/database.h"
 #include "storage/library.h"
 #include "storage/memory_store.h"
 #include "ui/records.h"
@@ -18,6 +19,12 @@ struct ModelIdentity {
   std::string fingerprint;
   bool inSections = false;  // it asks its books section by section
 };
+
+ui::BookPart shownPart(const storage::BookPart& part);
+storage::BookPart storedPart(const ui::BookPart& part);  // without a title
+
+// The chapters of a document and what `memory`, a header, has of them; nullptr = nothing is remembered.
+QList<ui::Chapter> makeChapters(storage::Database& database, storage::Id document, const storage::MemoryRecord* memory);
 
 // A document's title; its file's name where it has none.
 QString titleOf(const storage::DocumentRecord& document);

@@ -18,9 +18,15 @@ std::vector<engine::SavedMilestone> milestonesOf(const storage::MemoryRecord& re
 storage::MemoryRecord recordOf(engine::SavedBook book) {
   storage::MemoryRecord record;
   record.snapshot = std::move(book.whole);
-  for (const engine::SavedMilestone& milestone : book.milestones)
-    record.milestones.push_back({milestone.position, milestone.tokens, milestone.snapshot});
+  record.milestones = milestonesOf(std::move(book.milestones));
   return record;
+}
+
+std::vector<storage::MilestoneRecord> milestonesOf(std::vector<engine::SavedMilestone> saved) {
+  std::vector<storage::MilestoneRecord> records;
+  for (engine::SavedMilestone& milestone : saved)
+    records.push_back({milestone.position, milestone.tokens, std::move(milestone.snapshot)});
+  return records;
 }
 
 engine::SavedBook savedBookOf(storage::MemoryRecord record) {

@@ -180,19 +180,6 @@ bool holdTheAnswer(const std::vector<storage::QuoteRecord>& quotes, std::string_
 
 namespace {
 
-// Passages that a search brings, as far as the book has been read.
-std::vector<storage::PassageRecord> searched(const storage::Library& library, storage::Id book,
-                                             const std::string& words, std::int64_t readUpTo, int limit) {
-  // The unread part may hold most of what the search finds first.
-  const bool whole = readUpTo == std::numeric_limits<std::int64_t>::max();
-  auto candidates = library.search(book, words, whole ? limit : 16 * limit);
-  std::erase_if(candidates, [&](const storage::PassageRecord& passage) {
-    return passage.begin + std::ssize(passage.text) > readUpTo;
-  });
-  if (std::ssize(candidates) > limit) candidates.resize(static_cast<std::size_t>(limit));
-  return candidates;
-}
-
 // The words of a question that are written as names: capitalised, and not because the sentence begins there.
 std::set<std::string> namesIn(std::string_view question) {
   std::string names;
@@ -220,14 +207,14 @@ std::map<std::string, double> weights(const storage::Library& library, storage::
 }  // namespace
 
 std::vector<storage::QuoteRecord> nearestQuotes(const storage::Library& library, storage::Id book,
-                                                const std::string& question, std::int64_t readUpTo) {
+                                                const std::string& question, const storage::TextRange& range) {
   constexpr int kLookedThrough = 256;  // a name may stand in as many passages before its first one comes up
   constexpr int kMost = 3;
   const std::map<std::string, double> weight = weights(library, book, question);
   double whole = 0;
   for (const auto& [word, w] : weight) whole += w;
   std::vector<Scored> found;
-  for (const auto& passage : searched(library, book, question, readUpTo, kLookedThrough)) {
+  for (const auto& passage : library.search(book, question, kLookedThrough, range)) {
     if (isHeading(passage.text)) continue;
     for (const SentenceSpan& span : sentences(passage.text)) {
       double held = 0;
@@ -249,8 +236,8 @@ std::vector<storage::QuoteRecord> nearestQuotes(const storage::Library& library,
 
 std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& library, storage::Id book,
                                                    const std::string& question, const std::string& answer,
-                                                   std::int64_t readUpTo) {
-  return findQuotes(question, answer, searched(library, book, question + " " + answer, readUpTo, kCandidates));
+                                                   const storage::TextRange& range) {
+  return findQuotes(question, answer, library.search(book, question + " " + answer, kCandidates, range));
 }
 
 }  // namespace palimpsest::app

@@ -1,8 +1,6 @@
 // The sentences of a book that support an answer best, word for word.
 #pragma once
 
-#include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,10 +28,11 @@ std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::str
 
 // The same out of a whole book. Its passages are searched for the answer's words as well as the question's: where many
 // speak of what was asked, the one that says what was answered is still among those that are looked through. What
-// stands beyond `readUpTo` bytes of the stored text cannot support what is said from memory, and is left out.
+// stands outside `range` (what has been read, or the part that was asked) cannot support what is said from memory, and
+// is left out.
 std::vector<storage::QuoteRecord> supportingQuotes(const storage::Library& library, storage::Id book,
                                                    const std::string& question, const std::string& answer,
-                                                   std::int64_t readUpTo = std::numeric_limits<std::int64_t>::max());
+                                                   const storage::TextRange& range = {});
 
 // Whether one of these quotes holds most of the answer's words that the question does not give itself; never of an
 // answer without such words. Nearly all that was asked about may stand beside another answer, and one word of a long
@@ -43,7 +42,6 @@ bool holdTheAnswer(const std::vector<storage::QuoteRecord>& quotes, std::string_
 // What stands nearest to a question, for a reader whom no supported answer helps: the sentences that hold most of its
 // words, rare ones counting more; of those that hold as much, the earliest of the book, where people are introduced.
 std::vector<storage::QuoteRecord> nearestQuotes(const storage::Library& library, storage::Id book,
-                                                const std::string& question,
-                                                std::int64_t readUpTo = std::numeric_limits<std::int64_t>::max());
+                                                const std::string& question, const storage::TextRange& range = {});
 
 }  // namespace palimpsest::app

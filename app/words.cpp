@@ -79,9 +79,23 @@ QString rereadWords(int reread, bool pages) {
   return pages ? Words::tr("%n pages re-read", nullptr, reread) : Words::tr("%n passages re-read", nullptr, reread);
 }
 
+QString partProvenance(ui::AnswerWay way, int reread, const Coverage& coverage) {
+  const QString again = rereadWords(reread, coverage.pageCount > 0);
+  switch (way) {
+    case ui::AnswerWay::Passages:
+      return Words::tr("From passages only, %1 · %2").arg(coverage.part, again);
+    case ui::AnswerWay::MemoryAndPassages:
+      return Words::tr("From memory and passages, %1 · %2").arg(coverage.part, again);
+    case ui::AnswerWay::Memory:
+      break;
+  }
+  return Words::tr("From memory, %1 · 0 pages re-read").arg(coverage.part);
+}
+
 }  // namespace
 
 QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage) {
+  if (!coverage.part.isEmpty()) return partProvenance(way, reread, coverage);
   switch (way) {
     case ui::AnswerWay::Passages:
       if (coverage.books > 1)
@@ -101,6 +115,7 @@ QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage)
 }
 
 QString summaryProvenance(const Coverage& coverage) {
+  if (!coverage.part.isEmpty()) return Words::tr("Summed up from memory, %1 · 0 pages re-read").arg(coverage.part);
   return Words::tr("Summed up from memory · 0 pages re-read · %1").arg(coverageWords(coverage));
 }
 

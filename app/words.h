@@ -48,11 +48,13 @@ struct Coverage {
   int pageCount = 0;     // 0 = what is read again is counted in passages
   int books = 1;         // more: a shelf, of which all books are whole
   bool printed = false;  // lastPage is the number printed on it, which counts nothing
+  QString part = {};     // "up to ch. V": of a book of which only a part was asked
 };
 
 // "whole book", "3 whole books", "first 43 % (pages 1–212 of 480)", "first 43 % (up to page 228)", "first 43 %".
 QString coverageWords(const Coverage& coverage);
-// "From memory · 0 pages re-read · whole book". Where the format has no pages, passages are counted.
+// "From memory · 0 pages re-read · whole book", "From memory, up to ch. V · 0 pages re-read". Where the format has no
+// pages, passages are counted.
 QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage);
 // "Summed up from memory · 0 pages re-read · whole book"
 QString summaryProvenance(const Coverage& coverage);

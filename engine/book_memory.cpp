@@ -42,12 +42,36 @@ void BookMemory::advance(Generator& generator, std::string_view text, std::stop_
   if (mostSections() > 1 && before > 0)
     milestone = std::make_shared<Milestone>(
         Milestone{{whole_.memory.clone(), whole_.reading, whole_.fingerprint, whole_.arithmetic}, {}});
-  whole_.reading = generator.read(whole_.memory, text, whole_.reading, std::move(stop));
+  whole_.reading = generator.read(whole_.memory, text, whole_.reading, places_, notes_, std::move(stop));
   whole_.arithmetic = {model_->precision(), generator.threads()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
   differences_.clear();
   if (milestone) milestones_.push_back(std::move(milestone));
   mergeSections();
+}
+
+std::vector<SavedMilestone> BookMemory::takeNotes() {
+  std::vector<SavedMilestone> taken;
+  for (const PlaceMemory& note : std::exchange(notes_, {}))
+    taken.push_back({note.reading.position, note.reading.tokens,
+                     std::make_shared<const std::vector<std::byte>>(
+                         saveSnapshot(*model_, note.memory, note.reading, whole_.arithmetic.threads))});
+  return taken;
+}
+
+BookMemory BookMemory::since(const MemorySnapshot& begin) const {
+  const auto less = [&](const MemorySnapshot& later) {
+    MemorySnapshot rest{subtractMemories(*model_, later, begin), later.reading, later.fingerprint, later.arithmetic};
+    rest.reading.tokens -= begin.reading.tokens;
+    rest.reading.segments -= begin.reading.segments;
+    return rest;
+  };
+  BookMemory written(model_);
+  written.whole_ = less(whole_);
+  for (const auto& milestone : milestones_)
+    if (follows(milestone->snapshot.reading, begin.reading))
+      written.milestones_.push_back(std::make_shared<const Milestone>(Milestone{less(milestone->snapshot), {}}));
+  return written;
 }
 
 std::vector<std::int64_t> BookMemory::ends() const {

@@ -2,6 +2,9 @@
 //
 //   milestone   the memory as it was at an earlier place (all that had been written until there)
 //   section     what was written between two neighbouring milestones: the later less the earlier one
+//   note        the memory as it was at a place that the reader of the book chose (the end of a chapter); what a
+//   chapter
+//               wrote, given the text before it, is the difference of two notes
 //
 // The whole memory is the sum of the sections, to rounding. Facts that drown in the sum can still be found in their
 // section, so a question is put to all of them (see section_choice.h).
@@ -27,6 +30,12 @@ class Generator;
 // Never changes once it is there, and may be shared between threads.
 using SnapshotBlob = std::shared_ptr<const std::vector<std::byte>>;
 
+// The memory as it was at a place of the text: all that stands before it has been read, and nothing after it.
+struct PlaceMemory {
+  ReadingPosition reading;  // .position is the place; a segment that goes on after it counts among .segments
+  CompressiveMemory memory;
+};
+
 // A book's memory as it is kept: each blob is a snapshot of its own (see saveSnapshot()).
 struct SavedMilestone {
   std::int64_t position = 0;  // bytes of the stored text that had been read
@@ -45,6 +54,13 @@ struct SavedBook {
 class BookMemory {
  public:
   explicit BookMemory(std::shared_ptr<const Model> model);  // of a book that has not been begun
+
+  // The places at which the memory is noted from now on, see Generator::read; those that lie behind are passed over.
+  // The whole, the milestones and what is noted keep the same bits whichever places are wanted.
+  void noteAt(std::vector<std::int64_t> places) { places_ = std::move(places); }
+  // What has been noted since the last call, in the order of the text, encoded as ordinary snapshots. Notes are kept
+  // apart from what save() gives: there may be many, and an ordinary question needs none of them.
+  std::vector<SavedMilestone> takeNotes();
 
   // Reads one pass (see Generator::read) and notes where it ended. Throws ModelError, Stopped; unchanged then.
   void advance(Generator& generator, std::string_view text, std::stop_token stop = {});
@@ -72,6 +88,10 @@ class BookMemory {
   static BookMemory load(std::shared_ptr<const Model> model, std::span<const std::byte> whole,
                          std::span<const SavedMilestone> milestones = {});
 
+  // What has been written since `begin`, an earlier memory of the same reading: itself, and its milestones after it,
+  // less `begin`. Not to be read on. Throws ModelError like subtractMemories().
+  BookMemory since(const MemorySnapshot& begin) const;
+
  private:
   struct Milestone {
     MemorySnapshot snapshot;
@@ -83,6 +103,8 @@ class BookMemory {
   std::shared_ptr<const Model> model_;
   MemorySnapshot whole_;
   std::vector<std::shared_ptr<const Milestone>> milestones_;
+  std::vector<std::int64_t> places_;
+  std::vector<PlaceMemory> notes_;
   mutable std::vector<CompressiveMemory> differences_;  // of the sections after the first; empty = not made yet
 };
 

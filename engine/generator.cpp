@@ -39,6 +39,15 @@ std::vector<float> biased(const ModelConfig& config, std::span<const float> logi
   return first;
 }
 
+// How many of a segment's tokens stand before byte `place` of the text: those that its beginning has by itself as well.
+int tokensBefore(const Tokenizer& tokenizer, std::string_view text, const Segment& segment, std::int64_t place) {
+  if (place == segment.end) return static_cast<int>(segment.tokens.size());
+  const auto begin = static_cast<std::size_t>(segment.begin);
+  const std::vector<TokenId> alone = tokenizer.encode(text.substr(begin, static_cast<std::size_t>(place) - begin));
+  const auto [same, end] = std::ranges::mismatch(segment.tokens, alone);
+  return static_cast<int>(same - segment.tokens.begin());
+}
+
 Question withoutPassages(Question question) {
   question.passages.clear();
   return question;
@@ -72,6 +81,13 @@ const Model& Generator::model() const { return *model_; }
 
 ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading,
                                 std::stop_token stop) {
+  std::vector<PlaceMemory> none;
+  return read(memory, text, reading, {}, none, std::move(stop));
+}
+
+ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading,
+                                std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
+                                std::stop_token stop) {
   if (!model_->hasMemory()) {
     throw ModelError("The model '" + model_->name() +
                      "' has no memory heads, so it cannot read a book into memory; it can answer from passages.");
@@ -82,18 +98,28 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
   }
   if (stop.stop_requested()) throw Stopped();
   std::vector<std::vector<TokenId>> segments;
+  std::vector<PassPlace> inPass;
+  std::vector<ReadingPosition> placesReached;
+  auto place = std::ranges::upper_bound(places, reading.position);
   const auto most = static_cast<std::size_t>(model_->transformer().passSegments());
   bool ended = false;
   while (segments.size() < most) {
     std::optional<Segment> next = workspace_->cutter.next(text, reading.position);
     ended = !next;
     if (ended) break;
+    for (; place != places.end() && *place <= next->end; ++place) {
+      const int before = tokensBefore(model_->tokenizer(), text, *next, *place);
+      if (before == 0) continue;
+      inPass.push_back({static_cast<int>(segments.size()), before});
+      placesReached.push_back({*place, reading.tokens + before, reading.segments + 1, false});
+    }
     reading.position = next->end;
     reading.tokens += static_cast<std::int64_t>(next->tokens.size());
     reading.segments += 1;
     segments.push_back(std::move(next->tokens));
   }
-  if (!segments.empty()) model_->transformer().read(*workspace_->transformer, segments, memory, stop);
+  if (!segments.empty()) model_->transformer().read(*workspace_->transformer, segments, memory, stop, inPass);
+  for (std::size_t i = 0; i < inPass.size(); ++i) noted.push_back({placesReached[i], std::move(inPass[i].memory)});
   reading.complete = ended || text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) ==
                                   std::string_view::npos;
   if (reading.complete) reading.position = static_cast<std::int64_t>(text.size());

@@ -69,6 +69,12 @@ class Generator {
   // in one go, with pauses, or from a checkpoint gives the same bits. On Stopped, memory and position are unchanged.
   ReadingPosition read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading,
                        std::stop_token stop = {});
+  // The same, with the same bits, and appends to `noted` the memory at each of `places` that the pass goes over: byte
+  // offsets of `text`, ascending, each behind a word. Where a token reaches over a place, it counts as after it. What
+  // is noted depends on the place alone, not on the passes or the other places.
+  ReadingPosition read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading,
+                       std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
+                       std::stop_token stop = {});
 
   // `memory` == nullptr: from passages only. The memory is never changed (generation works on a clone).
   // When `stop` is requested the text so far is returned with End::Stopped.

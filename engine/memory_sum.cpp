@@ -11,15 +11,15 @@ namespace palimpsest::engine {
 
 namespace {
 
-void checkRule(const Model& model) {
+void checkRule(const Model& model, const char* verb, const char* instead) {
   if (!model.hasMemory()) {
-    throw ModelError("The model '" + model.name() +
-                     "' has no memory heads, so there are no memories to add. Ask from passages only.");
+    throw ModelError("The model '" + model.name() + "' has no memory heads, so there are no memories to " + verb +
+                     ". Ask from passages only.");
   }
   const auto& infini = model.config().infiniAttention;
   if (infini && infini->memoryUpdate != MemoryUpdate::Linear) {
-    throw ModelError("Only memories that were written by the linear rule can be added, and the model '" + model.name() +
-                     "' writes by the delta rule. Ask its books one by one.");
+    throw ModelError(std::string("Only memories that were written by the linear rule can be ") + verb +
+                     "ed, and the model '" + model.name() + "' writes by the delta rule. " + instead);
   }
 }
 
@@ -43,7 +43,7 @@ void combine(CompressiveMemory& into, const CompressiveMemory& other, Operation 
 }  // namespace
 
 CompressiveMemory addMemories(const Model& model, std::span<const MemorySnapshot* const> memories) {
-  checkRule(model);
+  checkRule(model, "add", "Ask its books one by one.");
   if (memories.empty()) throw ModelError("There is no memory to add. Choose a book that has been read.");
   for (const MemorySnapshot* snapshot : memories) checkMemory(model, *snapshot);
   CompressiveMemory sum = memories.front()->memory.clone();
@@ -55,7 +55,7 @@ CompressiveMemory addMemories(const Model& model, std::span<const MemorySnapshot
 }
 
 CompressiveMemory subtractMemories(const Model& model, const MemorySnapshot& later, const MemorySnapshot& earlier) {
-  checkRule(model);
+  checkRule(model, "subtract", "Ask the whole book, or up to a place in it.");
   checkMemory(model, later);
   checkMemory(model, earlier);
   if (earlier.reading.position > later.reading.position || earlier.memory.tokens() > later.memory.tokens()) {

@@ -64,7 +64,7 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
 
   // The memory sees keys and queries without position. states[i] is the memory before segment i, and each segment reads
   // its own.
-  if (reading) writeMemory(layer, w, qkv, qkv, heads.baseMemory.writers, heads.addedMemory.writers);
+  if (reading) writePass(index, w, qkv, qkv, heads.baseMemory.writers, heads.addedMemory.writers);
   s.memoryRead(qkv, heads.baseMemory.readers, heads.base.dim, epsilon_, states, fromMemory);  // A_mem
   s.memoryRead(qkv, heads.addedMemory.readers, heads.added.dim, epsilon_, states, fromMemory);
 
@@ -87,9 +87,34 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
 }
 
 void Transformer::writeMemory(const Layer& layer, Workspace& w, const Buffer& keys, const Buffer& values,
-                              std::span<const MemoryWriter> base, std::span<const MemoryWriter> added) const {
-  w.stream->memoryWrite(keys, values, base, layer.heads.base.dim, rule_, epsilon_, *w.states);
-  w.stream->memoryWrite(keys, values, added, layer.heads.added.dim, rule_, epsilon_, *w.states);
+                              std::span<const MemoryWriter> base, std::span<const MemoryWriter> added,
+                              Buffer& states) const {
+  w.stream->memoryWrite(keys, values, base, layer.heads.base.dim, rule_, epsilon_, states);
+  w.stream->memoryWrite(keys, values, added, layer.heads.added.dim, rule_, epsilon_, states);
+}
+
+// All segments of the pass; then, at the places that are wanted, what their segment has written until there. A key
+// depends on earlier tokens only, so that is what a segment which ends there would have written.
+void Transformer::writePass(int index, Workspace& w, const Buffer& keys, const Buffer& values,
+                            std::span<const MemoryWriter> base, std::span<const MemoryWriter> added) const {
+  const Layer& layer = layers_[index];
+  Stream& s = *w.stream;
+  writeMemory(layer, w, keys, values, base, added, *w.states);
+  const auto columns = static_cast<std::size_t>(w.states->columns());
+  for (PassPlace& place : w.places) {
+    PassSegment part = w.segments[place.segment];
+    const bool whole = part.rows == part.unwritten + place.tokens;
+    if (whole) {
+      s.download(*w.states, (static_cast<std::size_t>(place.segment) + 1) * columns, place.memory.layer(index));
+      continue;
+    }
+    part.rows = part.unwritten + place.tokens;
+    s.copyRows(*w.states, place.segment, 0, 1, w.states->columns(), *w.placeStates, 0, 0);
+    s.beginPass(std::span(&part, 1));
+    writeMemory(layer, w, keys, values, base, added, *w.placeStates);
+    s.beginPass(w.segments);
+    s.download(*w.placeStates, columns, place.memory.layer(index));
+  }
 }
 
 // Appends each segment's new rows' columns of qkv to what it keeps.
@@ -103,7 +128,7 @@ void Transformer::keep(Workspace& w, const Buffer& qkv, ColumnRange columns, int
 }
 
 void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
-                       std::stop_token stop) const {
+                       std::stop_token stop, std::span<PassPlace> places) const {
   if (!hasMemory())
     throw ModelError("The model '" + config_.name + "' has no memory to read into. Choose one with memory heads.");
   checkMemory(memory);
@@ -111,6 +136,7 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
     throw ModelError("A pass takes 1 to " + std::to_string(passSegments_) + " segments, not " +
                      std::to_string(segments.size()) + ".");
   }
+  checkPlaces(segments, places);
   w.segments.clear();
   w.tokens.clear();
   std::int64_t written = 0;
@@ -126,10 +152,17 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
                           .keysBegin = begin,
                           .unwritten = bos_ ? 1 : 0,
                           .emptyMemory = memory.empty() && begin == 0});
+    for (PassPlace& place : places) {
+      if (place.segment + 1 != std::ssize(w.segments)) continue;
+      place.memory = CompressiveMemory(memoryShapes_);
+      place.memory.setTokens(memory.tokens() + written + place.tokens);
+    }
     written += static_cast<std::int64_t>(tokens.size());
   }
   makeRoom(w, std::max(passRows_, static_cast<int>(w.tokens.size())));
   w.memoryAfter.resize(memory.values().size());
+  w.places = places;
+  if (!places.empty() && !w.placeStates) w.placeStates = w.stream->allocate(2, w.states->columns(), Element::Float32);
 
   Stream& s = *w.stream;
   s.beginPass(w.segments);
@@ -145,7 +178,7 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
     } else {
       s.rmsNorm(*w.x, *layer.attentionNorm, config_.rmsNormEps, *w.normed);
       s.linear(*w.normed, *layer.memoryKv, *w.memoryKv);
-      writeMemory(layer, w, *w.memoryKv, *w.memoryKv, layer.aloneBase, layer.aloneAdded);
+      writePass(index, w, *w.memoryKv, *w.memoryKv, layer.aloneBase, layer.aloneAdded);
     }
     s.download(*w.states, segments.size() * static_cast<std::size_t>(w.states->columns()),
                std::span(w.memoryAfter).subspan(done, floats));
@@ -178,6 +211,16 @@ double Transformer::runReadingProducts(Workspace& w, int rows) const {
     count(*layers_[lastMemoryLayer_].memoryKv);
   }
   return 2.0 * rows * weights;
+}
+
+void Transformer::checkPlaces(std::span<const std::vector<TokenId>> segments, std::span<const PassPlace> places) const {
+  for (const PassPlace& place : places) {
+    const bool there = place.segment >= 0 && place.segment < std::ssize(segments);
+    if (there && place.tokens > 0 && place.tokens <= std::ssize(segments[static_cast<std::size_t>(place.segment)]))
+      continue;
+    throw ModelError("A memory was asked for after token " + std::to_string(place.tokens) + " of segment " +
+                     std::to_string(place.segment) + ", which the pass does not have.");
+  }
 }
 
 void Transformer::checkTokens(std::span<const TokenId> tokens) const {

@@ -40,6 +40,13 @@ class SegmentState {
   bool emptyMemory_ = true;
 };
 
+// A place within a pass, and the memory there: every token before it is written, and none after it.
+struct PassPlace {
+  int segment = 0;  // of the pass
+  int tokens = 0;   // of that segment that stand before the place: 1..all of them, BOS not counted
+  CompressiveMemory memory = {};
+};
+
 // Immutable once made and thread-safe; what changes is passed in. Throws ModelError.
 class Transformer {
  public:
@@ -65,9 +72,10 @@ class Transformer {
   WorkspacePointer makeWorkspace(int threads = 0) const;  // 0 = as many as the back end's
 
   // Reads one pass: 1..passSegments() segments of 1..S tokens, BOS not among them. `memory` takes them all, in order.
-  // Throws Stopped, seen between two layers; the memory is unchanged then.
+  // Throws Stopped, seen between two layers; the memory is unchanged then. The memory at each of `places` is filled in
+  // beside it; the bits of `memory` are the same with and without.
   void read(Workspace& workspace, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
-            std::stop_token stop) const;
+            std::stop_token stop, std::span<PassPlace> places = {}) const;
 
   // A fresh segment that reads `memory` (nullptr = the empty one). The memory is copied, not kept.
   SegmentState beginSegment(Workspace& workspace, const CompressiveMemory* memory) const;
@@ -116,7 +124,10 @@ class Transformer {
   void makeRoomForLogits(Workspace& workspace, int rows) const;
   std::span<const float> logitsOfLastRows(Workspace& workspace, int rows, std::size_t before = 0) const;
   void writeMemory(const Layer& layer, Workspace& workspace, const Buffer& keys, const Buffer& values,
-                   std::span<const MemoryWriter> base, std::span<const MemoryWriter> added) const;
+                   std::span<const MemoryWriter> base, std::span<const MemoryWriter> added, Buffer& states) const;
+  void writePass(int index, Workspace& workspace, const Buffer& keys, const Buffer& values,
+                 std::span<const MemoryWriter> base, std::span<const MemoryWriter> added) const;
+  void checkPlaces(std::span<const std::vector<TokenId>> segments, std::span<const PassPlace> places) const;
   void checkTokens(std::span<const TokenId> tokens) const;
   void checkMemory(const CompressiveMemory& memory) const;
   void checkRoom(int positions, int more) const;

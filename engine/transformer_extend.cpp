@@ -194,7 +194,7 @@ void Transformer::write(Workspace& w, const SegmentState& segment, int positions
     if (!layer.heads.hasMemory()) continue;
     s.upload(memory.layer(index), *w.states);
     const SegmentState::LayerState& kept = segment.layers_[index];
-    writeMemory(layer, w, *kept.memoryKeys, *kept.values, layer.cachedBase, layer.cachedAdded);
+    writeMemory(layer, w, *kept.memoryKeys, *kept.values, layer.cachedBase, layer.cachedAdded, *w.states);
     s.download(*w.states, static_cast<std::size_t>(w.states->columns()), memory.layer(index));
   }
   memory.setTokens(memory.tokens() + positions - skipped);

@@ -30,6 +30,8 @@ class Transformer::Workspace {
   std::unique_ptr<Buffer> activated;             // [T x F]    compute
   std::unique_ptr<Buffer> memoryKv;              // [T x K, V of the last memory layer]  heads
   std::unique_ptr<Buffer> states;                // [segments + 1 x floats of M and z]  f32
+  std::span<PassPlace> places;                   // of the pass, whose memories are wanted too
+  std::unique_ptr<Buffer> placeStates;           // [2 x floats of M and z]  f32, before and after a part of a segment
   std::unique_ptr<Buffer> lastRows, lastNormed;  // [rows x D] f32 and compute
   std::unique_ptr<Buffer> logits;                // [rows x V] f32
   std::vector<float> hostLogits;

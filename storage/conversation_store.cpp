@@ -1,8 +1,10 @@
 #include "storage/conversation_store.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include "storage/sql.h"
 
@@ -47,10 +49,32 @@ Id shelfOf(SQLite::Database& connection, const std::vector<Id>& books) {
   return found.getColumn(0).getInt64();
 }
 
+constexpr std::array<std::pair<BookPart::Kind, const char*>, 3> kPartNames = {
+    {{BookPart::Kind::Whole, ""}, {BookPart::Kind::UpToChapter, "up-to"}, {BookPart::Kind::Chapter, "chapter"}}};
+
+// Into three places from `first` on.
+void bindPart(SQLite::Statement& insert, int first, const BookPart& part) {
+  for (const auto& [kind, name] : kPartNames)
+    if (kind == part.kind) insert.bind(first, name);
+  insert.bind(first + 1, part.chapter);
+  insert.bind(first + 2, part.title);
+}
+
+// Out of three columns from `first` on.
+BookPart partOf(SQLite::Statement& row, int first) {
+  BookPart part;
+  for (const auto& [kind, name] : kPartNames)
+    if (row.getColumn(first).getString() == name) part.kind = kind;
+  part.chapter = row.getColumn(first + 1).getInt();
+  part.title = row.getColumn(first + 2).getString();
+  return part;
+}
+
 Id insertTurn(SQLite::Database& connection, const TurnRecord& turn) {
   SQLite::Statement insert(connection,
                            "INSERT INTO turns(document_id, question, answer, way, pages_reread, coverage, finished, "
-                           "model_name, asked_at, quotes_support, shelf_id) VALUES (?,?,?,?,?,?,?,?,?,?,?)");
+                           "model_name, asked_at, quotes_support, shelf_id, part, part_chapter, part_title) "
+                           "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
   insert.bind(1, turn.documentId);
   insert.bind(2, turn.question);
   insert.bind(3, turn.answer);
@@ -62,6 +86,7 @@ Id insertTurn(SQLite::Database& connection, const TurnRecord& turn) {
   insert.bind(9, turn.askedAt != 0 ? turn.askedAt : now());
   insert.bind(10, turn.quotesSupport ? 1 : 0);
   if (!turn.shelf.empty()) insert.bind(11, shelfOf(connection, turn.shelf));  // else NULL
+  bindPart(insert, 12, turn.part);
   insert.exec();
   return connection.getLastInsertRowid();
 }
@@ -109,6 +134,7 @@ TurnRecord turnOf(SQLite::Statement& row) {
   turn.askedAt = row.getColumn(9).getInt64();
   turn.quotesSupport = row.getColumn(10).getInt() != 0;
   turn.shelf = booksOf(row.getColumn(11).getString());
+  turn.part = partOf(row, 12);
   return turn;
 }
 
@@ -119,8 +145,8 @@ std::vector<TurnRecord> turnsWhere(SQLite::Database& connection, const std::stri
   SQLite::Statement query(
       connection,
       "SELECT t.id, t.document_id, t.question, t.answer, t.way, t.pages_reread, t.coverage, t.finished, t.model_name, "
-      "t.asked_at, t.quotes_support, coalesce(s.books, '') FROM turns t LEFT JOIN shelves s ON s.id = t.shelf_id "
-      "WHERE " +
+      "t.asked_at, t.quotes_support, coalesce(s.books, ''), t.part, t.part_chapter, t.part_title FROM turns t "
+      "LEFT JOIN shelves s ON s.id = t.shelf_id WHERE " +
           condition + " ORDER BY t.id");
   bind(query);
   while (query.executeStep()) turns.push_back(turnOf(query));
@@ -191,14 +217,15 @@ void ConversationStore::clearShelf(std::vector<Id> books) {
 Id ConversationStore::addSummary(const SummaryRecord& summary) {
   return inTransaction(*database_, "storing a summary", [&](SQLite::Database& connection) {
     SQLite::Statement insert(connection,
-                             "INSERT INTO summaries(document_id, text, coverage, finished, model_name, made_at) "
-                             "VALUES (?,?,?,?,?,?)");
+                             "INSERT INTO summaries(document_id, text, coverage, finished, model_name, made_at, "
+                             "part, part_chapter, part_title) VALUES (?,?,?,?,?,?,?,?,?)");
     insert.bind(1, summary.documentId);
     insert.bind(2, summary.text);
     insert.bind(3, summary.coverage);
     insert.bind(4, summary.finished ? 1 : 0);
     insert.bind(5, summary.modelName);
     insert.bind(6, summary.madeAt != 0 ? summary.madeAt : now());
+    bindPart(insert, 7, summary.part);
     insert.exec();
     return static_cast<Id>(connection.getLastInsertRowid());
   });
@@ -208,21 +235,16 @@ std::vector<SummaryRecord> ConversationStore::summaries(Id documentId) const {
   return withErrors(*database_, "reading the summaries", [&](SQLite::Database& connection) {
     SQLite::Statement query(
         connection,
-        "SELECT id, text, coverage, finished, model_name, made_at FROM summaries WHERE document_id=? "
-        "ORDER BY id DESC");
+        "SELECT id, text, coverage, finished, model_name, made_at, part, part_chapter, part_title FROM summaries "
+        "WHERE document_id=? ORDER BY id DESC");
     query.bind(1, documentId);
     std::vector<SummaryRecord> summaries;
     while (query.executeStep())
       summaries.push_back({query.getColumn(0).getInt64(), documentId, query.getColumn(1).getString(),
                            query.getColumn(2).getDouble(), query.getColumn(3).getInt() != 0,
-                           query.getColumn(4).getString(), query.getColumn(5).getInt64()});
+                           query.getColumn(4).getString(), query.getColumn(5).getInt64(), partOf(query, 6)});
     return summaries;
   });
-}
-
-std::optional<SummaryRecord> ConversationStore::latestSummary(Id documentId) const {
-  auto all = summaries(documentId);
-  return all.empty() ? std::nullopt : std::optional(std::move(all.front()));
 }
 
 }  // namespace palimpsest::storage

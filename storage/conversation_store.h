@@ -1,7 +1,6 @@
 // What was asked and answered, and the summaries made. Every function throws DatabaseError on failure.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "storage/database.h"
@@ -25,7 +24,6 @@ class ConversationStore {
   void clearShelf(std::vector<Id> books);
 
   Id addSummary(const SummaryRecord& summary);
-  std::optional<SummaryRecord> latestSummary(Id documentId) const;
   std::vector<SummaryRecord> summaries(Id documentId) const;  // newest first
 
  private:

@@ -33,12 +33,16 @@ class Library {
   std::vector<DocumentRecord> list() const;  // newest first
   std::vector<std::byte> cover(Id id) const;
   std::vector<ChapterRecord> chapters(Id id) const;
+  // Where the passages of each chapter stand, those of chapters inside it left out, and those of no chapter (-1); in
+  // the order of the text.
+  std::vector<ChapterSpan> chapterSpans(Id id) const;
   std::string text(Id id) const;  // the stored text: passages joined by "\n\n"
   std::vector<PassageRecord> passages(Id id) const;
   std::optional<PassageRecord> passageAt(Id id, std::int64_t position) const;
 
   // FTS5 (bm25) over one document's passages. `words` is free text: no FTS syntax reaches SQLite.
-  std::vector<PassageRecord> search(Id id, std::string_view words, int limit) const;
+  // Only passages that lie whole in `range` are found.
+  std::vector<PassageRecord> search(Id id, std::string_view words, int limit, const TextRange& range = {}) const;
   // How many of a document's passages hold any of `words`; all of them where `words` is empty.
   int countPassages(Id id, std::string_view words = {}) const;
 

@@ -83,6 +83,20 @@ void writeMilestones(SQLite::Database& connection, const MemoryRecord& memory) {
   }
 }
 
+void writeChapters(SQLite::Database& connection, const MemoryRecord& memory) {
+  SQLite::Statement insert(connection,
+                           "INSERT INTO chapter_memories(document_id, fingerprint, position, tokens, snapshot) "
+                           "VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING");
+  for (const MilestoneRecord& chapter : memory.chapters) {
+    bindKey(insert, memory.documentId, memory.fingerprint);
+    insert.bind(3, chapter.position);
+    insert.bind(4, chapter.tokens);
+    bindBytes(insert, 5, *chapter.snapshot);
+    insert.exec();
+    insert.reset();
+  }
+}
+
 std::vector<MilestoneRecord> readMilestones(SQLite::Database& connection, Id documentId, std::string_view fingerprint) {
   SQLite::Statement query(connection,
                           "SELECT position, tokens, snapshot FROM memory_milestones "
@@ -101,7 +115,35 @@ void MemoryStore::save(const MemoryRecord& memory) {
   inTransaction(*database_, "saving a memory", [&](SQLite::Database& connection) {
     writeMemory(connection, memory);
     writeMilestones(connection, memory);
+    writeChapters(connection, memory);
   });
+}
+
+std::vector<ChapterMemoryHeader> MemoryStore::chapters(Id documentId, std::string_view fingerprint) const {
+  return withErrors(*database_, "listing the chapters' memories", [&](SQLite::Database& connection) {
+    SQLite::Statement query(connection,
+                            "SELECT position, length(snapshot) FROM chapter_memories "
+                            "WHERE document_id=? AND fingerprint=? ORDER BY position");
+    bindKey(query, documentId, fingerprint);
+    std::vector<ChapterMemoryHeader> chapters;
+    while (query.executeStep()) chapters.push_back({query.getColumn(0).getInt64(), query.getColumn(1).getInt64()});
+    return chapters;
+  });
+}
+
+std::optional<MilestoneRecord> MemoryStore::chapter(Id documentId, std::string_view fingerprint,
+                                                    std::int64_t position) const {
+  return withErrors(
+      *database_, "loading a chapter's memory", [&](SQLite::Database& connection) -> std::optional<MilestoneRecord> {
+        SQLite::Statement query(connection,
+                                "SELECT tokens, snapshot FROM chapter_memories "
+                                "WHERE document_id=? AND fingerprint=? AND position=?");
+        bindKey(query, documentId, fingerprint);
+        query.bind(3, position);
+        if (!query.executeStep()) return std::nullopt;
+        return MilestoneRecord{position, query.getColumn(0).getInt64(),
+                               std::make_shared<const std::vector<std::byte>>(bytesOf(query.getColumn(1)))};
+      });
 }
 
 std::optional<MemoryRecord> MemoryStore::load(Id documentId, std::string_view fingerprint) const {

@@ -153,7 +153,27 @@ CREATE TABLE memory_milestones (
 );
 )sql";
 
-constexpr std::array<const char*, 5> kSteps = {kFirst, kWarnings, kQuotesSupport, kShelves, kMilestones};
+// Memories as they were where chapters end, by the place in the text and not by the chapter's number: when a file's
+// table of contents is read anew they stay true. And what part of a book an answer or a summary is of.
+constexpr const char* kChapters = R"sql(
+CREATE TABLE chapter_memories (
+  document_id INTEGER NOT NULL,
+  fingerprint TEXT NOT NULL,
+  position INTEGER NOT NULL,               -- byte offset in the stored text: all before it has been read
+  tokens INTEGER NOT NULL,
+  snapshot BLOB NOT NULL,
+  PRIMARY KEY (document_id, fingerprint, position),
+  FOREIGN KEY (document_id, fingerprint) REFERENCES memories(document_id, fingerprint) ON DELETE CASCADE
+);
+ALTER TABLE turns ADD COLUMN part TEXT NOT NULL DEFAULT '';          -- '' = the whole book, 'up-to', 'chapter'
+ALTER TABLE turns ADD COLUMN part_chapter INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE turns ADD COLUMN part_title TEXT NOT NULL DEFAULT '';    -- of the chapter, as it was called then
+ALTER TABLE summaries ADD COLUMN part TEXT NOT NULL DEFAULT '';
+ALTER TABLE summaries ADD COLUMN part_chapter INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE summaries ADD COLUMN part_title TEXT NOT NULL DEFAULT '';
+)sql";
+
+constexpr std::array<const char*, 6> kSteps = {kFirst, kWarnings, kQuotesSupport, kShelves, kMilestones, kChapters};
 
 }  // namespace
 

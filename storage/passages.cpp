@@ -50,6 +50,24 @@ std::string Library::text(Id id) const {
   });
 }
 
+std::vector<ChapterSpan> Library::chapterSpans(Id id) const {
+  return withErrors(*database_, "reading where the chapters are", [&](SQLite::Database& connection) {
+    // Where one passage ends is told by where the next one begins: no text need be looked at.
+    SQLite::Statement query(
+        connection,
+        "SELECT chapter, first, coalesce((SELECT min(n.begin) - 2 FROM passages n WHERE n.document_id = ?1 "
+        "AND n.begin > last), (SELECT text_bytes FROM documents WHERE id = ?1)) FROM "
+        "(SELECT chapter, min(begin) AS first, max(begin) AS last FROM passages WHERE document_id = ?1 GROUP BY "
+        "chapter) "
+        "ORDER BY first");
+    query.bind(1, id);
+    std::vector<ChapterSpan> spans;
+    while (query.executeStep())
+      spans.push_back({query.getColumn(0).getInt(), query.getColumn(1).getInt64(), query.getColumn(2).getInt64()});
+    return spans;
+  });
+}
+
 std::vector<PassageRecord> Library::passages(Id id) const {
   return withErrors(*database_, "reading the passages", [&](SQLite::Database& connection) {
     SQLite::Statement query(connection, std::string(kSelect) + kFrom + "WHERE p.document_id=? ORDER BY p.begin");
@@ -85,7 +103,7 @@ int Library::countPassages(Id id, std::string_view words) const {
   });
 }
 
-std::vector<PassageRecord> Library::search(Id id, std::string_view words, int limit) const {
+std::vector<PassageRecord> Library::search(Id id, std::string_view words, int limit, const TextRange& range) const {
   const std::string wanted = ftsQuery(words);
   if (wanted.empty() || limit <= 0) return {};
   return withErrors(*database_, "searching a book", [&](SQLite::Database& connection) {
@@ -94,10 +112,14 @@ std::vector<PassageRecord> Library::search(Id id, std::string_view words, int li
                                 "FROM passages_fts f JOIN passages p ON p.id = f.rowid "
                                 "LEFT JOIN chapters c ON c.document_id = p.document_id AND c.ordinal = p.chapter "
                                 "WHERE " +
-                                kMatches + "ORDER BY bm25(passages_fts), p.begin LIMIT ?3");
+                                kMatches +
+                                "AND p.begin >= ?4 AND p.begin + length(CAST(p.text AS BLOB)) <= ?5 "
+                                "ORDER BY bm25(passages_fts), p.begin LIMIT ?3");
     query.bind(1, wanted);
     query.bind(2, id);
     query.bind(3, limit);
+    query.bind(4, range.begin);
+    query.bind(5, range.end);
     std::vector<PassageRecord> passages;
     while (query.executeStep()) {
       passages.push_back(passageOf(query));

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,27 @@ struct ChapterRecord {
   int level = 0;
 };
 
+// From a chapter's first passage to its last, in bytes of the stored text; -1 = before the first chapter.
+struct ChapterSpan {
+  int chapter = -1;
+  std::int64_t begin = 0, end = 0;
+};
+
+// What part of a book was asked or summed up.
+struct BookPart {
+  enum class Kind { Whole, UpToChapter, Chapter };
+  Kind kind = Kind::Whole;
+  int chapter = -1;   // its ordinal; -1 = the whole book
+  std::string title;  // of the chapter
+  bool operator==(const BookPart&) const = default;
+};
+
+// A stretch of the stored text, [begin, end) in bytes.
+struct TextRange {
+  std::int64_t begin = 0;
+  std::int64_t end = std::numeric_limits<std::int64_t>::max();
+};
+
 // A stored piece of text (one paragraph). The stored text of a document is its passages in order joined by "\n\n".
 struct PassageRecord {
   Id id = 0;
@@ -60,6 +82,7 @@ struct MemoryRecord {
   std::string modelName;
   std::vector<std::byte> snapshot;          // opaque here; engine/memory_snapshot.h knows it
   std::vector<MilestoneRecord> milestones;  // in the order of the text
+  std::vector<MilestoneRecord> chapters;    // save(): where chapters end, those that are new; load() leaves it empty
   std::int64_t snapshotBytes = 0;           // of the snapshot and the milestones' together, filled by load() and list()
   std::int64_t position = 0;                // bytes of the stored text read
   std::int64_t tokens = 0;
@@ -91,6 +114,7 @@ struct TurnRecord {
   Id documentId = 0;
   std::vector<Id> shelf;          // all the books that were asked together, ascending; empty = documentId alone
   std::vector<BookScore> scores;  // of a shelf, best first; empty = no book was found to support the answer
+  BookPart part;                  // of the one book that was asked
   std::string question, answer;
   std::string way;
   int pagesReread = 0;    // 0 from memory alone; passages counted where the format has no pages
@@ -110,6 +134,7 @@ struct SummaryRecord {
   bool finished = true;
   std::string modelName;
   std::int64_t madeAt = 0;
+  BookPart part = {};
 };
 
 }  // namespace palimpsest::storage

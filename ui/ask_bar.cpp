@@ -18,6 +18,7 @@
 #include <cmath>
 
 #include "ui/icon_button.h"
+#include "ui/part_selector.h"
 #include "ui/theme.h"
 #include "ui/words.h"
 
@@ -136,6 +137,9 @@ QWidget* AskBar::makeControls() {
     refresh();
     emit wayChosen(chosen_);
   });
+  parts_ = new PartSelector(controls);
+  parts_->setFont(ways_->font());
+  connect(parts_, &PartSelector::readAgainRequested, this, &AskBar::readAgainRequested);
   wayNote_ = new QLabel(controls);
   wayNote_->setProperty("faded", true);
   wayNote_->setFont(uiFont(0.9));
@@ -145,6 +149,7 @@ QWidget* AskBar::makeControls() {
   auto* row = new QHBoxLayout(controls);
   row->setContentsMargins(0, 0, 0, 0);
   row->addWidget(ways_);
+  row->addWidget(parts_);
   row->addWidget(wayNote_, 1);
   row->addWidget(button_);
   return controls;
@@ -168,6 +173,12 @@ void AskBar::setStreaming(bool streaming) {
   refresh();
 }
 
+void AskBar::setChapters(const QList<Chapter>& chapters, bool mayReadAgain) {
+  parts_->setChapters(chapters, mayReadAgain);
+}
+
+BookPart AskBar::part() const { return parts_->part(); }
+
 void AskBar::setBookTitle(const QString& title, int books) {
   title_ = title;
   books_ = books;
@@ -187,7 +198,7 @@ void AskBar::submit() {
   if (question.isEmpty() || !why_.isEmpty() || streaming_) return;
   if (question.size() > kMostCharacters) return emit refused(tooLong(question.size()));
   field_->clear();
-  emit asked(question, way());
+  emit asked(question, way(), part());
 }
 
 void AskBar::refresh() {
@@ -205,6 +216,7 @@ void AskBar::refresh() {
   const QSignalBlocker blocker(ways_);
   ways_->setCurrentIndex(static_cast<int>(std::find(std::begin(kWays), std::end(kWays), way()) - std::begin(kWays)));
   ways_->setToolTip(words::wayExplained(way()));
+  parts_->setFromPassages(way() == AnswerWay::Passages);
   wayNote_->setText(memoryUsable_ || !why_.isEmpty() ? QString()
                     : books_ > 1                     ? tr("not all of these are remembered whole")
                                                      : tr("no memory of this book for this model"));

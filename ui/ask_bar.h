@@ -1,4 +1,5 @@
-// The field in which questions are written, the way of answering, and the button that asks or stops.
+// The field in which questions are written, the way of answering, the part of the book that is asked, and the button
+// that asks or stops.
 #pragma once
 
 #include <QPlainTextEdit>
@@ -13,6 +14,7 @@ class QLabel;
 namespace palimpsest::ui {
 
 class IconButton;
+class PartSelector;
 
 // Grows with its text up to six lines. Enter submits, Shift+Enter breaks the line.
 class AskField : public QPlainTextEdit {
@@ -47,16 +49,19 @@ class AskBar : public QWidget {
   // `why`: shown in the field while nothing can be asked; empty = it can.
   void setAvailability(const QString& why, bool memoryUsable);
   void setStreaming(bool streaming);
-  void setBookTitle(const QString& title, int books = 1);  // books > 1: several are asked at once
+  void setChapters(const QList<Chapter>& chapters, bool mayReadAgain);  // see PartSelector
+  BookPart part() const;                                                // what is asked: the whole book unless chosen
+  void setBookTitle(const QString& title, int books = 1);               // books > 1: several are asked at once
   void focusField();
   void giveBack(const QString& question);  // one that was not answered, unless another is being written
   AskField* field() const { return field_; }
 
  signals:
-  void asked(const QString& question, palimpsest::ui::AnswerWay way);
+  void asked(const QString& question, palimpsest::ui::AnswerWay way, const palimpsest::ui::BookPart& part);
   void refused(const QString& sentence);  // the question is too long; it stays in the field
   void stopRequested();
   void wayChosen(palimpsest::ui::AnswerWay way);
+  void readAgainRequested();  // so that the book's chapters are remembered
 
  private:
   QWidget* makeControls();
@@ -66,6 +71,7 @@ class AskBar : public QWidget {
   QFrame* frame_;
   AskField* field_;
   QComboBox* ways_;
+  PartSelector* parts_;
   QLabel* wayNote_;
   IconButton* button_;
   AnswerWay chosen_ = AnswerWay::Memory;

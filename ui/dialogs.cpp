@@ -101,6 +101,17 @@ void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, bool ot
           words::removalLoss(item, turns, others), Dialogs::tr("Remove"), std::move(then));
 }
 
+void confirmReadingAgain(QWidget* parent, const LibraryItem& item, std::function<void()> then) {
+  QString loss = Dialogs::tr(
+      "Its memory is made anew from the stored text, and its chapters are remembered one by one. Until then there is "
+      "only what has been read again. Its conversation stays.");
+  if (item.secondsSpent >= 1)
+    loss += QLatin1Char(' ') +
+            Dialogs::tr("The last reading took %n seconds.", nullptr, static_cast<int>(item.secondsSpent + 0.5));
+  confirm(parent, Dialogs::tr("Read “%1” again?").arg(shortTitle(item)), loss, Dialogs::tr("Read again"),
+          std::move(then));
+}
+
 void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()> then) {
   confirm(
       parent, Dialogs::tr("Delete the conversation about “%1”?").arg(shortTitle(item)),

@@ -17,6 +17,7 @@ void exportBook(QWidget* parent, const QString& title, std::function<void(const 
 void rememberFolderOf(const QString& file);  // where the next dialog opens
 // Says what is lost and what is not. The safe button is the default one.
 void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, bool others, std::function<void()> then);
+void confirmReadingAgain(QWidget* parent, const LibraryItem& item, std::function<void()> then);
 void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()> then);
 void confirmClearShelf(QWidget* parent, const QList<LibraryItem>& books, std::function<void()> then);
 void askPassword(QWidget* parent, const LibraryItem& item, std::function<void(const QString& password)> then);

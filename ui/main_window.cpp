@@ -205,6 +205,12 @@ void MainWindow::showShelf(qint64 shelf, const QList<ConversationItem>& items) {
   showConversation(shelf, items);
 }
 
+void MainWindow::showChapters(qint64 id, const QList<Chapter>& chapters) {
+  const auto item = library_->item(id);
+  if (!item || id != currentBook()) return;  // the reader has moved on
+  page_->askBar()->setChapters(chapters, words::rememberedWhole(*item) && !readOnly_);
+}
+
 void MainWindow::answerStarted(qint64 id, const ConversationItem& item) {
   conversation_->answerStarted(id, item);
   refresh();

@@ -49,6 +49,7 @@ class MainWindow : public QMainWindow {
   void showConversation(qint64 id, const QList<palimpsest::ui::ConversationItem>& items);
   // The several books that are selected, and the id by which they are asked at once.
   void showShelf(qint64 shelf, const QList<palimpsest::ui::ConversationItem>& items);
+  void showChapters(qint64 id, const QList<palimpsest::ui::Chapter>& chapters);  // of the selected book
   void answerStarted(qint64 id, const palimpsest::ui::ConversationItem& item);
   void answerText(qint64 id, const QString& piece);
   void answerFinished(qint64 id, const palimpsest::ui::ConversationItem& item);
@@ -63,16 +64,18 @@ class MainWindow : public QMainWindow {
  signals:
   void addFilesRequested(const QStringList& files);
   void bundledBookRequested();
-  void bookSelected(qint64 id);                    // showConversation() should follow
+  void bookSelected(qint64 id);                    // showConversation() and showChapters() should follow
   void shelfSelected(const QList<qint64>& books);  // showShelf() should follow
-  void askRequested(qint64 id, const QString& question, palimpsest::ui::AnswerWay way);
-  void summarizeRequested(qint64 id);
+  void askRequested(qint64 id, const QString& question, palimpsest::ui::AnswerWay way,
+                    const palimpsest::ui::BookPart& part);
+  void summarizeRequested(qint64 id, const palimpsest::ui::BookPart& part);
   void stopRequested();
   void exportRequested(qint64 id, const QString& file, palimpsest::ui::ExportKind kind);
   void pauseRequested(qint64 id);
   void resumeRequested(qint64 id);
   void cancelRequested(qint64 id);
   void retryRequested(qint64 id, const QString& password);
+  void readAgainRequested(qint64 id);                                       // the person has confirmed
   void removeRequested(qint64 id);                                          // the person has confirmed
   void clearConversationRequested(qint64 id);                               // of a book or a shelf
   void storedTextRequested(qint64 id, const palimpsest::ui::Quote& quote);  // showStoredText() should follow
@@ -104,6 +107,8 @@ class MainWindow : public QMainWindow {
   void openFiles();
   void exportCurrent();
   void retry(qint64 id);
+  void summarise();
+  void readAgain();
   void removeCurrent();
   void clearCurrent();
   void act(qint64 id, BookAction action);

@@ -37,6 +37,7 @@ void MainWindow::connectPieces() {
   });
   connect(sidebar_, &Sidebar::selected, this, [this](qint64 id) {
     shelf_ = 0;
+    page_->askBar()->setChapters({}, false);
     closeReader();
     conversation_->show(id, {});
     refresh();
@@ -44,6 +45,7 @@ void MainWindow::connectPieces() {
   });
   connect(sidebar_, &Sidebar::severalSelected, this, [this](const QList<qint64>& ids) {
     shelf_ = 0;
+    page_->askBar()->setChapters({}, false);
     closeReader();
     conversation_->show(0, {});
     refresh();
@@ -51,8 +53,10 @@ void MainWindow::connectPieces() {
   });
   connect(empty_, &EmptyLibrary::openRequested, this, &MainWindow::openFiles);
   connect(empty_, &EmptyLibrary::bundledBookRequested, this, &MainWindow::bundledBookRequested);
-  connect(page_->askBar(), &AskBar::asked, this,
-          [this](const QString& question, AnswerWay way) { emit askRequested(currentConversation(), question, way); });
+  connect(page_->askBar(), &AskBar::asked, this, [this](const QString& question, AnswerWay way, const BookPart& part) {
+    emit askRequested(currentConversation(), question, way, part);
+  });
+  connect(page_->askBar(), &AskBar::readAgainRequested, this, &MainWindow::readAgain);
   connect(page_->askBar(), &AskBar::refused, this, &MainWindow::showProblem);
   connect(page_->askBar(), &AskBar::stopRequested, this, &MainWindow::stopRequested);
   connect(page_->view(), &ConversationView::stopRequested, this, &MainWindow::stopRequested);
@@ -67,7 +71,7 @@ void MainWindow::connectPieces() {
           [this] { QDesktopServices::openUrl(QUrl::fromLocalFile(exportedFolder_)); });
 
   const BookHeader* header = page_->header();
-  connect(header, &BookHeader::summariseRequested, this, [this] { emit summarizeRequested(currentBook()); });
+  connect(header, &BookHeader::summariseRequested, this, &MainWindow::summarise);
   connect(header, &BookHeader::exportRequested, this, &MainWindow::exportCurrent);
   connect(header, &BookHeader::pauseRequested, this, [this] { emit pauseRequested(currentBook()); });
   connect(header, &BookHeader::resumeRequested, this, [this] { emit resumeRequested(currentBook()); });
@@ -81,7 +85,7 @@ void MainWindow::connectActions() {
   on(actions_->exportBook, [this] { exportCurrent(); });
   on(actions_->chooseModel, [this] { chooseModel(); });
   on(actions_->quit, [this] { close(); });
-  on(actions_->summarise, [this] { emit summarizeRequested(currentBook()); });
+  on(actions_->summarise, [this] { summarise(); });
   on(actions_->pause, [this] { emit pauseRequested(currentBook()); });
   on(actions_->resume, [this] { emit resumeRequested(currentBook()); });
   on(actions_->cancel, [this] { emit cancelRequested(currentBook()); });
@@ -122,6 +126,14 @@ void MainWindow::retry(qint64 id) {
     return;
   }
   dialogs::askPassword(this, *item, [this, id](const QString& password) { emit retryRequested(id, password); });
+}
+
+void MainWindow::summarise() { emit summarizeRequested(currentBook(), page_->askBar()->part()); }
+
+void MainWindow::readAgain() {
+  const auto item = library_->item(currentBook());
+  if (!item) return;
+  dialogs::confirmReadingAgain(this, *item, [this, id = item->id] { emit readAgainRequested(id); });
 }
 
 void MainWindow::removeCurrent() {

@@ -10,15 +10,27 @@
 
 namespace palimpsest::ui {
 
-// "p. 52 · ch. V", "p. 52 · In the Golden Age"; empty when nothing is known. A bare numeral says little by itself; a
-// title speaks for itself.
-inline QString placeOf(const Quote& quote) {
+// "ch. V", "In the Golden Age". A bare numeral says little by itself; a title speaks for itself.
+inline QString chapterWords(const QString& chapter) {
   const auto inNumeral = [](QChar c) { return c.isDigit() || QStringLiteral("IVXLCDMivxlcdm").contains(c); };
-  const QString& chapter = quote.chapter;
-  const bool numeral = chapter.size() <= 6 && std::all_of(chapter.begin(), chapter.end(), inNumeral);
+  const bool numeral =
+      !chapter.isEmpty() && chapter.size() <= 6 && std::all_of(chapter.begin(), chapter.end(), inNumeral);
+  return numeral ? QCoreApplication::translate("Words", "ch. %1").arg(chapter) : chapter;
+}
+
+// "up to ch. V", "only ch. V"; empty of the whole book.
+inline QString partWords(const BookPart& part, const QString& chapterTitle) {
+  if (part.kind == BookPart::Kind::Whole) return {};
+  return (part.kind == BookPart::Kind::UpToChapter ? QCoreApplication::translate("Words", "up to %1")
+                                                   : QCoreApplication::translate("Words", "only %1"))
+      .arg(chapterWords(chapterTitle));
+}
+
+// "p. 52 · ch. V", "p. 52 · In the Golden Age"; empty when nothing is known.
+inline QString placeOf(const Quote& quote) {
   QStringList parts;
   if (quote.page > 0) parts << QCoreApplication::translate("Words", "p. %1").arg(quote.page);
-  if (!chapter.isEmpty()) parts << (numeral ? QCoreApplication::translate("Words", "ch. %1").arg(chapter) : chapter);
+  if (!quote.chapter.isEmpty()) parts << chapterWords(quote.chapter);
   return parts.join(QStringLiteral(" · "));
 }
 

@@ -38,6 +38,25 @@ struct LibraryItem {
   bool operator==(const LibraryItem&) const = default;
 };
 
+// What part of a book is asked or summed up.
+struct BookPart {
+  enum class Kind { Whole, UpToChapter, Chapter };
+  Kind kind = Kind::Whole;
+  int chapter = -1;  // Chapter::ordinal; -1 = the whole book
+  bool operator==(const BookPart&) const = default;
+};
+
+// A chapter as the table of contents has it, and what the loaded model remembers of it.
+struct Chapter {
+  int ordinal = 0;  // counted from 0, in the order of the book
+  QString title;
+  int level = 0;  // 0 = top
+  bool hasText = false;
+  bool upTo = false;   // the memory as it was at its end is there
+  bool alone = false;  // and what it wrote can be asked by itself
+  bool operator==(const Chapter&) const = default;
+};
+
 enum class AnswerWay { Memory, MemoryAndPassages, Passages };
 
 struct Quote {
@@ -58,6 +77,8 @@ struct BookScore {
 struct ConversationItem {
   qint64 id = 0;  // 0 while streaming
   QString question, answer;
+  BookPart part;
+  QString chapterTitle;  // of the part
   AnswerWay way = AnswerWay::Memory;
   QString provenance;  // "From memory · 0 pages re-read · whole book"
   QList<Quote> quotes;
@@ -89,4 +110,5 @@ struct ModelStatus {
 
 Q_DECLARE_METATYPE(palimpsest::ui::LibraryItem)
 Q_DECLARE_METATYPE(palimpsest::ui::ConversationItem)
+Q_DECLARE_METATYPE(palimpsest::ui::BookPart)
 Q_DECLARE_METATYPE(palimpsest::ui::ModelStatus)

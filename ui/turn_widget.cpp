@@ -132,11 +132,15 @@ void TurnWidget::show(const ConversationItem& item) {
   const bool wayChanged = item_.id == -1 || item_.way != item.way || item_.error.isEmpty() != item.error.isEmpty();
   const bool quotesChanged = !sameQuotes(item_.quotes, item.quotes);
   item_ = item;
-  question_->showText(item.isSummary && item.question.isEmpty() ? tr("What this book holds") : item.question);
+  const QString part = partWords(item.part, item.chapterTitle);
+  question_->showText(!item.isSummary || !item.question.isEmpty() ? item.question
+                      : part.isEmpty()                            ? tr("What this book holds")
+                                                                  : tr("What this book holds, %1").arg(part));
   question_->setAccessibleName(tr("Question: %1").arg(question_->shownText()));
   origin_->setText(!item.error.isEmpty()        ? tr("No answer")
                    : !item.provenance.isEmpty() ? item.provenance
-                                                : words::wayName(item.way));
+                   : part.isEmpty()             ? words::wayName(item.way)
+                                                : tr("%1, %2").arg(words::wayName(item.way), part));
   answer_->showText(item.answer.isEmpty() && item.streaming ? QStringLiteral("…") : item.answer);
   answer_->setVisible(!item.answer.isEmpty() || item.streaming);
   answer_->setAccessibleName(item.isSummary ? tr("Summary by the model") : tr("Answer by the model"));

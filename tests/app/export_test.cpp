@@ -39,9 +39,9 @@ class ExportTest : public AppTest {
     data.document.date = "1895";
     data.document.pageCount = 96;
     data.models << QStringLiteral("palimpsest_mini");
-    data.summary.emplace();
-    data.summary->answer = QStringLiteral("People: Weena\nPlaces: Richmond");
-    data.summary->provenance = QStringLiteral("Summed up from memory · 0 pages re-read · whole book");
+    data.summaries.emplace_back();
+    data.summaries.back().answer = QStringLiteral("People: Weena\nPlaces: Richmond");
+    data.summaries.back().provenance = QStringLiteral("Summed up from memory · 0 pages re-read · whole book");
     ui::ConversationItem turn;
     turn.question = QStringLiteral("Who is <script>alert(1)</script>?");
     turn.answer = QStringLiteral("# not a heading\n1. not a list\n![x](http://evil/p.png)");

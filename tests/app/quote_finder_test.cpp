@@ -157,7 +157,7 @@ TEST_F(QuotesOfABook, NearestAreTheEarliestSentencesThatHoldTheRareWords) {
   quotes = nearestQuotes(library_, book_, "Who learned from Weena?");
   ASSERT_FALSE(quotes.empty());
   EXPECT_NE(quotes[0].text.find("Weena"), std::string::npos);
-  EXPECT_TRUE(nearestQuotes(library_, book_, "Who is Weena?", 100).empty()) << "not read yet";
+  EXPECT_TRUE(nearestQuotes(library_, book_, "Who is Weena?", {0, 100}).empty()) << "not read yet";
 }
 
 TEST_F(QuotesOfABook, WhatHasNotBeenReadSupportsNothing) {
@@ -168,10 +168,10 @@ TEST_F(QuotesOfABook, WhatHasNotBeenReadSupportsNothing) {
   const auto all = supportingQuotes(library_, book_, "Who lit the lamp?", "Professor Zanzibar");
   ASSERT_FALSE(all.empty());
   EXPECT_GT(all[0].begin, 0);
-  const auto read = supportingQuotes(library_, book_, "Who lit the lamp?", "Professor Zanzibar", 90);
+  const auto read = supportingQuotes(library_, book_, "Who lit the lamp?", "Professor Zanzibar", {0, 90});
   ASSERT_EQ(read.size(), 1U);
   EXPECT_EQ(read[0].begin, 0);
-  EXPECT_TRUE(supportingQuotes(library_, book_, "Who lit the lamp?", "Professor Zanzibar", 10).empty());
+  EXPECT_TRUE(supportingQuotes(library_, book_, "Who lit the lamp?", "Professor Zanzibar", {0, 10}).empty());
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ TEST_F(TranslationTest, HeadingsOfAnExport) {
   ExportData data;
   data.document.title = "Walk";
   data.document.author = "A. Star";
-  data.summary.emplace();
+  data.summaries.emplace_back();
   data.turns.append(ui::ConversationItem());
   EXPECT_THAT(exportMarkdown(data), testing::AllOf(HasText("* [Author]: A"), HasText("## [Summary]"),
                                                    HasText("## [Conversation]"), HasText("(no answer)")));

@@ -11,6 +11,7 @@ list(APPEND ENGINE_TEST_SOURCES
   golden_test.cpp
   memory_snapshot_test.cpp
   memory_sum_test.cpp
+  notes_test.cpp
   reading_work_test.cpp
   section_choice_test.cpp
   section_rule_test.cpp

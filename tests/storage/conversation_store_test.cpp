@@ -63,11 +63,28 @@ TEST_F(ConversationStoreTest, ClearingForgetsOneConversationAndKeepsTheSummary) 
   conversations_.clear(id_);
   EXPECT_TRUE(conversations_.turns(id_).empty());
   EXPECT_EQ(conversations_.turns(other_).size(), 1U);
-  EXPECT_TRUE(conversations_.latestSummary(id_));
+  EXPECT_EQ(conversations_.summaries(id_).size(), 1U);
+}
+
+TEST_F(ConversationStoreTest, WhatIsOfAChapterStaysSo) {
+  const BookPart upTo{BookPart::Kind::UpToChapter, 4, "V"}, only{BookPart::Kind::Chapter, 2, "III"};
+  TurnRecord turn;
+  turn.documentId = id_;
+  turn.part = upTo;
+  conversations_.addTurn(turn);
+  turn.part = {};
+  conversations_.addTurn(turn);
+  SummaryRecord summary;
+  summary.documentId = id_;
+  summary.part = only;
+  conversations_.addSummary(summary);
+  EXPECT_EQ(conversations_.turns(id_)[0].part, upTo);
+  EXPECT_EQ(conversations_.turns(id_)[1].part, BookPart());
+  EXPECT_EQ(conversations_.summaries(id_)[0].part, only);
 }
 
 TEST_F(ConversationStoreTest, SummariesAreKeptAndTheLatestIsFirst) {
-  EXPECT_FALSE(conversations_.latestSummary(id_));
+  EXPECT_TRUE(conversations_.summaries(id_).empty());
   SummaryRecord summary;
   summary.documentId = id_;
   summary.text = "early";
@@ -79,9 +96,9 @@ TEST_F(ConversationStoreTest, SummariesAreKeptAndTheLatestIsFirst) {
   summary.coverage = 1.0;
   summary.finished = true;
   conversations_.addSummary(summary);
-  EXPECT_EQ(conversations_.latestSummary(id_)->text, "late");
   const auto all = conversations_.summaries(id_);
   ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].text, "late");
   EXPECT_EQ(all[1].text, "early");
   EXPECT_DOUBLE_EQ(all[1].coverage, 0.5);
   EXPECT_FALSE(all[1].finished);

@@ -92,6 +92,8 @@ TEST_F(DatabaseTest, ALibraryOfEachOlderVersionKeepsItsBooksAndConversations) {
     EXPECT_EQ(turns[0].answer, "Weena.");
     EXPECT_TRUE(turns[0].quotesSupport);
     EXPECT_TRUE(turns[0].shelf.empty());
+    EXPECT_EQ(turns[0].part, BookPart());
+    EXPECT_TRUE(MemoryStore(database).chapters(1, "f").empty());
     EXPECT_TRUE(turns[0].scores.empty());
     ASSERT_EQ(turns[0].quotes.size(), 1U);
     EXPECT_EQ(turns[0].quotes[0].text, "her name was Weena");

@@ -129,6 +129,29 @@ TEST_F(MemoryStoreTest, EachModelsMilestonesAreItsOwn) {
   EXPECT_TRUE(memories_.load(id_, "f")->milestones.empty());
 }
 
+TEST_F(MemoryStoreTest, ChaptersAreAddedAndStayUntilTheirMemoryGoes) {
+  MemoryRecord record = memory("f", "whole", 900);
+  record.chapters = {milestone(300, "three"), milestone(100, "one")};
+  memories_.save(record);
+  record.chapters = {milestone(300, "never written again"), milestone(700, "seven!")};
+  memories_.save(record);
+  memories_.save(memory("f", "later", 950));
+  memories_.save(memory("g", "another model's", 950));
+  const auto chapters = memories_.chapters(id_, "f");
+  ASSERT_EQ(chapters.size(), 3U);
+  EXPECT_EQ(chapters[0].position, 100);
+  EXPECT_EQ(chapters[2].position, 700);
+  EXPECT_EQ(chapters[2].bytes, 6);
+  EXPECT_EQ(*memories_.chapter(id_, "f", 300)->snapshot, bytes("three"));
+  EXPECT_EQ(memories_.chapter(id_, "f", 300)->tokens, 75);
+  EXPECT_FALSE(memories_.chapter(id_, "f", 301));
+  EXPECT_TRUE(memories_.chapters(id_, "g").empty());
+  EXPECT_TRUE(memories_.load(id_, "f")->chapters.empty()) << "an ordinary question needs none";
+  EXPECT_EQ(memories_.load(id_, "f")->snapshotBytes, 5);
+  memories_.remove(id_, "f");
+  EXPECT_TRUE(memories_.chapters(id_, "f").empty());
+}
+
 TEST_F(MemoryStoreTest, ACheckpointThatFailsChangesNeitherTheMemoryNorItsMilestones) {
   MemoryRecord record = memory("f", "first", 600);
   record.milestones = {milestone(200, "a")};

@@ -91,5 +91,21 @@ INSTANTIATE_TEST_SUITE_P(FreeText, HostileWords,
                                          "-walrus", "+walrus", "{text}: walrus", "'; DROP TABLE passages; --",
                                          "walrus AND zebra", "\xff\xfe walrus", "\xe2\x80", ""));
 
+TEST_F(SearchTest, OnlyWhatLiesWholeInTheRangeIsFound) {
+  const Id id = library_.add(book("ranges"));
+  library_.storeText(id, {}, std::vector<ChapterRecord>{{0, "One", 0}},
+                     passages({"A walrus.", "The wälrus again: a walrus.", "No such beast."}), {});
+  EXPECT_EQ(library_.search(id, "walrus", 9).size(), 2U);
+  EXPECT_EQ(library_.search(id, "walrus", 9, {0, 9}).size(), 1U);
+  EXPECT_EQ(library_.search(id, "walrus", 9, {0, 8}).size(), 0U);
+  EXPECT_EQ(library_.search(id, "walrus", 9, {1, 39}).size(), 1U) << "bytes, not letters";
+  EXPECT_EQ(library_.search(id, "walrus", 9, {1, 38}).size(), 0U);
+  const auto spans = library_.chapterSpans(id);
+  ASSERT_EQ(spans.size(), 1U);
+  EXPECT_EQ(spans[0].chapter, 0);
+  EXPECT_EQ(spans[0].begin, 0);
+  EXPECT_EQ(spans[0].end, static_cast<std::int64_t>(library_.text(id).size()));
+}
+
 }  // namespace
 }  // namespace palimpsest::storage

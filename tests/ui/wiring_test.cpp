@@ -4,6 +4,7 @@
 #include <QAction>
 #include <QFileDialog>
 #include <QLabel>
+#include <QMenu>
 #include <QPushButton>
 #include <QTest>
 #include <QTextEdit>
@@ -22,6 +23,7 @@
 #include "ui/ask_bar.h"
 #include "ui/banner.h"
 #include "ui/main_window.h"
+#include "ui/part_selector.h"
 #include "ui/quote_card.h"
 #include "ui/settings.h"
 
@@ -143,6 +145,25 @@ TEST_F(WiringTest, ABookInAnAnswerOutAndAllOfItThereAfterARestart) {
   EXPECT_EQ(window->conversation()->items()[0].answer, answered.answer);
   ask("Who kept it?");
   ASSERT_TRUE(waitForAnswers(2));
+}
+
+TEST_F(WiringTest, WhatIsChosenOfABookIsWhatIsAskedAndSummedUp) {
+  open({write("novel.md", "# One\n\n" + prose(8) + "# Two\n\n" + prose(8, 5) + "# Three\n\n" + novel(8))});
+  ASSERT_TRUE(waitForReady());
+  auto* selector = window->findChild<ui::PartSelector*>();
+  ASSERT_TRUE(waitFor([&] { return selector->isVisible(); }));
+  emit selector->menu()->aboutToShow();
+  QAction* upToTwo = selector->menu()->actions().at(1)->menu()->actions().at(1);
+  ASSERT_TRUE(upToTwo->isEnabled());
+  upToTwo->trigger();
+  EXPECT_EQ(selector->text(), "Up to Two");
+  ask("Who kept the purple umbrella in the lighthouse?");
+  ASSERT_TRUE(waitForAnswers(1));
+  EXPECT_EQ(window->conversation()->items()[0].provenance, "From memory, up to Two · 0 pages re-read");
+  for (const ui::Quote& quote : window->conversation()->items()[0].quotes) EXPECT_NE(quote.chapter, "Three");
+  QTest::mouseClick(visibleChild<QPushButton>(*window, "summariseButton"), Qt::LeftButton);
+  ASSERT_TRUE(waitForAnswers(2));
+  EXPECT_EQ(window->conversation()->items()[1].provenance, "Summed up from memory, up to Two · 0 pages re-read");
 }
 
 TEST_F(WiringTest, SeveralBooksAreAskedAtOnceAndTheConversationIsThereAfterARestart) {

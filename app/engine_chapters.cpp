@@ -1,0 +1,77 @@
+// The part of EngineWorker that answers from a part of a book: one chapter, or all until the end of one.
+#include <algorithm>
+
+#include "app/chapters.h"
+#include "app/engine_parts.h"
+#include "app/engine_worker.h"
+#include "app/memory_record.h"
+#include "app/words.h"
+#include "engine/errors.h"
+#include "storage/memory_store.h"
+
+namespace palimpsest::app {
+
+using Kind = storage::BookPart::Kind;
+
+namespace {
+
+// The milestones that lie before a place belong to the memory there as well.
+std::vector<engine::SavedMilestone> milestonesBefore(const storage::MemoryRecord& record, std::int64_t place) {
+  std::vector<engine::SavedMilestone> before;
+  for (const storage::MilestoneRecord& milestone : record.milestones)
+    if (milestone.position < place) before.push_back({milestone.position, milestone.tokens, milestone.snapshot});
+  return before;
+}
+
+}  // namespace
+
+ChapterPlace EngineWorker::placeOf(storage::Id book, storage::BookPart& part) {
+  const auto places = chapterPlaces(storage::Library(database()), book);
+  const auto place = std::ranges::find(places, part.chapter, [](const auto& p) { return p.chapter.ordinal; });
+  if (place == places.end()) refuse(tr("This book has no such chapter."));
+  part.title = place->chapter.title;
+  if (!place->hasText()) refuse(tr("“%1” has no text of its own.").arg(toQt(part.title)));
+  return *place;
+}
+
+storage::TextRange EngineWorker::rangeOf(const ChapterPlace& place, Kind kind) {
+  return {kind == Kind::Chapter ? place.begin : 0, place.end};
+}
+
+// The memory at a place that a chapter begins or ends at, or why there is none.
+storage::MilestoneRecord EngineWorker::noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter,
+                                             std::int64_t place) {
+  auto found = storage::MemoryStore(database()).chapter(stored.documentId, stored.fingerprint, place);
+  if (found) return std::move(*found);
+  const QString title = toQt(chapter.chapter.title);
+  if (!stored.complete && stored.position < place)
+    refuse(
+        tr("The book has not been read to the end of “%1” yet. Let it read on, or ask what has been read.").arg(title));
+  const auto places = chapterPlaces(storage::Library(database()), stored.documentId);
+  const auto kept = placesToNote(places, mostChapterMemories(model_->emptyMemory().bytes()));
+  if (!std::ranges::binary_search(kept, place))
+    refuse(tr("This book has more chapters than are remembered one by one, and “%1” is not among those that are. Ask "
+              "another one, or the whole book.")
+               .arg(title));
+  refuse(tr("This book was read before its chapters were remembered one by one, so nothing is known of “%1” by itself. "
+            "Read the book again, or ask the whole of it.")
+             .arg(title));
+}
+
+engine::BookMemory EngineWorker::partMemory(const storage::MemoryRecord& stored, const ChapterPlace& place, Kind kind) {
+  try {
+    engine::BookMemory upTo = [&] {
+      if (place.lastOfBook && stored.complete) return bookOf(model_, stored);
+      const storage::MilestoneRecord end = noted(stored, place, place.end);
+      return engine::BookMemory::load(model_, *end.snapshot, milestonesBefore(stored, place.end));
+    }();
+    if (kind == Kind::UpToChapter || place.before == 0) return upTo;
+    const storage::MilestoneRecord begin = noted(stored, place, place.before);
+    return upTo.since(engine::loadSnapshot(*model_, *begin.snapshot));
+  } catch (const engine::SnapshotError& error) {
+    // The memory of the whole may be good all the same.
+    refuse(tr("The memory of “%1” cannot be used. %2").arg(toQt(place.chapter.title), asSentence(error)));
+  }
+}
+
+}  // namespace palimpsest::app

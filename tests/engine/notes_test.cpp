@@ -1,0 +1,182 @@
+// The memory at places inside a book: noted while it is read, and what lies between two of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/book_memory.h"
+#include "engine/errors.h"
+#include "engine/segment_cutter.h"
+#include "engine/transformer.h"
+#include "tests/engine/generator_fixture.h"
+#include "tests/engine/sentence.h"
+
+namespace palimpsest::engine {
+namespace {
+
+using testing::HasSubstr;
+
+class NotesTest : public testing::Test {
+ protected:
+  static std::shared_ptr<const Model> withSections(int sections, Precision precision = Precision::Float32,
+                                                   const char* rule = "linear") {
+    const ChangedModel changed("config.json", [&](Json& config) {
+      config["infini_attention"]["sections"] = sections;
+      config["infini_attention"]["memory_update"] = rule;
+    });
+    return load(changed.path(), precision);
+  }
+  // Ends of paragraphs, among them two in one segment and one shortly before the end.
+  static std::vector<std::int64_t> paragraphEnds(std::string_view text) {
+    std::vector<std::int64_t> all;
+    for (std::size_t end = text.find("\n\n"); end != std::string_view::npos; end = text.find("\n\n", end + 2))
+      all.push_back(static_cast<std::int64_t>(end));
+    return {all[0], all[1], all[7], all[30], all[50], all[all.size() - 2]};
+  }
+  static BookMemory readWith(const std::shared_ptr<const Model>& model, std::string_view text,
+                             std::vector<std::int64_t> places) {
+    Generator generator(model);
+    BookMemory book(model);
+    book.noteAt(std::move(places));
+    while (!book.reading().complete) book.advance(generator, text);
+    return book;
+  }
+  static std::vector<std::vector<std::byte>> blobsOf(const SavedBook& saved) {
+    std::vector<std::vector<std::byte>> blobs{saved.whole};
+    for (const SavedMilestone& milestone : saved.milestones) blobs.push_back(*milestone.snapshot);
+    return blobs;
+  }
+  static double difference(std::span<const float> a, std::span<const float> b) { return relativeError(a, b); }
+
+  const std::string text_ = bookText(9000);
+  const std::vector<std::int64_t> places_ = paragraphEnds(text_);
+};
+
+TEST_F(NotesTest, WhatIsNotedLeavesTheBitsOfTheReadingAsTheyAre) {
+  for (const Precision precision : {Precision::Float32, Precision::BFloat16}) {
+    if (precision == Precision::BFloat16 && !cpuMultipliesBFloat16()) continue;
+    const auto model = withSections(3, precision);
+    BookMemory noted = readWith(model, text_, places_);
+    EXPECT_EQ(blobsOf(noted.save()), blobsOf(readWith(model, text_, {}).save()));
+    const auto notes = noted.takeNotes();
+    ASSERT_EQ(notes.size(), places_.size());
+    for (std::size_t i = 0; i < notes.size(); ++i) EXPECT_EQ(notes[i].position, places_[i]);
+    EXPECT_TRUE(noted.takeNotes().empty()) << "each is told once";
+  }
+}
+
+TEST_F(NotesTest, ANoteHoldsTheSegmentsBeforeThePlaceAndTheBeginningOfItsOwn) {
+  const auto model = withSections(1);
+  const auto notes = readWith(model, text_, places_).takeNotes();
+  SegmentCutter cutter(model->tokenizer(), model->config().infiniAttention->segmentLength);
+  const auto workspace = model->transformer().makeWorkspace();
+  for (const SavedMilestone& note : notes) {
+    CompressiveMemory expected = model->emptyMemory();
+    for (std::int64_t at = 0; at < note.position;) {
+      Segment segment = *cutter.next(text_, at);
+      at = segment.end;
+      if (segment.end > note.position)
+        segment.tokens = model->tokenizer().encode(std::string_view(text_).substr(
+            static_cast<std::size_t>(segment.begin), static_cast<std::size_t>(note.position - segment.begin)));
+      model->transformer().read(*workspace, std::span(&segment.tokens, 1), expected, {});
+    }
+    const MemorySnapshot snapshot = loadSnapshot(*model, *note.snapshot);
+    EXPECT_EQ(snapshot.memory.tokens(), expected.tokens());
+    EXPECT_EQ(note.tokens, expected.tokens());
+    EXPECT_FALSE(snapshot.reading.complete);
+    EXPECT_LT(difference(snapshot.memory.values(), expected.values()), 1e-5) << "byte " << note.position;
+  }
+}
+
+TEST_F(NotesTest, WhatFollowsAPlaceHasNoPartInItsNote) {
+  const auto model = withSections(1);
+  const auto place = static_cast<std::size_t>(places_[3]);
+  const std::string other = text_.substr(0, place) + "\n\n" + bookText(3000, 99);
+  const auto note = loadSnapshot(*model, *readWith(model, text_, {places_[3]}).takeNotes().at(0).snapshot);
+  const auto sameText = loadSnapshot(*model, *readWith(model, other, {places_[3]}).takeNotes().at(0).snapshot);
+  EXPECT_EQ(note.memory.tokens(), sameText.memory.tokens());
+  EXPECT_LT(difference(note.memory.values(), sameText.memory.values()), 1e-5);
+}
+
+TEST_F(NotesTest, InterruptedBetweenThePassesTheNotesAreTheSameToTheBit) {
+  for (const Precision precision : {Precision::Float32, Precision::BFloat16}) {
+    if (precision == Precision::BFloat16 && !cpuMultipliesBFloat16()) continue;
+    const auto model = withSections(3, precision);
+    const auto expected = readWith(model, text_, places_).takeNotes();
+    std::vector<SavedMilestone> notes;
+    SavedBook saved = BookMemory(model).save();
+    for (bool complete = false; !complete;) {  // each pass as if by a new process
+      Generator generator(model);
+      BookMemory book = BookMemory::load(model, saved.whole, saved.milestones);
+      book.noteAt(places_);
+      book.advance(generator, text_);
+      complete = book.reading().complete;
+      saved = book.save();
+      for (SavedMilestone& note : book.takeNotes()) notes.push_back(std::move(note));
+    }
+    ASSERT_EQ(notes.size(), expected.size());
+    for (std::size_t i = 0; i < notes.size(); ++i) EXPECT_EQ(*notes[i].snapshot, *expected[i].snapshot) << i;
+  }
+}
+
+TEST_F(NotesTest, ANoteDoesNotDependOnTheOtherPlaces) {
+  const auto model = withSections(3);
+  const auto all = readWith(model, text_, places_).takeNotes();
+  for (const std::size_t i : {0U, 1U, 4U})
+    EXPECT_EQ(*readWith(model, text_, {places_[i]}).takeNotes().at(0).snapshot, *all[i].snapshot);
+}
+
+TEST_F(NotesTest, APartAndTheRestAddUpToTheWhole) {
+  const auto model = withSections(3);
+  BookMemory book = readWith(model, text_, places_);
+  const auto notes = book.takeNotes();
+  const SavedBook saved = book.save();
+  const MemorySnapshot begin = loadSnapshot(*model, *notes[1].snapshot);
+  const BookMemory upTo = BookMemory::load(model, *notes[4].snapshot);
+  const BookMemory part = upTo.since(begin);
+  const BookMemory rest = book.since(upTo.snapshot());
+  EXPECT_EQ(part.whole().tokens(), upTo.whole().tokens() - begin.memory.tokens());
+  std::vector<float> sum = copyOf(begin.memory.values());
+  for (const BookMemory* piece : {&part, &rest})
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += piece->whole().values()[i];
+  EXPECT_LT(difference(sum, book.whole().values()), 1e-6);
+}
+
+TEST_F(NotesTest, APartIsInTheSectionsThatItsMilestonesMake) {
+  const auto model = withSections(4);
+  BookMemory book = readWith(model, text_, places_);
+  const SavedBook saved = book.save();
+  const auto notes = book.takeNotes();
+  const MemorySnapshot begin = loadSnapshot(*model, *notes[0].snapshot);
+  const BookMemory rest = book.since(begin);
+  const auto sections = rest.sections();
+  EXPECT_EQ(sections.size(), 4U);
+  std::int64_t tokens = 0;
+  for (const CompressiveMemory* section : sections) tokens += section->tokens();
+  EXPECT_EQ(tokens, book.whole().tokens() - begin.memory.tokens());
+}
+
+TEST_F(NotesTest, AStoppedPassNotesNothing) {
+  const auto model = withSections(1);
+  Generator generator(model);
+  BookMemory book(model);
+  book.noteAt(places_);
+  std::stop_source source;
+  source.request_stop();
+  EXPECT_THROW(book.advance(generator, text_, source.get_token()), Stopped);
+  EXPECT_TRUE(book.takeNotes().empty());
+}
+
+TEST_F(NotesTest, AnotherRuleIsNotedAndItsDifferencesAreRefused) {
+  const auto model = withSections(1, Precision::Float32, "delta");
+  BookMemory book = readWith(model, text_, places_);
+  EXPECT_EQ(blobsOf(book.save()), blobsOf(readWith(model, text_, {}).save()));
+  const MemorySnapshot begin = loadSnapshot(*model, *book.takeNotes()[1].snapshot);
+  try {
+    book.since(begin);
+    ADD_FAILURE() << "was subtracted";
+  } catch (const ModelError& error) {
+    EXPECT_THAT(expectSentence(error.what()), HasSubstr("delta rule"));
+  }
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
