@@ -97,8 +97,21 @@ void readAgain(Session& session, Work& work, const Options& options) {
   for (const QString& words : options.arguments) books << session.book(words);
   for (const qint64 id : books) {
     if (work.all.contains(id)) continue;
+    // Its state tells its end only after it has told the beginning; a short book may be read within one wait.
+    bool begun = false;
+    QString failure;
+    const auto heard =
+        QObject::connect(&session.assistant(), &Assistant::itemChanged, &session, [&](const ui::LibraryItem& item) {
+          const bool under = item.state == BookState::Waiting || item.state == BookState::Reading;
+          begun = begun || (item.id == id && under);
+        });
     session.assistant().readAgain(id);
-    session.wait([&] { return session.assistant().item(id)->state != BookState::Ready; });
+    session.wait([&] {
+      failure = session.takeFailure();
+      return begun || !failure.isEmpty();
+    });
+    QObject::disconnect(heard);
+    if (!begun) throw Exit{Failed, failure};
     work.open.insert(id);
     work.all.append(id);
   }

@@ -41,6 +41,9 @@ inline QString noQuotesLine(const ConversationItem& item) {
     return QCoreApplication::translate("Words",
                                        "No sentence of “%1” is near enough to the question or the answer to be quoted.")
         .arg(item.bookTitle.left(60));
+  if (item.part.kind != BookPart::Kind::Whole)
+    return QCoreApplication::translate(
+        "Words", "No sentence of this part of the book is near enough to the question or the answer to be quoted.");
   return QCoreApplication::translate(
       "Words", "No sentence of the book is near enough to the question or the answer to be quoted.");
 }
