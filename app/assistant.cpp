@@ -35,7 +35,9 @@ Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(ass
                             [this](auto memory) { saveMemory(std::move(memory)); });
   engine->moveToThread(&engineThread);
   QObject::connect(engine, &EngineWorker::modelLoaded, self,
-                   [this](const auto& status, const auto& loaded) { modelLoaded(status, loaded); });
+                   [this](quint64 number, const auto& status, const auto& loaded) {
+                     if (number == loadNumber) modelLoaded(status, loaded);  // else another folder was chosen since
+                   });
   QObject::connect(engine, &EngineWorker::progressed, self, [this](const auto& progress) { progressed(progress); });
   QObject::connect(engine, &EngineWorker::readingEnded, self, [this](const auto& end) { readingEnded(end); });
   QObject::connect(engine, &EngineWorker::notice, self, &Assistant::notice);
@@ -176,7 +178,9 @@ void Assistant::Parts::loadModel() {
   if (Entry* entry = readingId ? find(*readingId) : nullptr; entry && entry->job) entry->job->request_stop();
   QMetaObject::invokeMethod(
       engine,
-      [worker = engine, folder = options.modelFolder, stop = loading.get_token()] { worker->load(folder, stop); },
+      [worker = engine, number = ++loadNumber, folder = options.modelFolder, stop = loading.get_token()] {
+        worker->load(number, folder, stop);
+      },
       Qt::QueuedConnection);
   emit self->modelChanged(modelStatus);
 }

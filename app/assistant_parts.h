@@ -145,6 +145,7 @@ struct Assistant::Parts {
   std::optional<qint64> extractingId, readingId;
   std::map<quint64, Answering> answers;  // by number, in the order asked
   quint64 nextAnswer = 1;
+  quint64 loadNumber = 0;            // of the latest load of a model
   std::shared_ptr<Watched> watched;  // used by one look at a time
   QTimer watchTimer;
   QString watchProblem;  // the last look's, said once

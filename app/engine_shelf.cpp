@@ -41,9 +41,9 @@ QString EngineWorker::lacks(const storage::DocumentRecord& document) {
   const auto own = std::ranges::find(memories, model_->fingerprint(), &storage::MemoryRecord::fingerprint);
   const QString title = titleOf(document);
   if (own != memories.end() && own->complete) return {};
-  return own != memories.end() ? tr("“%1” has not been read to its end").arg(title)
-         : !memories.empty() ? tr("“%1” was read by another model (%2)").arg(title, toQt(memories.front().modelName))
-                             : tr("“%1” has not been read yet").arg(title);
+  if (own != memories.end()) return tr("“%1” has not been read to its end").arg(title);
+  if (memories.empty()) return tr("“%1” has not been read yet").arg(title);
+  return tr("“%1” was read by %2").arg(title, otherModelWords(memories.front().modelName, toQt(model_->name())));
 }
 
 std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& job, ui::AnswerWay way) {

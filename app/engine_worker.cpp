@@ -43,7 +43,7 @@ storage::Database& EngineWorker::database() {
   return *database_;
 }
 
-void EngineWorker::load(const std::filesystem::path& folder, std::stop_token stop) {
+void EngineWorker::load(quint64 number, const std::filesystem::path& folder, std::stop_token stop) {
   // What is being read belongs to the model that goes.
   if (reading_) endReading(ReadingEnd::Outcome::Stopped);
   held_.reset();
@@ -71,7 +71,7 @@ void EngineWorker::load(const std::filesystem::path& folder, std::stop_token sto
   } catch (const std::exception& error) {
     status.problem = loadProblem_ = modelProblem(error);
   }
-  emit modelLoaded(status, identity);
+  emit modelLoaded(number, status, identity);
 }
 
 bool EngineWorker::asksSections() const {

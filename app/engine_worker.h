@@ -81,15 +81,17 @@ class EngineWorker : public QObject {
   EngineWorker(EngineOptions options, SaveMemory save);
   ~EngineWorker() override;
 
-  // In place of the model that is loaded. A stop means that another load() follows, or the end: nothing is told then.
-  void load(const std::filesystem::path& folder, std::stop_token stop);
+  // In place of the model that is loaded. A stop means that another load() follows, or the end: nothing is told then,
+  // but modelLoaded() may be on its way; `number` tells it apart from the next load's.
+  void load(quint64 number, const std::filesystem::path& folder, std::stop_token stop);
   void startReading(qint64 id, std::stop_token stop);  // one book at a time; readingEnded() tells the end
   void answer(const AnswerJob& job);
   void forget(qint64 id);  // the book, or this model's memory of it, is gone
   void finish();           // checkpoints what is being read and leaves the thread's event loop
 
  signals:
-  void modelLoaded(const palimpsest::ui::ModelStatus& status, const palimpsest::app::ModelIdentity& identity);
+  void modelLoaded(quint64 number, const palimpsest::ui::ModelStatus& status,
+                   const palimpsest::app::ModelIdentity& identity);
   void progressed(const palimpsest::app::ReadingProgress& progress);
   void readingEnded(const palimpsest::app::ReadingEnd& end);
   void notice(const QString& sentence);

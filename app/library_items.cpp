@@ -72,10 +72,8 @@ QString memoryNote(const std::vector<storage::MemoryRecord>& memories, const Mod
   if (memories.empty())
     return Words::tr("There is no memory of it yet. “Read again” makes one with %1 from its stored text")
         .arg(model.name);
-  return Words::tr(
-             "Its memory was made by another model (%1). “Read again” reads its stored text with %2; the other memory "
-             "is kept")
-      .arg(toQt(memories.front().modelName), model.name);
+  return Words::tr("Its memory was made by %1. “Read again” reads its stored text with %2; the other memory is kept")
+      .arg(otherModelWords(memories.front().modelName, model.name), model.name);
 }
 
 // An EPUB has no pages of its own, only what it tells of those of a printed edition.

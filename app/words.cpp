@@ -119,4 +119,9 @@ QString summaryProvenance(const Coverage& coverage) {
   return Words::tr("Summed up from memory · 0 pages re-read · %1").arg(coverageWords(coverage));
 }
 
+QString otherModelWords(const std::string& maker, const QString& model) {
+  const QString name = toQt(maker);
+  return name == model ? Words::tr("another version of %1").arg(name) : Words::tr("another model (%1)").arg(name);
+}
+
 }  // namespace palimpsest::app

@@ -59,4 +59,7 @@ QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage)
 // "Summed up from memory · 0 pages re-read · whole book"
 QString summaryProvenance(const Coverage& coverage);
 
+// Who made a memory that `model` cannot use: "another model (mini-1)"; of the same name "another version of mini-1".
+QString otherModelWords(const std::string& maker, const QString& model);
+
 }  // namespace palimpsest::app

@@ -214,7 +214,7 @@ QString removalLoss(const LibraryItem& item, int turns, bool others) {
   if (turns == 1) lost << Words::tr("one question with its answer");
   if (turns > 1) lost << Words::tr("%n questions with their answers", nullptr, turns);
   if (turns < 0) lost << Words::tr("the conversation about it");
-  if (others && item.hasText) lost << Words::tr("what was asked of it together with other books");
+  if (others && item.hasText) lost << Words::tr("anything that was asked of it together with other books");
   if (lost.isEmpty()) return Words::tr("Nothing of it has been stored. The file that you added stays where it is.");
   const QString last = lost.takeLast();
   const QString list = lost.isEmpty() ? last : Words::tr("%1 and %2").arg(lost.join(Words::tr(", ")), last);

@@ -263,6 +263,19 @@ TEST_F(AssistantTest, AnotherModelReadsTheBookAnewAndTheFirstMemoryStays) {
   EXPECT_TRUE(failures_.isEmpty()) << failures_.join(u' ').toStdString();
 }
 
+// The first folder is loaded, and this is on its way, when the second is chosen.
+TEST_F(AssistantTest, AModelThatIsReplacedBeforeItsLoadingWasHeardOfIsNotTakenForTheNext) {
+  start();
+  QThread::msleep(500);  // the engine's thread loads; this one hears of nothing
+  QList<ui::ModelStatus> told;
+  QObject::connect(assistant_.get(), &Assistant::modelChanged, assistant_.get(),
+                   [&](const ui::ModelStatus& status) { told << status; });
+  assistant_->useModel(path(QStringLiteral("no-model")));
+  ASSERT_TRUE(waitFor([&] { return !assistant_->model().problem.isEmpty(); }));
+  for (const ui::ModelStatus& status : told) EXPECT_FALSE(status.loaded) << status.name.toStdString();
+  EXPECT_TRUE(assistant_->model().problem.contains(u"no-model"));
+}
+
 TEST_F(AssistantTest, ACoverReachesItsItemAndIsThereAfterAReopening) {
   start();
   const qint64 id = add(QStringLiteral(PALIMPSEST_SOURCE_DIR "/resources/books/se_the-time-machine.epub"));

@@ -92,6 +92,13 @@ TEST_F(LibraryItemsTest, AMemoryOfAnotherModelIsNotUsedAndSaidWithTheWayOut) {
   EXPECT_TRUE(item.canReadAgain);
 }
 
+TEST_F(LibraryItemsTest, AMemoryOfAnotherVersionOfTheModelIsSaidToBeOne) {
+  auto earlier = memory("f1", 398, true);
+  earlier.modelName = model_.name.toStdString();
+  const auto item = makeItem(library_, document(DocumentState::Ready), {earlier}, model_);
+  EXPECT_THAT(item.note, HasText("another version of " + model_.name.toStdString() + "."));
+}
+
 TEST_F(LibraryItemsTest, ABookThatThisModelHasNotReadWholeCanBeReadAgain) {
   const auto record = document(DocumentState::Ready);
   const auto without = makeItem(library_, record, {}, model_);

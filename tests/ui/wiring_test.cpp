@@ -2,6 +2,8 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 
 #include <QAction>
+#include <QElapsedTimer>
+#include <QFile>
 #include <QFileDialog>
 #include <QLabel>
 #include <QMenu>
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <thread>
+#include <utility>
 
 #include "app/gui_handover.h"
 #include "app/gui_options.h"
@@ -30,41 +33,62 @@
 namespace palimpsest::app::gui {
 namespace {
 
-// How long the UI thread at most left its events alone, beyond what any thread had to wait for this machine's cores.
+// The longest that a thread left its beat alone, beyond what it had to wait for one of this machine's cores.
+class Beat {
+ public:
+  void start() {
+    last_.start();
+    queued_ = queued();
+  }
+  void measure() {
+    const qint64 before = std::exchange(queued_, queued());
+    longest_ = std::max<qint64>(longest_, last_.restart() - (queued_ - before));
+  }
+  qint64 longest() const { return longest_; }  // any thread
+
+ private:
+  // How many milliseconds the kernel has let this thread wait though it could run; 0 where it does not count them.
+  static qint64 queued() {
+    QFile file(QStringLiteral("/proc/thread-self/schedstat"));  // ns on a core, ns waiting for one, turns
+    if (!file.open(QIODevice::ReadOnly)) return 0;
+    const QByteArrayList fields = file.readAll().split(' ');
+    return fields.size() > 1 ? fields[1].toLongLong() / 1'000'000 : 0;
+  }
+  QElapsedTimer last_;
+  qint64 queued_ = 0;
+  std::atomic<qint64> longest_ = 0;
+};
+
+// How long the UI thread at most left its events alone, beyond what the whole machine stood still.
 class Heartbeat {
  public:
   Heartbeat() {
     timer_.setTimerType(Qt::PreciseTimer);
-    QObject::connect(&timer_, &QTimer::timeout, [this] { measure(window_, last_); });
-    last_.start();
+    QObject::connect(&timer_, &QTimer::timeout, [this] { window_.measure(); });
+    window_.start();
     timer_.start(kMilliseconds);
-    machine_ = std::jthread([this](std::stop_token stop) {
-      QElapsedTimer last;
-      last.start();
+    thread_ = std::jthread([this](std::stop_token stop) {
+      machine_.start();
       while (!stop.stop_requested()) {
         std::this_thread::sleep_for(std::chrono::milliseconds(kMilliseconds));
-        measure(machineGap_, last);
+        machine_.measure();
       }
     });
   }
   qint64 longestWait() {
-    measure(window_, last_);
-    return std::max<qint64>(0, window_ - machineGap_);
+    window_.measure();
+    return std::max<qint64>(0, window_.longest() - machine_.longest());
   }
 
  private:
   static constexpr int kMilliseconds = 5;
-  static void measure(std::atomic<qint64>& longest, QElapsedTimer& last) {
-    longest = std::max<qint64>(longest, last.restart());
-  }
   QTimer timer_;
-  QElapsedTimer last_;
-  std::atomic<qint64> window_ = 0, machineGap_ = 0;
-  std::jthread machine_;
+  Beat window_, machine_;
+  std::jthread thread_;
 };
 
 // A window that waited for a book to be read or opened, or for a lock, would stand still for a second and more in the
-// tests below. Drawing and a busy machine take their part of this.
+// tests below. Drawing takes its part of this.
 constexpr qint64 kLongestWait = 300;
 
 class WiringTest : public AppTest {
