@@ -24,20 +24,14 @@ int countReread(std::span<const storage::PassageRecord> used, bool inPages) {
   return static_cast<int>(pages.size());
 }
 
-namespace {
-
-constexpr std::size_t kEarlierTurns = 2;
-
-std::vector<engine::Turn> latestOf(const std::vector<storage::TurnRecord>& conversation) {
+std::vector<engine::Turn> turnsBefore(const std::string& question, std::span<const storage::TurnRecord> conversation) {
+  constexpr std::size_t kMost = 2;
   std::vector<engine::Turn> turns;
   for (const storage::TurnRecord& turn : conversation)
-    if (turn.finished) turns.push_back({turn.question, turn.answer});
-  if (turns.size() > kEarlierTurns)
-    turns.erase(turns.begin(), turns.end() - static_cast<std::ptrdiff_t>(kEarlierTurns));
+    if (turn.finished && turn.question != question) turns.push_back({turn.question, turn.answer});
+  if (turns.size() > kMost) turns.erase(turns.begin(), turns.end() - static_cast<std::ptrdiff_t>(kMost));
   return turns;
 }
-
-}  // namespace
 
 // The memory of the book that is being read just now, or the one that is stored; nullptr: nothing of it was read.
 const EngineWorker::Held* EngineWorker::memoryFor(qint64 id) {
@@ -131,7 +125,7 @@ engine::Question EngineWorker::questionOf(const AnswerJob& job, const std::vecto
   engine::Question question;
   question.text = job.question.toStdString();
   question.sampling = job.sampling;
-  if (job.earlierTurns) question.earlierTurns = latestOf(earlier);
+  if (job.earlierTurns) question.earlierTurns = turnsBefore(question.text, earlier);
   for (const storage::PassageRecord& passage : passages) question.passages.push_back(passage.text);
   return question;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/engine_parts.h"
 #include "fixture.h"
 
 namespace palimpsest::app {
@@ -142,6 +143,21 @@ TEST_F(AnswersTest, AQuestionStoppedBeforeItsTurnLeavesNothing) {
   EXPECT_TRUE(answer.stopped);
   EXPECT_EQ(answer.answer, QString());
   EXPECT_TRUE(assistant_->conversation(id).isEmpty());
+}
+
+TEST(TurnsBefore, AreTheLatestTwoOfOtherQuestionsThatWereAnswered) {
+  std::vector<storage::TurnRecord> conversation(5);
+  for (std::size_t i = 0; i < conversation.size(); ++i) {
+    conversation[i].question = i == 3 ? "Who sang?" : "Question " + std::to_string(i);
+    conversation[i].answer = "Answer " + std::to_string(i);
+    conversation[i].finished = i != 4;
+  }
+  const auto turns = turnsBefore("Who sang?", conversation);
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[0].question, "Question 1");
+  EXPECT_EQ(turns[1].question, "Question 2");
+  EXPECT_EQ(turns[1].answer, "Answer 2");
+  EXPECT_EQ(turnsBefore("Who else?", conversation).back().question, "Who sang?");
 }
 
 TEST_F(AnswersTest, ASummaryIsMadeFromMemoryAndKept) {
