@@ -4,6 +4,7 @@
 
 #include <QElapsedTimer>
 #include <QJsonArray>
+#include <QJsonObject>
 #include <QSet>
 
 #include "app/cli.h"
@@ -65,7 +66,8 @@ struct Work {
   qsizetype notTaken = 0;  // paths whose fate is open
   QSet<qint64> open;       // books under way
   QList<qint64> all;       // every book of this call
-  bool refused = false;    // a file was not taken
+  QString problem;         // said last of what no book can carry
+  QJsonArray refused;      // files that were not taken, each with its problem
 };
 
 void follow(Session& session, Work& work, ProgressView& view, qint64 id) {
@@ -119,12 +121,13 @@ void readAgain(Session& session, Work& work, const Options& options) {
 
 int outcome(Session& session, const Work& work, const Options& options) {
   QJsonArray books;
-  bool failed = work.refused;
+  bool failed = !work.refused.isEmpty();
   for (const qint64 id : work.all) {
     const auto item = session.assistant().item(id);
     failed = failed || !item || item->state != BookState::Ready;
     if (item) books.append(toJson(*item));
   }
+  for (const QJsonValue& file : work.refused) books.append(file);
   if (options.json) printJson(books);
   return failed ? Failed : Done;
 }
@@ -141,13 +144,17 @@ int read(const Options& given) {
   QObject::connect(&assistant, &Assistant::itemChanged, &session,
                    [&](const ui::LibraryItem& item) { follow(session, work, view, item.id); });
   QObject::connect(&assistant, &Assistant::failed, &session, [&](const QString& sentence) {
+    work.problem = sentence;
     if (!work.all.isEmpty() || work.notTaken > 0) view.fail(sentence);
   });
   QObject::connect(&assistant, &Assistant::notice, &session, [&](const QString& sentence) { view.say(sentence); });
-  QObject::connect(&assistant, &Assistant::added, &session, [&](const QString&, qint64 id, bool) {
+  QObject::connect(&assistant, &Assistant::added, &session, [&](const QString& file, qint64 id, bool) {
     --work.notTaken;
-    work.refused = work.refused || id == 0;
     if (id != 0) begin(session, work, id);
+    if (id == 0)
+      work.refused.append(QJsonObject{{QStringLiteral("file"), file},
+                                      {QStringLiteral("state"), QStringLiteral("refused")},
+                                      {QStringLiteral("failure"), work.problem}});
   });
   try {
     session.open(true);

@@ -186,7 +186,10 @@ TEST_F(CliTest, AFileThatIsNotTakenIsSaidSoAlsoWhereItIsTheOnlyOneOrTheLast) {
   EXPECT_THAT(last.err, HasText("is a folder"));
   EXPECT_THAT(run({S("read"), write(S("empty.txt"), "")}).err, HasText("is empty"));
   const Result asJson = run({S("read"), path(S("none.epub")), S("--json")});
-  EXPECT_TRUE(json(asJson).array().isEmpty());
+  const QJsonObject refused = json(asJson).array().first().toObject();
+  EXPECT_EQ(refused[u"file"].toString(), path(S("none.epub")));
+  EXPECT_EQ(refused[u"state"].toString(), S("refused"));
+  EXPECT_THAT(refused[u"failure"].toString(), HasText("none.epub"));
   EXPECT_THAT(asJson.err, HasText("none.epub"));
 }
 
