@@ -2,9 +2,8 @@
 //
 //   milestone   the memory as it was at an earlier place (all that had been written until there)
 //   section     what was written between two neighbouring milestones: the later less the earlier one
-//   note        the memory as it was at a place that the reader of the book chose (the end of a chapter); what a
-//   chapter
-//               wrote, given the text before it, is the difference of two notes
+//   note        the memory as it was at a place that was chosen (the end of a chapter); what a chapter wrote, given
+//               the text before it, is the difference of two notes
 //
 // The whole memory is the sum of the sections, to rounding. Facts that drown in the sum can still be found in their
 // section, so a question is put to all of them (see section_choice.h).
