@@ -98,7 +98,9 @@ void EngineWorker::compose(const AnswerJob& job, AnswerResult& result) {
     book = &held->book;
     const auto position = held->reading().position;
     if (!held->reading().complete) {
-      result.turn.coverage = std::min(0.999, static_cast<double>(position) / static_cast<double>(document->textBytes));
+      if (document->textBytes > 0)
+        result.turn.coverage =
+            std::min(0.999, static_cast<double>(position) / static_cast<double>(document->textBytes));
       if (way == ui::AnswerWay::Memory) range.end = position;
     }
   }
