@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,9 +132,11 @@ class Cases:
 
     @staticmethod
     def shuffled(stories: list[babi.Story]) -> list[tuple[babi.Story, int]]:
-        """(story, which of its questions) of those that are told to their end, none twice."""
-        most = max((len(s.asked) for s in stories), default=0)
-        told = [(s, k) for s in stories if len(s.asked) == most for k in range(most)]
+        """(story, which of its questions) of those that are told to their end, none twice. As many questions as a tenth of the
+        stories have make an end: files also hold beginnings, and a few stories twice over."""
+        counts = Counter(len(s.asked) for s in stories)
+        most = max((n for n, found in counts.items() if 10 * found >= len(stories)), default=0)
+        told = [(s, k) for s in stories if len(s.asked) >= most for k in range(most)]
         random.Random(0).shuffle(told)
         return told
 

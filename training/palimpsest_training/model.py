@@ -183,6 +183,19 @@ def segment_writes(k: Tensor, v: Tensor, write: Tensor) -> tuple[Tensor, Tensor]
     return torch.einsum("bnlgd,bnlgv->bngdv", sk, v.float()), sk.sum(2)
 
 
+def delta_memories(sk: Tensor, v: Tensor, M: Tensor, z: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The delta rule, segment by segment: sk = sigma(K), 0 where nothing is written. M, z: before the first segment, then each one after."""
+    all_M, all_z = [M], [z]
+    for n in range(sk.shape[1]):
+        known = torch.einsum("blgd,bgdv->blgv", sk[:, n], M)
+        weight = torch.einsum("blgd,bgd->blg", sk[:, n], z) + eps
+        M = M + torch.einsum("blgd,blgv->bgdv", sk[:, n], v[:, n] - known / weight.unsqueeze(-1))
+        z = z + sk[:, n].sum(1)
+        all_M.append(M)
+        all_z.append(z)
+    return torch.stack(all_M, 1), torch.stack(all_z, 1)
+
+
 class InfiniLlama(nn.Module):
     """Parameter names are Hugging Face's ("model.layers.0.self_attn.q_proj.weight"), memory heads as in DESIGN."""
 
@@ -240,11 +253,11 @@ class InfiniLlama(nn.Module):
     ):
         """Hidden states after the final norm: (of segments [B, N, L, D], of questions [B, Q, P, D] or a list of such, new states).
 
-        Linear rule only: the delta rule depends on the order of segments (reference.py has it).
+        With the delta rule the memories of a document are made one after another, and `since` and `crowd` mean nothing.
         """
         c = self.c
-        if c.memory_update != "linear":
-            raise ValueError("read_and_ask knows the linear rule; use reference.py for " + c.memory_update)
+        if c.memory_update == "delta" and crowd:
+            raise ValueError("memories of the delta rule do not add")
         one = isinstance(questions, Tensor)
         asked = [] if questions is None else [questions] if one else list(questions)
         reads_from = [] if questions is None else [reads_from] if one else list(reads_from)
@@ -301,6 +314,17 @@ class InfiniLlama(nn.Module):
             out.append(local_attention(shape(a).to(v.dtype), shape(b).to(v.dtype), shape(e)).flatten(0, 1))
         return torch.cat(out)
 
+    def _memories(self, k: Tensor, v: Tensor, write: Tensor, before: MemoryState | None) -> tuple[Tensor, Tensor]:
+        """Before each segment and after the last: k, v [B, N, L, G, d] -> M [B, N + 1, G, d, dv], z [B, N + 1, G, d]."""
+        B, N, _, G, d = k.shape
+        M0 = before.M if before is not None else k.new_zeros(B, G, d, v.shape[-1], dtype=torch.float32)
+        z0 = before.z if before is not None else k.new_zeros(B, G, d, dtype=torch.float32)
+        if self.c.memory_update == "delta":
+            return delta_memories(sigma(k) * write.unsqueeze(-1).unsqueeze(-1), v.float(), M0, z0, self.c.epsilon)
+        dM, dz = self.segment_writes(k, v, write)
+        after = lambda start, change: torch.cat([start.unsqueeze(1), start.unsqueeze(1) + change.cumsum(1)], 1)
+        return after(M0, dM), after(z0, dz)
+
     @staticmethod
     def _empty(parts, reads_from, before: MemoryState | None, device) -> Tensor:
         """Per token: does it read the empty memory? Then heads with 0 < g < 1 use A_dot alone."""
@@ -326,15 +350,7 @@ class InfiniLlama(nn.Module):
             out = []
             if len(qs) > len(asked):
                 p = parts[0]
-                dM, dz = self.segment_writes(view(k.split(counts)[0], p), view(v.split(counts)[0], p), write)
-                M, z = dM.cumsum(1), dz.cumsum(1)  # after segment n
-                if before is not None:
-                    M, z = M + before.M.unsqueeze(1), z + before.z.unsqueeze(1)
-                    M0, z0 = before.M, before.z
-                else:
-                    M0, z0 = torch.zeros_like(M[:, 0]), torch.zeros_like(z[:, 0])
-                M = torch.cat([M0.unsqueeze(1), M], 1)  # [B, N + 1, G, d, dv]: entry n = before segment n
-                z = torch.cat([z0.unsqueeze(1), z], 1)
+                M, z = self._memories(view(k.split(counts)[0], p), view(v.split(counts)[0], p), write, before)
                 out.append(self.read_memory(qs[0], M[:, :-1], z[:, :-1], c.epsilon, q.dtype).flatten(0, 2))
                 state = MemoryState(M[:, -1], z[:, -1])
             else:

@@ -77,7 +77,7 @@ class Streams:
 
     def _draw_section(self, row: int) -> None:
         whole = self.unknown is None or self.rng.random() < 0.25
-        self.section_end[row] = float("inf") if whole else self.read[row] + self.segments * 32 ** self.rng.random()
+        self.section_end[row] = float("inf") if whole else self.read[row] + self.segments * 64 ** self.rng.random()
 
     def _next_section(self, row: int) -> None:
         refused = [self.refused(q, a) for q, a in self.bank[row]]
@@ -242,6 +242,8 @@ def build_model(args, device) -> InfiniLlama:
         config.memory_heads = config.memory_kv_heads = 0
     if args.split_gates:
         config.memory_gate = True
+    if args.update:
+        config.memory_update, config.sections = args.update, 1 if args.update == "delta" else config.sections
     if args.phase != "base" and not args.split_gates and not config.memory_heads:
         config.memory_heads, config.memory_kv_heads, config.memory_head_dim = args.memory_heads, args.memory_heads, args.memory_head_dim
     torch.manual_seed(args.seed)
@@ -264,8 +266,6 @@ def save(model: InfiniLlama, out: Path) -> None:
 def train(args) -> None:
     ranks = Ranks()
     device = ranks.device(args.device)
-    # M and z are fp32. What is multiplied for them keeps ten bits here (tf32), more than the bf16 of everything else.
-    torch.backends.cuda.matmul.allow_tf32 = True
     tokenizer = Tokenizer.from_file(str(Path(args.tokenizer) / "tokenizer.json"))
     books = Books(tokenizer, *args.data)  # before the fork: the workers share its pages
     stories = Stories(args.babi) if args.babi else None
@@ -292,6 +292,8 @@ def train(args) -> None:
     seconds = args.minutes * 60
     averages: dict[str, list[float]] = {}
     streams: Streams | None = None
+    # Only memories that add are asked as sections.
+    refusal = tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids + [EOS] if model.c.memory_update == "linear" else None
     crowds = Crowds(max(1, args.crowd_tokens // args.tokens), seed)
     rng = random.Random(seed)
     ordered = SameStage(queue, args) if ranks.count > 1 else None
@@ -309,10 +311,12 @@ def train(args) -> None:
         stage = STAGES.get(name)
         streaming = stage is not None and stage.stream
         if streaming:
-            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, seed,
-                                         unknown=tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids + [EOS])
+            streams = streams or Streams(len(batch["segments"]), stage.segments, args.longest // stage.segment_length, seed, unknown=refusal)
             batch = streams.go_on(batch)
         crowded = not streaming and len(batch.get("again", ())) > 1 and batch["again"].any() and rng.random() < args.crowd_share
+        # M and z are fp32. What is multiplied for them keeps ten bits in short texts (tf32), more than the bf16 of everything
+        # else; what a sentence left in the memory of a long one is smaller than that.
+        torch.backends.cuda.matmul.allow_tf32 = not streaming and batch["segments"].shape[1] < 128
         batch = to_device(batch, device)
         set_rate(optimizers, progress.value, decay=args.decay)
         with torch.autocast(device.type, torch.bfloat16):
@@ -362,6 +366,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--split-gates", action="store_true")
     p.add_argument("--memory-heads", type=int, default=4)
     p.add_argument("--memory-head-dim", type=int, default=64)
+    p.add_argument("--update", choices=["linear", "delta"], help="another rule than the checkpoint's")
     p.add_argument("--stages", nargs="*", help="draw these stages only; NAME or NAME=WEIGHT")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")
     p.add_argument("--curriculum-pace", type=float, default=1.0, help="above 1: through the curriculum sooner, then its last mixture")

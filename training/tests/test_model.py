@@ -5,7 +5,7 @@ import torch
 
 from palimpsest_training import reference
 from palimpsest_training.config import ModelConfig
-from palimpsest_training.model import InfiniLlama, detached
+from palimpsest_training.model import Crowd, InfiniLlama, detached
 
 TINY = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
             vocab_size=50, max_position_embeddings=64, segment_length=6)
@@ -14,6 +14,7 @@ VARIANTS = {
     "memory_heads": dict(memory_heads=2, memory_kv_heads=1, memory_head_dim=16),
     "gates": dict(memory_heads=0, memory_kv_heads=0, memory_gate=True),
     "both": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=8, memory_gate=True),
+    "delta": dict(memory_heads=2, memory_kv_heads=1, memory_head_dim=16, memory_update="delta"),
 }
 
 
@@ -54,8 +55,9 @@ def test_all_segments_at_once_equal_one_after_another(variant):
             torch.testing.assert_close(state.z[0], z, rtol=1e-4, atol=1e-5)
 
 
-def test_reading_in_two_calls_equals_one():
-    model = make("both")
+@pytest.mark.parametrize("variant", ["both", "delta"])
+def test_reading_in_two_calls_equals_one(variant):
+    model = make(variant)
     segments = torch.randint(2, 50, (2, 4, 7))
     segments[:, :, 0] = 0
     write = torch.ones(2, 4, 7, dtype=torch.bool)
@@ -96,3 +98,10 @@ def test_gradients_reach_what_an_early_segment_writes():
     asked.sum().backward()
     assert model.model.layers[0].self_attn.memory_k_proj.weight.grad.abs().sum() > 0
     assert embedded.grad.abs().sum() > 0
+
+
+def test_memories_of_the_delta_rule_are_no_crowd():
+    model = make("delta")
+    segments, write = torch.randint(2, 50, (2, 3, 7)), torch.ones(2, 3, 7, dtype=torch.bool)
+    with pytest.raises(ValueError, match="do not add"):
+        model.read_and_ask(segments, write, torch.randint(2, 50, (2, 1, 4)), torch.full((2, 1), 3), crowd=Crowd())

@@ -155,3 +155,12 @@ def test_new_rows_reach_the_card(plain_books, reader, stories, tmp_path):
     assert len(lines) == 5 and lines[2].startswith("| BABILong QA1") and f"{made['babilong-qa1']['1K']['memory']['all']['exact']:.2f} [" in lines[2]
     assert f"{made['fairytale']['8K']['memory']['rouge_l']:.2f}, {made['fairytale']['8K']['passage']['rouge_l']:.2f}" in lines[3]
     assert f"{made['perplexity']['8K']['memory']['perplexity']:.1f}, " in lines[4]
+
+
+def test_a_story_that_is_in_the_files_twice_does_not_hide_the_others(stories):
+    """Consecutive rows of one short story become a story of two questions; the rest of its task has one."""
+    once = [babi.Story("qa4", (f"The kitchen is north of the room {i}.",), ((1, "What is north of the room?", "kitchen"),)) for i in range(30)]
+    twice = babi.Story("qa4", ("The kitchen is north of the hall.",), ((1, "What is north of the hall?", "kitchen"),) * 2)
+    assert len(cases.Cases.shuffled([*once, twice])) == 31
+    longer = max(len(s.asked) for s in stories["qa1"])
+    assert {s.asked[k] for s, k in cases.Cases.shuffled(stories["qa1"])} <= {a for s in stories["qa1"] if len(s.asked) == longer for a in s.asked}
