@@ -48,6 +48,8 @@ CASES = {
                             max_position_embeddings=160, segment_length=96), None, True, (96, 80)),
     "plain-llama": (replace(BASE, memory_heads=0, memory_kv_heads=0, num_key_value_heads=2, rope_theta=500.0, rope_scaling=LLAMA3,
                             max_position_embeddings=160, tie_word_embeddings=False), None, True, ()),
+    "heads-in-some-layers": (replace(BASE, num_hidden_layers=4, memory_layers=[1, 3], memory_heads=4, memory_kv_heads=2, memory_head_dim=12), None, True,
+                             (12, 9, 11)),
 }
 
 

@@ -7,6 +7,7 @@ Facts as in row facts-8, one memory, greedily answered. Per layer and memory hea
   mean    |A - m| / |A|: m is what a query gets that all keys answer alike; the same largest
   told, prose    |sigma(K)| |V| of the tokens of a fact and of other prose, a token on average
 and per layer, and for all layers below or from it on: names and numbers right when M and z there are another document's.
+The rows of the first four are those of the layers that have memory heads ("layers").
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def told_by(reader: Reader, segments: list, answer: str) -> list[int]:
 
 @torch.no_grad()
 def shares(reader: Reader, segments: list, states, asked: list[cases.Asked]) -> list[tuple[Tensor, Tensor]]:
-    """Of each question whose answer stands in one segment: (fact, mean) of every layer, [layers, heads]."""
+    """Of each question whose answer stands in one segment: (fact, mean) of every layer with memory heads, [layers, heads]."""
     out, model = [], reader.model
     for a in asked:
         found = told_by(reader, segments, a.answer)
@@ -81,7 +82,7 @@ def shares(reader: Reader, segments: list, states, asked: list[cases.Asked]) -> 
 
 @torch.no_grad()
 def written(reader: Reader, segments: list, asked: list[cases.Asked]) -> tuple[Tensor, Tensor]:
-    """|sigma(K)| |V| a token, [layers, heads]: of the tokens of answers, and of all segments."""
+    """|sigma(K)| |V| a token, [layers with memory heads, heads]: of the tokens of answers, and of all segments."""
     tokens = [[int(t) for t in s] for s in segments]
     chosen = [torch.zeros(len(t), dtype=torch.bool) for t in tokens]
     for a in asked:
@@ -129,7 +130,8 @@ def main() -> None:
     median = lambda i: torch.stack([x[i] for x in probes]).median(0).values.tolist()
     mean = lambda i: torch.stack([w[i] for w in writes]).mean(0).tolist()
     out = {"model": Path(a.model).name, "tokens": a.tokens, "documents": a.documents, "facts_probed": len(probes),
-           "fact": median(0), "mean": median(1), "told": mean(0), "prose": mean(1), "right": right(reader, asked, states),
+           "layers": [l for l, parts in enumerate(states[0]) if parts], "fact": median(0), "mean": median(1), "told": mean(0), "prose": mean(1),
+           "right": right(reader, asked, states),
            "one_layer_swapped": [swapped({l}) for l in range(layers)],
            "swapped_below": [swapped(set(range(l))) for l in range(layers + 1)],
            "swapped_from": [swapped(set(range(l, layers))) for l in range(layers + 1)]}

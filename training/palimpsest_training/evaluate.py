@@ -242,14 +242,14 @@ def evaluate(model: str, data: Path, tokenizer: str, devices: list[str], sizes: 
 
 
 def memory_norms(reader: Reader, books: Books) -> list[dict]:
-    """Per layer: the mean size of z per token, and the norm of the memory heads' output projection."""
+    """Per layer: the mean size of z per token, and the norm of the memory heads' output projection; nothing of a layer without memory."""
     model, states = reader.model, reader.read(reader.segments(books.tokens[:65536]))
     out = []
     for layer, state in zip(model.model.layers, states):
         a, row = layer.self_attn, {}
         if model.c.memory_gate:
             row["gates"] = [round(float(g), 3) for g in torch.sigmoid(a.memory_gate.detach())]
-        if model.c.memory_heads:
+        if layer.has_memory_heads:
             row["o_norm"] = round(float(a.memory_o_proj.weight.detach().norm()), 2)
         row["z_per_token"] = [[round(float(z.mean() / 65536), 4) for z in s.z[0]] for s in state]
         row["M_norm"] = [[round(float(M.norm()), 1) for M in s.M[0]] for s in state]

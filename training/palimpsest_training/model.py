@@ -70,18 +70,18 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """The projections of base heads and memory heads; the mixing over time is in Layer."""
 
-    def __init__(self, c: ModelConfig):
+    def __init__(self, c: ModelConfig, memory_heads: int):
         super().__init__()
         linear = lambda i, o: nn.Linear(i, o, bias=False)
         self.q_proj = linear(c.hidden_size, c.num_attention_heads * c.head_dim)
         self.k_proj = linear(c.hidden_size, c.num_key_value_heads * c.head_dim)
         self.v_proj = linear(c.hidden_size, c.num_key_value_heads * c.head_dim)
         self.o_proj = linear(c.num_attention_heads * c.head_dim, c.hidden_size)
-        if c.memory_heads:
-            self.memory_q_proj = linear(c.hidden_size, c.memory_heads * c.memory_head_dim)
+        if memory_heads:
+            self.memory_q_proj = linear(c.hidden_size, memory_heads * c.memory_head_dim)
             self.memory_k_proj = linear(c.hidden_size, c.memory_kv_heads * c.memory_head_dim)
             self.memory_v_proj = linear(c.hidden_size, c.memory_kv_heads * c.memory_head_dim)
-            self.memory_o_proj = linear(c.memory_heads * c.memory_head_dim, c.hidden_size)
+            self.memory_o_proj = linear(memory_heads * c.memory_head_dim, c.hidden_size)
         if c.memory_gate:
             self.memory_gate = nn.Parameter(torch.zeros(c.num_attention_heads))  # beta
 
@@ -128,11 +128,11 @@ class Crowd:
 class Layer(nn.Module):
     checkpointed = False  # True: what a training step needs of this layer is computed again instead of kept
 
-    def __init__(self, c: ModelConfig):
+    def __init__(self, c: ModelConfig, i: int):
         super().__init__()
-        self.c = c
+        self.c, self.has_memory_heads = c, c.memory_heads_of(i) > 0
         self.input_layernorm = RMSNorm(c.hidden_size, c.rms_norm_eps)
-        self.self_attn = Attention(c)
+        self.self_attn = Attention(c, c.memory_heads_of(i))
         self.post_attention_layernorm = RMSNorm(c.hidden_size, c.rms_norm_eps)
         self.mlp = MLP(c)
 
@@ -143,13 +143,13 @@ class Layer(nn.Module):
         return through(i, self, h)
 
     def project(self, h: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        """h [T, D] -> rotated q, k, and plain q, k, v of the base heads, then q, k, v of the memory heads: [T, heads, d]."""
+        """h [T, D] -> rotated q, k, and plain q, k, v of the base heads, then q, k, v of the memory heads if it has any: [T, heads, d]."""
         c, a = self.c, self.self_attn
         n = self.input_layernorm(h)
         split = lambda t, d: t.view(t.shape[0], -1, d)
         q, k, v = (split(p(n), c.head_dim) for p in (a.q_proj, a.k_proj, a.v_proj))
         out = (rotate(q, cos, sin), rotate(k, cos, sin), q, k, v)
-        if c.memory_heads:
+        if self.has_memory_heads:
             out += tuple(split(p(n), c.memory_head_dim) for p in (a.memory_q_proj, a.memory_k_proj, a.memory_v_proj))
         return out
 
@@ -204,7 +204,7 @@ class InfiniLlama(nn.Module):
         self.c = c
         self.model = nn.Module()
         self.model.embed_tokens = nn.Embedding(c.vocab_size, c.hidden_size)
-        self.model.layers = nn.ModuleList(Layer(c) for _ in range(c.num_hidden_layers))
+        self.model.layers = nn.ModuleList(Layer(c, i) for i in range(c.num_hidden_layers))
         self.model.norm = RMSNorm(c.hidden_size, c.rms_norm_eps)
         if not c.tie_word_embeddings:
             self.lm_head = nn.Linear(c.hidden_size, c.vocab_size, bias=False)
@@ -246,7 +246,7 @@ class InfiniLlama(nn.Module):
         write: Tensor | None,  # [B, N, L] bool: which positions are written (neither BOS nor padding)
         questions: Tensor | list[Tensor] | None = None,  # [B, Q, P], or several such, each with a length P of its own
         reads_from: Tensor | list[Tensor] | None = None,  # [B, Q]: how many segments of this call stand in the memory that the question reads
-        states: list[list[MemoryState]] | None = None,  # memory before the first segment, per layer and part; empty if None
+        states: list[list[MemoryState]] | None = None,  # memory before the first segment, per layer (without memory: []) and part; empty if None
         keep_states: bool = False,
         crowd: Crowd | None = None,  # only with segments and questions
         since: list[list[MemoryState]] | None = None,  # questions read what has been written since then only: a section
@@ -292,7 +292,7 @@ class InfiniLlama(nn.Module):
                 mixed = torch.where(empty, local.float(), g * mixed + (1 - g) * local.float())
                 local = mixed.to(local.dtype)
                 after.append(state)
-            if c.memory_heads and remembers:
+            if layer.has_memory_heads and remembers:
                 memory, state = self._remember(parts, counts, *added, write, reads_from, *part())
                 memory = memory.to(h.dtype).flatten(1)
                 after.append(state)

@@ -23,11 +23,11 @@ class Memory:
         c = model.c
         self.parts: list[dict[str, tuple[Tensor, Tensor]]] = []
         self.tokens = 0
-        for _ in range(c.num_hidden_layers):
+        for i in range(c.num_hidden_layers):
             layer = {}
             if c.memory_gate:
                 layer["base"] = self._zeros(c.num_key_value_heads, c.head_dim)
-            if c.memory_heads:
+            if c.memory_heads_of(i):
                 layer["added"] = self._zeros(c.memory_kv_heads, c.memory_head_dim)
             self.parts.append(layer)
 

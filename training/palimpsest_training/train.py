@@ -21,7 +21,7 @@ import json
 import multiprocessing
 import random
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +233,42 @@ def to_device(batch: dict[str, np.ndarray], device) -> dict[str, Tensor]:
     return {k: v.long() if isinstance(v, Tensor) and v.dtype == torch.int32 else v for k, v in out.items()}
 
 
+def with_memory(config: ModelConfig, args) -> ModelConfig:
+    """The memory heads that the arguments name. What they leave open stays as it is; a model without any gets 4 in every layer."""
+    heads = args.memory_heads if args.memory_heads is not None else config.memory_heads or 4
+    dim = args.memory_head_dim or config.memory_head_dim
+    layers = config.memory_layers if args.memory_layers is None else args.memory_layers
+    if config.memory_heads and dim != config.memory_head_dim:
+        raise ValueError(f"The checkpoint's memory heads have {config.memory_head_dim} dimensions; they cannot go on with {dim}.")
+    if heads < config.memory_heads:
+        raise ValueError(f"The checkpoint has {config.memory_heads} memory heads a layer; they can become more, not {heads}.")
+    if heads == config.memory_heads:
+        return replace(config, memory_layers=layers)
+    if config.memory_heads != config.memory_kv_heads:
+        raise ValueError(f"The checkpoint's {config.memory_heads} memory heads share {config.memory_kv_heads} memory KV heads; "
+                         "only heads with one each can become more.")
+    return replace(config, memory_heads=heads, memory_kv_heads=heads, memory_head_dim=dim, memory_layers=layers)
+
+
+def fitted_heads(weights: dict[str, Tensor], model: InfiniLlama) -> dict[str, Tensor]:
+    """A checkpoint's weights for `model`, which may have memory heads in fewer layers, and more of them in a layer.
+
+    What a layer had are its first heads; the others are the model's own new ones, whose output projection is zero: they
+    change nothing until they have learned something. The heads of a layer that has none any more are left out.
+    """
+    new, out = model.state_dict(), {}
+    for name, w in weights.items():
+        if ".memory_" in name and name.endswith("_proj.weight"):
+            if name not in new:
+                continue
+            if w.shape != new[name].shape:  # heads stand one after another, in rows of q, k, v and in columns of o
+                grown = new[name].clone()
+                grown[: w.shape[0], : w.shape[1]] = w
+                w = grown
+        out[name] = w
+    return out
+
+
 def build_model(args, device) -> InfiniLlama:
     if args.init:
         begun = load_model(args.init)
@@ -244,12 +280,12 @@ def build_model(args, device) -> InfiniLlama:
         config.memory_gate = True
     if args.update:
         config.memory_update, config.sections = args.update, 1 if args.update == "delta" else config.sections
-    if args.phase != "base" and not args.split_gates and not config.memory_heads:
-        config.memory_heads, config.memory_kv_heads, config.memory_head_dim = args.memory_heads, args.memory_heads, args.memory_head_dim
+    if args.phase != "base" and not args.split_gates:
+        config = with_memory(config, args)
     torch.manual_seed(args.seed)
     model = InfiniLlama(config)
     if weights:
-        missing, unexpected = model.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
+        missing, unexpected = model.load_state_dict(fitted_heads({k: v.float() for k, v in weights.items()}, model), strict=False)
         assert not unexpected and all("memory_" in m for m in missing), (missing, unexpected)
     for name, p in model.named_parameters():
         p.requires_grad_(args.phase != "memory" or "memory_" in name)
@@ -278,7 +314,10 @@ def train(args) -> None:
     for p in pool:
         p.start()
     ranks.begin(device)
-    model = build_model(args, device)
+    try:
+        model = build_model(args, device)
+    except ValueError as error:
+        raise SystemExit(f"train: {error}") from error
     if args.compile:
         model.compile_blocks()
     optimizers = build_optimizers(model, args.muon_lr, args.adam_lr)
@@ -364,8 +403,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--steps", type=int, default=0, help="instead of minutes")
     p.add_argument("--tokens", type=int, default=65536, help="per step and rank")
     p.add_argument("--split-gates", action="store_true")
-    p.add_argument("--memory-heads", type=int, default=4)
-    p.add_argument("--memory-head-dim", type=int, default=64)
+    p.add_argument("--memory-heads", type=int, help="per layer; the checkpoint's, or 4, if not given. More than it has: new ones are added")
+    p.add_argument("--memory-head-dim", type=int, help="the checkpoint's, or 64, if not given")
+    p.add_argument("--memory-layers", type=int, nargs="+", metavar="LAYER",
+                   help="the layers that have memory heads, from 0 on; those of other layers are dropped (the checkpoint's, or all, if not given)")
     p.add_argument("--update", choices=["linear", "delta"], help="another rule than the checkpoint's")
     p.add_argument("--stages", nargs="*", help="draw these stages only; NAME or NAME=WEIGHT")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")

@@ -149,6 +149,18 @@ def test_a_killed_run_ends_with_the_same_bits(whole, base, books, tmp_path):
     assert sorted(set(steps)) == list(range(1, 9)) and len(list((out / "checkpoints").glob("step-*"))) == 2
 
 
+def test_heads_only_where_they_are_asked_for(base, books, tmp_path):
+    out = tmp_path / "model"
+    run(base, books, out, "--memory-layers", 1, "--eval-documents", 0, "--steps", 2)
+    assert len(load_file(out / "memory_heads.safetensors")) == 4
+    assert json.loads((out / "config.json").read_text())["infini_attention"]["memory_heads"] == [0, 4]
+    assert [layer.has_memory_heads for layer in load_model(out).model.layers] == [False, True]
+    with pytest.raises(FolderError, match="made with memory_layers = \\[1\\], not None"):
+        run(base, books, out, "--eval-documents", 0, "--steps", 2, "--resume")
+    with pytest.raises(FolderError, match="no layer 2 to have memory heads"):
+        run(base, books, tmp_path / "other", "--memory-layers", 2)
+
+
 def under_torchrun(base, books, out, *more) -> str:
     arguments = command(base, books, out, "--eval-documents", 0, "--tokens", 1024, "--stages", "dense", "--steps", 3, *more)
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "palimpsest_training.convert",

@@ -40,7 +40,7 @@ def plus(*memories):
             for i, layer in enumerate(memories[0])]
 
 
-@pytest.mark.parametrize("more", [{}, dict(memory_heads=0, memory_kv_heads=0, memory_gate=True)])
+@pytest.mark.parametrize("more", [{}, dict(memory_heads=0, memory_kv_heads=0, memory_gate=True), dict(memory_layers=[1])])
 def test_a_question_reads_the_sum_of_all_documents_and_of_earlier_batches(more):
     net, b = model(**more), batch()
     ask = lambda **k: net.read_and_ask(b["segments"], b["write"], b["questions"], b["reads_from"], keep_states=True, **k)
@@ -52,8 +52,8 @@ def test_a_question_reads_the_sum_of_all_documents_and_of_earlier_batches(more):
         _, expected, _ = net.read_and_ask(None, None, b["questions"], torch.zeros_like(b["reads_from"]), states=plus(whole, earlier))
     torch.testing.assert_close(crowded, expected)
     assert not torch.allclose(crowded, alone)
-    for a, o in zip(states, own):  # what is written stays the document's own
-        torch.testing.assert_close(a[0].M, o[0].M)
+    for a, o in ((a, o) for layers in zip(states, own) for a, o in zip(*layers)):  # what is written stays the document's own
+        torch.testing.assert_close(a.M, o.M)
 
 
 def test_the_gradient_into_the_other_documents_is_weighted_and_the_value_is_not():
@@ -82,8 +82,10 @@ def test_in_a_crowd_only_what_keeps_its_answer_is_asked():
     assert not torch.allclose(losses(b)[1], losses(other)[1])
 
 
-def test_earlier_batches_are_kept_up_to_a_number_and_drawn_without_gradient():
-    net, b = model(), batch()
+@pytest.mark.parametrize("more", [{}, dict(memory_layers=[1])])
+def test_earlier_batches_are_kept_up_to_a_number_and_drawn_without_gradient(more):
+    net, b = model(**more), batch()
+    at = 1 if more else 0  # a layer with memory heads
     losses, crowds = Losses(net, False, 1.0), Crowds(3, seed=1)
     for _ in range(5):
         losses(b, None, crowds)[1].backward()
@@ -97,11 +99,11 @@ def test_earlier_batches_are_kept_up_to_a_number_and_drawn_without_gradient():
             counts.add(0)
             assert crowd.weight == 1.0
             continue
-        M = crowd.earlier[0][0].M
+        M = crowd.earlier[at][0].M
         assert M.shape[0] == 1 and not M.requires_grad
-        count = round(float(M.sum() / states[0][0].M.sum()))
-        torch.testing.assert_close(M, count * states[0][0].M.sum(0, keepdim=True))
+        count = round(float(M.sum() / states[at][0].M.sum()))
+        torch.testing.assert_close(M, count * states[at][0].M.sum(0, keepdim=True))
         assert crowd.weight == pytest.approx((1 + count) ** 0.5)
         counts.add(count)
     assert counts == {0, 1, 2, 3}
-    assert np.isfinite(crowds.earlier[0][0][0].z.numpy()).all()
+    assert np.isfinite(crowds.earlier[0][at][0].z.numpy()).all()

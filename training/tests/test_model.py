@@ -15,6 +15,9 @@ VARIANTS = {
     "gates": dict(memory_heads=0, memory_kv_heads=0, memory_gate=True),
     "both": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=8, memory_gate=True),
     "delta": dict(memory_heads=2, memory_kv_heads=1, memory_head_dim=16, memory_update="delta"),
+    "upper": dict(memory_heads=4, memory_kv_heads=2, memory_head_dim=16, memory_layers=[1]),
+    "lower": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=8, memory_layers=[0]),
+    "upper_and_gates": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=16, memory_layers=[1], memory_gate=True),
 }
 
 
@@ -50,12 +53,13 @@ def test_all_segments_at_once_equal_one_after_another(variant):
     for row, at in enumerate([0, 2, 3]):
         torch.testing.assert_close(model.head(asked[0, row]), expected_asked[at], rtol=1e-4, atol=1e-5)
     for layer, parts in zip(states, memory.parts):
+        assert len(layer) == len(parts)
         for state, (M, z) in zip(layer, parts.values()):
             torch.testing.assert_close(state.M[0], M, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(state.z[0], z, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", ["both", "delta"])
+@pytest.mark.parametrize("variant", ["both", "delta", "upper", "upper_and_gates"])
 def test_reading_in_two_calls_equals_one(variant):
     model = make(variant)
     segments = torch.randint(2, 50, (2, 4, 7))

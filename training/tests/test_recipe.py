@@ -95,6 +95,24 @@ def test_memory_phase_leaves_the_base_alone(recipe, tmp_path):
     assert any(after[n].abs().sum() > 0 for n in after if n.endswith("memory_o_proj.weight"))
 
 
+def test_a_run_goes_on_with_more_heads_in_fewer_layers(recipe, tmp_path):
+    out, config = recipe[0], load_model(recipe[0] / "all.pt").c
+
+    def go_on(*arguments):
+        return subprocess.run([sys.executable, "-m", "palimpsest_training.train", "--phase", "all", "--data", out / "train.npz", "--tokenizer",
+                               out / "tokenizer", "--init", out / "all.pt", "--out", tmp_path / "upper.pt", "--steps", "12", "--stages", "dense",
+                               "stream", "--longest", "20000", "--crowd-share", "0.5", "--tokens", "2048", "--workers", "1", *arguments],
+                              cwd=TRAINING, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+
+    done = go_on("--memory-heads", "4", "--memory-layers", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    upper = load_model(tmp_path / "upper.pt")
+    assert (config.memory_heads, upper.c.memory_heads, upper.c.memory_layers) == (2, 4, [1])
+    assert upper.model.layers[1].self_attn.memory_o_proj.weight[:, 2 * config.memory_head_dim :].any()  # the new heads have learned
+    refused = go_on("--memory-layers", "2")
+    assert refused.returncode == 1 and refused.stderr.strip().splitlines()[-1].startswith("train: There is no layer 2"), refused.stderr
+
+
 def test_transformers_reads_the_exported_base(recipe, tmp_path):
     saved = torch.load(recipe[0] / "all.pt", weights_only=True)
     from palimpsest_training.config import ModelConfig

@@ -1,6 +1,7 @@
 """Documents that a run goes on reading from step to step: what is carried over, asked again and begun anew."""
 
 import numpy as np
+import pytest
 import torch
 
 from palimpsest_training.batches import IGNORE
@@ -24,14 +25,15 @@ def portion(seed: int, has_key=(False, False)) -> dict[str, np.ndarray]:
                 reads_from=np.full((B, Q), N, np.int64), again=np.array([[True, True]] * B), has_key=np.array(has_key))
 
 
-def model():
+def model(**more):
     torch.manual_seed(1)
     return InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                                   head_dim=8, vocab_size=50, max_position_embeddings=64, memory_heads=2, memory_kv_heads=2, memory_head_dim=8))
+                                   head_dim=8, vocab_size=50, max_position_embeddings=64, memory_heads=2, memory_kv_heads=2, memory_head_dim=8, **more))
 
 
-def test_what_is_carried_over_is_the_memory_of_the_whole():
-    net = model()
+@pytest.mark.parametrize("more", [{}, dict(memory_layers=[1])])
+def test_what_is_carried_over_is_the_memory_of_the_whole(more):
+    net = model(**more)
     losses, streams = Losses(net, False, 1.0), Streams(B, N, longest=1000, seed=1)
     streams.until = [1000.0, 1000.0]
     parts = [portion(s) for s in range(3)]
@@ -40,10 +42,11 @@ def test_what_is_carried_over_is_the_memory_of_the_whole():
     whole = {k: torch.from_numpy(np.concatenate([p[k] for p in parts], 1).astype(np.int64)) for k in ("segments", "write")}
     with torch.no_grad():
         _, _, states = net.read_and_ask(whole["segments"], whole["write"].bool(), keep_states=True)
-    for once, carried in zip(states, streams.states):
-        torch.testing.assert_close(once[0].M, carried[0].M)
-        torch.testing.assert_close(once[0].z, carried[0].z)
-        assert not carried[0].M.requires_grad
+    assert [len(layer) for layer in streams.states] == [int(layer.has_memory_heads) for layer in net.model.layers]
+    for once, carried in ((s, c) for layers in zip(states, streams.states) for s, c in zip(*layers)):
+        torch.testing.assert_close(once.M, carried.M)
+        torch.testing.assert_close(once.z, carried.z)
+        assert not carried.M.requires_grad
 
 
 def test_earlier_questions_are_asked_again_of_the_longer_memory():
@@ -73,10 +76,12 @@ def test_a_document_that_is_long_enough_or_would_get_a_second_key_begins_anew():
     assert streams.states[0][0].M[1].abs().sum() == 0 and len(streams.bank[1]) == 1
 
 
-def test_a_section_is_asked_of_what_it_has_written_and_refuses_what_stood_before():
-    net = model()
+@pytest.mark.parametrize("more", [{}, dict(memory_layers=[1])])
+def test_a_section_is_asked_of_what_it_has_written_and_refuses_what_stood_before(more):
+    net = model(**more)
     for layer in net.model.layers:
-        torch.nn.init.normal_(layer.self_attn.memory_o_proj.weight)  # so that the memory counts
+        if layer.has_memory_heads:
+            torch.nn.init.normal_(layer.self_attn.memory_o_proj.weight)  # so that the memory counts
     unknown = [7, 8, 1]
     losses, streams = Losses(net, False, 1.0), Streams(B, N, longest=1000, seed=1, again=8, unknown=unknown)
     streams.until, streams.section_end = [1000.0, 1000.0], [float(N), float("inf")]  # row 0: a new section after the first portion
@@ -86,8 +91,9 @@ def test_a_section_is_asked_of_what_it_has_written_and_refuses_what_stood_before
     streams.section_end[0] = float(N)
     batch = streams.go_on(parts[1])
     for layer, begun in zip(first, streams.since):
-        torch.testing.assert_close(begun[0].M[0], layer[0][0][0])
-        assert begun[0].M[1].abs().sum() == 0  # row 1 is asked as a whole
+        for part, (M, _) in zip(begun, layer, strict=True):
+            torch.testing.assert_close(part.M[0], M[0])
+            assert part.M[1].abs().sum() == 0  # row 1 is asked as a whole
     # row 0: the first portion's question again, and now the book does not say
     q, a = batch["questions"][0, Q], batch["answers"][0, Q]
     assert (q[:4] == parts[0]["questions"][0, 0, :4]).all() and list(q[4:7]) == unknown
