@@ -222,6 +222,13 @@ void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<
   }
 }
 
+// What sigma(Q) M has to be multiplied by; weight = sigma(Q) z + eps.
+float CpuStream::readFactor(const float* read, int dim, float weight, float epsilon, const MemoryReader& head) const {
+  if (head.power == 0.0F) return 1.0F / weight;
+  const float square = kernels_.dot(read, read, dim) / static_cast<float>(dim) / (weight * weight);
+  return std::pow(head.size / std::sqrt(square + epsilon * epsilon), head.power) / weight;
+}
+
 void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
                            const Buffer& states, Buffer& out) {
   if (heads.empty()) return;
@@ -244,9 +251,9 @@ void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> 
     }
     kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, read, dim, false);
     for (int t = 0; t < tile.rows; ++t) {
-      const float weight =
-          kernels_.dot(sigmaQ + static_cast<std::size_t>(t) * dim, state + head.normalizer, dim) + epsilon;
-      put(1.0F / weight, read + static_cast<std::size_t>(t) * dim, dim, cpu(out), row + t, head.out);
+      const std::size_t at = static_cast<std::size_t>(t) * dim;
+      const float weight = kernels_.dot(sigmaQ + at, state + head.normalizer, dim) + epsilon;
+      put(readFactor(read + at, dim, weight, epsilon, head), read + at, dim, cpu(out), row + t, head.out);
     }
   }
 }

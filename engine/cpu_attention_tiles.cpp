@@ -199,7 +199,8 @@ void CpuStream::memoryReadInTiles(const CpuBuffer& queries, std::span<const Memo
                       packed + static_cast<std::size_t>(tile.segment * matrices + headMatrix_[tile.head]) * size, read);
     for (int r = 0; r < tile.rows; ++r) {
       const float weight = kernels_.dotBFloat16(sigmaQ + area(r, 2 * depth), z, dim) + epsilon;
-      put(1.0F / weight, read + area(r, columns), dim, out, row + r, head.out);
+      const float* own = read + area(r, columns);
+      put(readFactor(own, dim, weight, epsilon, head), own, dim, out, row + r, head.out);
     }
   }
 }

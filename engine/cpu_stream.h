@@ -101,6 +101,7 @@ class CpuStream : public Stream {
                   CpuBuffer& out);
   void attendRow(const Tile& tile, const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values,
                  const LocalHead& head, int dim, CpuBuffer& out);
+  float readFactor(const float* read, int dim, float weight, float epsilon, const MemoryReader& head) const;
   void writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values,
                     const MemoryWriter& head, int dim, const float* before, MemoryUpdate rule, float epsilon,
                     float* after);

@@ -240,6 +240,7 @@ void readInfiniAttention(const Fields& fields, ModelConfig& config) {
   memory.memoryHeads = infini.perLayer("memory_heads", config.numLayers, kMaxHeads, 0);
   memory.memoryKvHeads = infini.perLayer("memory_kv_heads", config.numLayers, kMaxHeads, 0);
   memory.memoryHeadDim = infini.perLayer("memory_head_dim", config.numLayers, kMaxHeadDim, config.headDim);
+  memory.memoryScaled = infini.flag("memory_scaled", false);
   memory.epsilon = infini.real("epsilon", 0.0F, 1.0F, memory.epsilon);
   memory.unknownBias = infini.real("unknown_bias", -30.0F, 30.0F, memory.unknownBias);
   memory.prompts = readPrompts(infini);

@@ -125,6 +125,7 @@ void addConfig(Fingerprint& print, const ModelConfig& config) {
     print.add("memory_kv_heads", memory.memoryKvHeads);
     print.add("memory_head_dim", memory.memoryHeadDim);
     print.addFloat("epsilon", memory.epsilon);
+    if (memory.memoryScaled) print.add("memory_scaled", 1);
   }
 }
 
@@ -298,12 +299,18 @@ void ModelFolder::requireMemory() {
       require("self_attn.memory_v_proj.weight", {keys, hidden});
       require("self_attn.memory_o_proj.weight", {hidden, queries});
     }
-    const std::string gate = layerName(i, "self_attn.memory_gate");
-    if (memoryFile_[0].find(gate) == nullptr) continue;
-    requireWeight(memoryFile_, gate, {config_.numHeads});
-    for (const float beta : weights_.at(gate).toFloats()) {
-      if (std::isnan(beta)) throw unusable(file.string(), gate + " holds a value that is not a number");
+    const auto requireNumbers = [&](const std::string& name, int count) {
+      requireWeight(memoryFile_, name, {count});
+      for (const float number : weights_.at(name).toFloats()) {
+        if (std::isnan(number)) throw unusable(file.string(), name + " holds a value that is not a number");
+      }
+    };
+    if (memory.memoryScaled && memory.memoryHeads[at] > 0) {
+      requireNumbers(layerName(i, "self_attn.memory_power"), memory.memoryHeads[at]);
+      requireNumbers(layerName(i, "self_attn.memory_size"), memory.memoryHeads[at]);
     }
+    const std::string gate = layerName(i, "self_attn.memory_gate");
+    if (memoryFile_[0].find(gate) != nullptr) requireNumbers(gate, config_.numHeads);
   }
   if (memoryFile_[0].tensors().empty()) throw unusable(file.string(), "it holds no tensors");
   for (const TensorView& tensor : memoryFile_[0].tensors()) {

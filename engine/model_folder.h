@@ -51,7 +51,8 @@ class ModelFolder {
   // "mlp.gate_proj.weight", "mlp.up_proj.weight" [intermediate, hidden], "mlp.down_proj.weight" [hidden, intermediate],
   // "input_layernorm.weight", "post_attention_layernorm.weight" [hidden], and with memory heads
   // "self_attn.memory_q_proj.weight" [memoryHeads * memoryDim, hidden], "self_attn.memory_{k,v}_proj.weight"
-  // [memoryKvHeads * memoryDim, hidden], "self_attn.memory_o_proj.weight" [hidden, memoryHeads * memoryDim].
+  // [memoryKvHeads * memoryDim, hidden], "self_attn.memory_o_proj.weight" [hidden, memoryHeads * memoryDim];
+  // where they scale what they read "self_attn.memory_power", "self_attn.memory_size" [memoryHeads], never NaN.
   const Weight& layer(int layer, std::string_view name) const;
   // beta of the base heads [numHeads]; empty when the layer has none (all base heads are local then, g = 0).
   // May hold +inf and -inf, never NaN.

@@ -145,6 +145,14 @@ void Transformer::loadLayer(const ModelFolder& folder, int index) {
 
   Layer layer;
   layer.heads = makeAttentionLayout({config_.numHeads, config_.numKvHeads, config_.headDim}, added, gates);
+  if (added.heads > 0 && config_.infiniAttention->memoryScaled) {
+    const std::vector<float> powers = at("self_attn.memory_power")->toFloats();
+    const std::vector<float> sizes = at("self_attn.memory_size")->toFloats();
+    for (std::size_t h = 0; h < powers.size(); ++h) {
+      layer.heads.addedMemory.readers[h].power = powers[h];
+      layer.heads.addedMemory.readers[h].size = sizes[h];
+    }
+  }
   const AttentionLayout& heads = layer.heads;
   const int hidden = config_.hiddenSize, middle = config_.intermediateSize;
   std::vector<const Weight*> qkv = {at("self_attn.q_proj.weight"), at("self_attn.k_proj.weight"),

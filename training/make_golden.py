@@ -50,6 +50,7 @@ CASES = {
                             max_position_embeddings=160, tie_word_embeddings=False), None, True, ()),
     "heads-in-some-layers": (replace(BASE, num_hidden_layers=4, memory_layers=[1, 3], memory_heads=4, memory_kv_heads=2, memory_head_dim=12), None, True,
                              (12, 9, 11)),
+    "scaled-heads": (replace(BASE, memory_heads=4, memory_kv_heads=2, memory_head_dim=12, memory_scaled=True), None, True, (12, 9, 11)),
 }
 
 
@@ -59,6 +60,8 @@ def random_model(config: ModelConfig, beta, generator: torch.Generator) -> Infin
     for name, p in model.named_parameters():
         if name.endswith("memory_gate"):
             value = torch.tensor(beta)
+        elif name.endswith("memory_power"):
+            value = 0.5 * torch.randn(p.shape, generator=generator)
         elif p.dim() == 1:
             value = 1 + 0.2 * torch.randn(p.shape, generator=generator)
         else:

@@ -147,7 +147,9 @@ TEST_P(CpuAttention, MemoryTakesSegmentsInARowAndIsRead) {
     const int columns = 5 * dim, matrix = dim * dim, state = 2 * (matrix + dim);
     const std::vector<MemoryWriter> writers = {{0, dim, 0, matrix}, {dim, 2 * dim, matrix + dim, 2 * matrix + dim}};
     const std::vector<MemoryReader> readers = {
-        {3 * dim, 0, 0, matrix}, {4 * dim, dim, 0, matrix}, {3 * dim, 2 * dim, matrix + dim, 2 * matrix + dim}};
+        {3 * dim, 0, 0, matrix},
+        {4 * dim, dim, 0, matrix, -0.4F, 0.7F},  // scaled
+        {3 * dim, 2 * dim, matrix + dim, 2 * matrix + dim, 0.8F, 2.0F}};
     beginPass({40, 257, 8, 97});
     const auto qkv = randomBuffer(rows_, columns, 5);
     const int rowsOfStates = static_cast<int>(segments_.size()) + 1;
@@ -173,9 +175,12 @@ TEST_P(CpuAttention, MemoryTakesSegmentsInARowAndIsRead) {
             for (int e = 0; e < dim; ++e)
               sum[static_cast<std::size_t>(e)] += q * now[static_cast<std::size_t>(head.matrix + d * dim + e)];
           }
+          double square = kEpsilon * kEpsilon;
+          for (const double value : sum) square += value * value / (weight * weight) / dim;
+          const double scale = std::pow(head.size / std::sqrt(square), head.power) / weight;
           for (int e = 0; e < dim; ++e) {
             read[static_cast<std::size_t>(i * 3 * dim + head.out + e)] =
-                static_cast<float>(sum[static_cast<std::size_t>(e)] / weight);
+                static_cast<float>(sum[static_cast<std::size_t>(e)] * scale);
           }
         }
       }

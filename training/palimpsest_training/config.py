@@ -38,6 +38,7 @@ class ModelConfig:
     memory_kv_heads: int = 4
     memory_head_dim: int = 64
     memory_layers: list[int] | None = None  # the layers that have memory heads (gates: all of them have); None = every layer
+    memory_scaled: bool = False  # what a memory head reads is scaled by a learned power of its size (model.scaled_read)
     memory_gate: bool = False  # beta on the base heads
     epsilon: float = 1e-6
     sections: int = 1  # so many parts of a book's memory are kept apart; the surest one answers (sections.py)
@@ -83,7 +84,7 @@ class ModelConfig:
                 "memory_heads": each(self.memory_heads), "memory_kv_heads": each(self.memory_kv_heads),
                 "memory_head_dim": each(self.memory_head_dim),
                 "epsilon": self.epsilon, "sections": self.sections, "unknown_bias": self.unknown_bias, "prompts": self.prompts,
-            }
+            } | ({"memory_scaled": True} if self.memory_scaled else {})
         return out
 
     @staticmethod

@@ -82,6 +82,9 @@ class Attention(nn.Module):
             self.memory_k_proj = linear(c.hidden_size, c.memory_kv_heads * c.memory_head_dim)
             self.memory_v_proj = linear(c.hidden_size, c.memory_kv_heads * c.memory_head_dim)
             self.memory_o_proj = linear(memory_heads * c.memory_head_dim, c.hidden_size)
+            if c.memory_scaled:
+                self.memory_power = nn.Parameter(torch.zeros(memory_heads))
+                self.memory_size = nn.Parameter(torch.ones(memory_heads))
         if c.memory_gate:
             self.memory_gate = nn.Parameter(torch.zeros(c.num_attention_heads))  # beta
 
@@ -177,6 +180,14 @@ def read_memory(q: Tensor, M: Tensor, z: Tensor, eps: float, dtype: torch.dtype 
     return (top / (bottom + eps).unsqueeze(-1)).flatten(-3, -2).to(dtype)
 
 
+def scaled_read(q: Tensor, M: Tensor, z: Tensor, eps: float, power: Tensor, size: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A_mem (size / rms)^power of each head, rms = sqrt(mean(A_mem^2) + eps^2): power 0 leaves it as it is, 1 leaves its direction
+    alone, below 0 what is found strongly counts more. power, size [H]; 0 of an empty memory."""
+    read = read_memory(q, M, z, eps)
+    rms = (read.pow(2).mean(-1, keepdim=True) + eps**2).sqrt()
+    return (read * (size.float().unsqueeze(-1) / rms).pow(power.float().unsqueeze(-1))).to(dtype)
+
+
 def segment_writes(k: Tensor, v: Tensor, write: Tensor) -> tuple[Tensor, Tensor]:
     """What each segment adds to M and z. k, v [B, N, L, G, d], write [B, N, L] -> [B, N, G, d, dv], [B, N, G, d] fp32."""
     sk = sigma(k) * write.unsqueeze(-1).unsqueeze(-1)
@@ -212,7 +223,7 @@ class InfiniLlama(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         self.project, self.finish = Layer.project, Layer.finish
-        self.read_memory, self.segment_writes = read_memory, segment_writes
+        self.read_memory, self.scaled_read, self.segment_writes = read_memory, scaled_read, segment_writes
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -234,6 +245,7 @@ class InfiniLlama(nn.Module):
         self.project = torch.compile(Layer.project, dynamic=True)
         self.finish = torch.compile(Layer.finish, dynamic=True)
         self.read_memory = torch.compile(read_memory, dynamic=True)
+        self.scaled_read = torch.compile(scaled_read, dynamic=True)
         self.segment_writes = torch.compile(segment_writes, dynamic=True)
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -293,7 +305,7 @@ class InfiniLlama(nn.Module):
                 local = mixed.to(local.dtype)
                 after.append(state)
             if layer.has_memory_heads and remembers:
-                memory, state = self._remember(parts, counts, *added, write, reads_from, *part())
+                memory, state = self._remember(parts, counts, *added, write, reads_from, *part(), self._reads_of(a))
                 memory = memory.to(h.dtype).flatten(1)
                 after.append(state)
             return self.finish(layer, h, local.flatten(1), memory), after
@@ -313,6 +325,15 @@ class InfiniLlama(nn.Module):
             shape = lambda t: t.reshape(-1, p.shape[-1], *t.shape[1:])
             out.append(local_attention(shape(a).to(v.dtype), shape(b).to(v.dtype), shape(e)).flatten(0, 1))
         return torch.cat(out)
+
+    def _plain_read(self, epsilon: float, q: Tensor, M: Tensor, z: Tensor) -> Tensor:
+        return self.read_memory(q, M, z, epsilon, q.dtype)
+
+    def _reads_of(self, a: Attention):
+        """How the memory heads of a layer read."""
+        if not self.c.memory_scaled:
+            return None
+        return lambda q, M, z: self.scaled_read(q, M, z, self.c.epsilon, a.memory_power, a.memory_size, q.dtype)
 
     def _memories(self, k: Tensor, v: Tensor, write: Tensor, before: MemoryState | None) -> tuple[Tensor, Tensor]:
         """Before each segment and after the last: k, v [B, N, L, G, d] -> M [B, N + 1, G, d, dv], z [B, N + 1, G, d]."""
@@ -340,9 +361,10 @@ class InfiniLlama(nn.Module):
         return torch.cat(out)
 
     def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None, around=None,
-                  since: MemoryState | None = None):
-        """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv] in q's type, new state."""
-        c = self.c
+                  since: MemoryState | None = None, read=None):
+        """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv] in q's type, new state.
+        read: (q, M, z) -> A_mem, if it is not the plain one."""
+        read = read or functools.partial(self._plain_read, self.c.epsilon)
         view = lambda t, p: t.reshape(*p.shape, *t.shape[1:])
         with torch.autocast(q.device.type, enabled=False):
             qs = [view(t, p) for t, p in zip(q.split(counts), parts)]
@@ -351,20 +373,20 @@ class InfiniLlama(nn.Module):
             if len(qs) > len(asked):
                 p = parts[0]
                 M, z = self._memories(view(k.split(counts)[0], p), view(v.split(counts)[0], p), write, before)
-                out.append(self.read_memory(qs[0], M[:, :-1], z[:, :-1], c.epsilon, q.dtype).flatten(0, 2))
+                out.append(read(qs[0], M[:, :-1], z[:, :-1]).flatten(0, 2))
                 state = MemoryState(M[:, -1], z[:, -1])
             else:
                 M, z, state = before.M.unsqueeze(1), before.z.unsqueeze(1), before
                 reads_from = [torch.zeros_like(r) for r in reads_from]
             rows = torch.arange(M.shape[0], device=q.device).unsqueeze(1)
             more = [t.unsqueeze(1) for t in around(state.M, state.z)] if around else None
-            for a, read in zip(asked, reads_from):
-                read_M, read_z = M[rows, read], z[rows, read]
+            for a, at in zip(asked, reads_from):
+                read_M, read_z = M[rows, at], z[rows, at]
                 if since is not None:
                     read_M, read_z = read_M - since.M.unsqueeze(1), read_z - since.z.unsqueeze(1)
                 if more:
                     read_M, read_z = read_M + more[0], read_z + more[1]
-                out.append(self.read_memory(a, read_M, read_z, c.epsilon, q.dtype).flatten(0, 2))
+                out.append(read(a, read_M, read_z).flatten(0, 2))
         return torch.cat(out), state
 
 

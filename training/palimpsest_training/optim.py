@@ -54,7 +54,7 @@ def build_optimizers(model, muon_lr: float, adam_lr: float, gate_lr: float = 1e-
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        if name.endswith("memory_gate"):
+        if name.endswith(("memory_gate", "memory_power", "memory_size")):
             gates.append(p)
         elif p.dim() == 2 and "embed_tokens" not in name and "lm_head" not in name:
             matrices.append(p)

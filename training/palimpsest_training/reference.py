@@ -1,6 +1,7 @@
 """One document, one segment after another, exactly as the equations stand: slow, obvious, and the judge of the rest.
 
 A_mem = sigma(Q) M / (sigma(Q) z + eps)        read first
+        memory_scaled: A_mem (size / rms)^power, rms = sqrt(mean(A_mem^2) + eps^2), each head by itself
 A     = g A_mem + (1 - g) A_dot
 M    += sigma(K)^T V                            linear rule, then write
 M    += sigma(K)^T (V - sigma(K) M / (sigma(K) z + eps))   delta rule
@@ -47,6 +48,11 @@ def _memory_of_head(q: Tensor, M: Tensor, z: Tensor, eps: float) -> Tensor:
     return (s @ M) / ((s @ z) + eps).unsqueeze(-1)
 
 
+def _scaled(read: Tensor, power: Tensor, size: Tensor, eps: float) -> Tensor:
+    rms = (read.pow(2).mean(-1, keepdim=True) + eps**2).sqrt()
+    return read * (size / rms) ** power
+
+
 @torch.no_grad()
 def segment(model: InfiniLlama, tokens: list[int], memory: Memory, write: bool, bos: int | None) -> Tensor:
     """Runs one segment ([bos] + tokens), reading `memory`; writes the tokens (never the BOS) if asked. -> logits [L, V]."""
@@ -83,6 +89,8 @@ def segment(model: InfiniLlama, tokens: list[int], memory: Memory, write: bool, 
             M, z = parts["added"]
             r = c.memory_heads // c.memory_kv_heads
             read = [_memory_of_head(mq[:, i], M[i // r], z[i // r], c.epsilon) for i in range(c.memory_heads)]
+            if c.memory_scaled:
+                read = [_scaled(x, a.memory_power[i], a.memory_size[i], c.epsilon) for i, x in enumerate(read)]
             h_next = h_next + a.memory_o_proj(torch.cat(read, -1).to(n.dtype))
         if write:
             if "base" in parts:

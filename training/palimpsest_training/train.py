@@ -36,7 +36,7 @@ from .books import Books
 from .config import ModelConfig
 from .export import load_model
 from .facts import UNKNOWN
-from .model import Crowd, InfiniLlama, MemoryState, detached
+from .model import Crowd, InfiniLlama, MemoryState, detached, read_memory
 from .optim import build_optimizers, set_rate
 from .questions import EOS, IGNORE, by_length
 from .ranks import Ranks
@@ -258,10 +258,12 @@ def fitted_heads(weights: dict[str, Tensor], model: InfiniLlama) -> dict[str, Te
     """
     new, out = model.state_dict(), {}
     for name, w in weights.items():
-        if ".memory_" in name and name.endswith("_proj.weight"):
+        if ".memory_" in name and not name.endswith("memory_gate"):
             if name not in new:
                 continue
-            if w.shape != new[name].shape:  # heads stand one after another, in rows of q, k, v and in columns of o
+            if w.dim() == 1 and w.shape != new[name].shape:
+                w = torch.cat([w, new[name][len(w) :]])
+            elif w.shape != new[name].shape:  # heads stand one after another, in rows of q, k, v and in columns of o
                 grown = new[name].clone()
                 grown[: w.shape[0], : w.shape[1]] = w
                 w = grown
@@ -269,7 +271,25 @@ def fitted_heads(weights: dict[str, Tensor], model: InfiniLlama) -> dict[str, Te
     return out
 
 
-def build_model(args, device) -> InfiniLlama:
+@torch.no_grad()
+def measure_sizes(model: InfiniLlama, books: Books, segments: int = 64) -> None:
+    """Sets memory_size to the root mean square of what each memory head reads in a text, on average."""
+    sizes: list[Tensor] = []
+
+    def read(q, M, z, eps, power, size, dtype) -> Tensor:
+        out = read_memory(q, M, z, eps)
+        sizes.append(out[:, segments // 4 :].pow(2).mean((0, 1, 2, 4)).sqrt())
+        return out
+
+    scaled, model.scaled_read, S = model.scaled_read, read, model.c.segment_length
+    tokens = torch.from_numpy(books.tokens[: segments * S].astype(np.int64)).view(1, -1, S)
+    model.read_and_ask(tokens, torch.ones_like(tokens, dtype=torch.bool))
+    model.scaled_read = scaled
+    for a, size in zip((layer.self_attn for layer in model.model.layers if hasattr(layer.self_attn, "memory_size")), sizes):
+        a.memory_size.copy_(size)
+
+
+def build_model(args, device, books: Books | None = None) -> InfiniLlama:
     if args.init:
         begun = load_model(args.init)
         config, weights = begun.c, begun.state_dict()
@@ -282,11 +302,15 @@ def build_model(args, device) -> InfiniLlama:
         config.memory_update, config.sections = args.update, 1 if args.update == "delta" else config.sections
     if args.phase != "base" and not args.split_gates:
         config = with_memory(config, args)
+    newly_scaled = args.scaled_reads and not config.memory_scaled
+    config.memory_scaled |= args.scaled_reads
     torch.manual_seed(args.seed)
     model = InfiniLlama(config)
     if weights:
         missing, unexpected = model.load_state_dict(fitted_heads({k: v.float() for k, v in weights.items()}, model), strict=False)
         assert not unexpected and all("memory_" in m for m in missing), (missing, unexpected)
+    if newly_scaled:
+        measure_sizes(model, books)
     for name, p in model.named_parameters():
         p.requires_grad_(args.phase != "memory" or "memory_" in name)
     return model.to(device)
@@ -315,7 +339,7 @@ def train(args) -> None:
         p.start()
     ranks.begin(device)
     try:
-        model = build_model(args, device)
+        model = build_model(args, device, books)
     except ValueError as error:
         raise SystemExit(f"train: {error}") from error
     if args.compile:
@@ -407,6 +431,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--memory-head-dim", type=int, help="the checkpoint's, or 64, if not given")
     p.add_argument("--memory-layers", type=int, nargs="+", metavar="LAYER",
                    help="the layers that have memory heads, from 0 on; those of other layers are dropped (the checkpoint's, or all, if not given)")
+    p.add_argument("--scaled-reads", action="store_true", help="memory heads scale what they read by a learned power of its size")
     p.add_argument("--update", choices=["linear", "delta"], help="another rule than the checkpoint's")
     p.add_argument("--stages", nargs="*", help="draw these stages only; NAME or NAME=WEIGHT")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")

@@ -14,6 +14,7 @@ VARIANTS = {
     "memory_heads": dict(memory_heads=2, memory_kv_heads=1, memory_head_dim=16),
     "gates": dict(memory_heads=0, memory_kv_heads=0, memory_gate=True),
     "both": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=8, memory_gate=True),
+    "scaled": dict(memory_heads=2, memory_kv_heads=1, memory_head_dim=16, memory_scaled=True),
     "delta": dict(memory_heads=2, memory_kv_heads=1, memory_head_dim=16, memory_update="delta"),
     "upper": dict(memory_heads=4, memory_kv_heads=2, memory_head_dim=16, memory_layers=[1]),
     "lower": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=8, memory_layers=[0]),
@@ -27,6 +28,8 @@ def make(variant):
     for name, p in model.named_parameters():  # zero-initialised output projections would hide the memory
         if name.endswith("memory_o_proj.weight"):
             torch.nn.init.normal_(p, std=0.2)
+        if name.endswith(("memory_power", "memory_size")):
+            torch.nn.init.uniform_(p, 0.3, 0.8)
     return model.eval()
 
 
@@ -109,3 +112,36 @@ def test_memories_of_the_delta_rule_are_no_crowd():
     segments, write = torch.randint(2, 50, (2, 3, 7)), torch.ones(2, 3, 7, dtype=torch.bool)
     with pytest.raises(ValueError, match="do not add"):
         model.read_and_ask(segments, write, torch.randint(2, 50, (2, 1, 4)), torch.full((2, 1), 3), crowd=Crowd())
+
+
+def read_from(model, states):
+    q = torch.arange(2, 6).view(1, 1, 4)
+    return model.read_and_ask(None, None, q, torch.zeros(1, 1, dtype=torch.long), states=states)[1]
+
+
+def test_a_scaled_read_depends_less_on_its_size():
+    """Power 0 is the plain read, bit for bit; with power 1 a read of a tenth changes nothing; an empty memory gives no NaN."""
+    model, plain = make("scaled"), make("memory_heads")
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.endswith(("memory_power", "memory_size"))})
+    segments, write = torch.randint(2, 50, (1, 3, 7)), torch.ones(1, 3, 7, dtype=torch.bool)
+    changes = {}
+    for power in (0.0, 0.5, 1.0):
+        for layer in model.model.layers:
+            layer.self_attn.memory_power.data.fill_(power)
+        with torch.no_grad():
+            _, _, states = model.read_and_ask(segments, write, keep_states=True)
+            if power == 0:
+                assert torch.equal(read_from(model, states), read_from(plain, states))
+            fainter = [[type(s)(0.1 * s.M, s.z) for s in layer] for layer in states]
+            changes[power] = (read_from(model, states) - read_from(model, fainter)).abs().max().item()
+            assert torch.isfinite(read_from(model, [[type(s)(0 * s.M, 0 * s.z) for s in layer] for layer in states])).all()
+    assert changes[1.0] < 1e-4 < changes[0.5] < changes[0.0]
+
+
+def test_gradients_of_a_scaled_read_are_finite_on_an_empty_memory():
+    model = make("scaled")
+    segments, write = torch.randint(2, 50, (1, 3, 7)), torch.ones(1, 3, 7, dtype=torch.bool)
+    hidden, asked, _ = model.read_and_ask(segments, write, torch.randint(2, 50, (1, 2, 4)), torch.tensor([[0, 3]]))
+    (hidden.sum() + asked.sum()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert model.model.layers[0].self_attn.memory_power.grad.abs().sum() > 0
