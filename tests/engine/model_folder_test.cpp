@@ -359,6 +359,20 @@ TEST_F(ModelFolders, GatesMustBeNumbersAndOnePerHead) {
   EXPECT_THAT(error(), HasSubstr("model.layers.1.self_attn.memory_gate is [2] where config.json asks for [4]"));
 }
 
+TEST_F(ModelFolders, ScaledReadsNeedTheirNumbers) {
+  change("config.json", [](Json& json) { json["infini_attention"]["memory_scaled"] = true; });
+  EXPECT_THAT(error(), HasSubstr("model.layers.0.self_attn.memory_power is missing; expected [2]"));
+  for (const auto& entry : fs::directory_iterator(fs::path(PALIMPSEST_TEST_DATA) / "golden" / "scaled-heads"))
+    fs::copy(entry.path(), path() / entry.path().filename(), fs::copy_options::overwrite_existing);
+  EXPECT_EQ(ModelFolder::open(path()).layer(1, "self_attn.memory_power").toFloats().size(), 4U);
+  rewrite("memory_heads.safetensors", [&](Stored& tensor) {
+    if (tensor.name == "model.layers.1.self_attn.memory_size")
+      tensor = {tensor.name, Dtype::F32, {4}, bytesOfFloats({1, 1, std::nanf(""), 1})};
+    return true;
+  });
+  EXPECT_THAT(error(), HasSubstr("model.layers.1.self_attn.memory_size holds a value that is not a number"));
+}
+
 TEST_F(ModelFolders, MemoryFileWithoutTensorsIsRefused) {
   change("config.json", [](Json& json) { json["infini_attention"]["memory_heads"] = 0; });
   save("memory_heads.safetensors", {});

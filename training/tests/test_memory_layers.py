@@ -35,9 +35,9 @@ def asked(model: InfiniLlama) -> torch.Tensor:
         return torch.cat([model.head(t).flatten(0, -2) for t in (hidden, answers)])
 
 
-def going_on(checkpoint, *arguments: str, phase: str = "all") -> InfiniLlama:
+def going_on(checkpoint, *arguments: str, phase: str = "all", books=None) -> InfiniLlama:
     args = parser().parse_args(["--phase", phase, "--data", "-", "--tokenizer", "-", "--out", "-", "--init", str(checkpoint), *arguments])
-    return build_model(args, torch.device("cpu")).eval()
+    return build_model(args, torch.device("cpu"), books).eval()
 
 
 @pytest.fixture
@@ -101,6 +101,21 @@ def test_more_heads_change_nothing_until_they_have_learned_something(checkpoint)
     for layer in grown.model.layers:  # the new ones do count once they have
         torch.nn.init.normal_(layer.self_attn.memory_o_proj.weight[:, 16:])
     assert not torch.allclose(asked(grown), asked(old), atol=1e-2)
+
+
+def test_reads_begin_to_be_scaled_where_they_were_not(checkpoint, plain_books):
+    """Power 0 at first; the sizes are what the heads read in a text. More heads of such a model have sizes of their own."""
+    old, file = checkpoint(vocab_size=plain_books.tokenizer.get_vocab_size())
+    scaled = going_on(file, "--scaled-reads", books=plain_books)
+    torch.testing.assert_close(asked(scaled), asked(old), rtol=0, atol=1e-6)
+    sizes = [layer.self_attn.memory_size for layer in scaled.model.layers]
+    assert all(s.shape == (2,) and (s > 0).all() and not (s == 1).any() for s in sizes)
+    for layer in scaled.model.layers:
+        torch.nn.init.constant_(layer.self_attn.memory_power, -0.5)
+    save(scaled, file)
+    grown = going_on(file, "--memory-heads", "4")
+    assert grown.c.memory_scaled and torch.equal(grown.model.layers[1].self_attn.memory_power, torch.tensor([-0.5, -0.5, 0, 0]))
+    torch.testing.assert_close(asked(grown), asked(scaled), rtol=0, atol=1e-6)
 
 
 def test_layers_that_are_not_chosen_lose_their_heads(checkpoint):
