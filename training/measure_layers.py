@@ -22,7 +22,7 @@ from torch import Tensor
 
 from palimpsest_training import cases
 from palimpsest_training.books import Books
-from palimpsest_training.model import read_memory, segment_writes, sigma
+from palimpsest_training.model import read_memory, scaled_read, segment_writes, sigma
 from palimpsest_training.reader import Reader, reader_of, subtracted
 
 
@@ -37,15 +37,19 @@ class Reads:
             self.reads.append((read_memory(q, M, z, eps), M, z))
             return self.reads[-1][0].to(dtype)
 
+        def scaled(q, M, z, eps, power, size, dtype=torch.float32) -> Tensor:
+            self.reads.append((read_memory(q, M, z, eps), M, z))
+            return scaled_read(q, M, z, eps, power, size, dtype)
+
         def write(k, v, mask):
             self.writes.append(sigma(k).norm(dim=-1) * v.float().norm(dim=-1))  # [B, N, L, G]
             return segment_writes(k, v, mask)
 
-        self.model.read_memory, self.model.segment_writes = read, write
+        self.model.read_memory, self.model.scaled_read, self.model.segment_writes = read, scaled, write
         return self
 
     def __exit__(self, *_) -> None:
-        self.model.read_memory, self.model.segment_writes = read_memory, segment_writes
+        self.model.read_memory, self.model.scaled_read, self.model.segment_writes = read_memory, scaled_read, segment_writes
 
 
 def rms(x: Tensor) -> Tensor:
