@@ -139,8 +139,8 @@ class Stream {
   // and z grows by the sum of sigma(K). The segment's keys and values start at row keysBegin of their buffers.
   virtual void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
                            MemoryUpdate rule, float epsilon, Buffer& states) = 0;
-  // out = A (size / rms)^power with A = sigma(Q) M / (sigma(Q) z + eps), M and z of states[s] for the rows of segment s,
-  // and rms = sqrt(mean(A^2) + eps^2) of each row and head
+  // out = A (size / rms)^power with A = sigma(Q) M / (sigma(Q) z + eps), M and z of states[s] for the rows of segment
+  // s, and rms = sqrt(mean(A^2) + eps^2) of each row and head
   virtual void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
                           const Buffer& states, Buffer& out) = 0;
   virtual void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) = 0;

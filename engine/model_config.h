@@ -34,7 +34,7 @@ struct InfiniAttentionConfig {
   std::vector<int> memoryHeads;  // added heads with g = 1
   std::vector<int> memoryKvHeads;
   std::vector<int> memoryHeadDim;
-  bool memoryScaled = false;  // memory heads scale what they read, see Stream::memoryRead
+  bool memoryScaled = false;                   // memory heads scale what they read, see Stream::memoryRead
   float epsilon = 1e-6F;                       // on the denominator sigma(Q) z
   float unknownBias = 0.0F;                    // nats by which "unknown" must be likelier to be answered, see prompt.h
   std::map<std::string, std::string> prompts;  // "question", "summary", "passages", "unknown": see prompt.h

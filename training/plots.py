@@ -12,7 +12,8 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
-matplotlib.rcParams.update({"svg.hashsalt": "palimpsest", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+matplotlib.rcParams.update({"svg.hashsalt": "palimpsest", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9,
+                            "axes.spines.top": False, "axes.spines.right": False})
 import matplotlib.pyplot as plt  # noqa: E402
 
 FIGURES = Path(__file__).resolve().parent.parent / "docs" / "figures"
@@ -43,9 +44,9 @@ def recall() -> None:
 def layers() -> None:
     """Left: what a fact adds to its question's reads, by head. Right: what is left with another text's memory in some layers."""
     data = json.loads((FIGURES / "layers.json").read_text())
-    count = len(data["fact"])
+    count = len(data["one_layer_swapped"])
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
-    for layer, heads in enumerate(data["fact"]):
+    for layer, heads in zip(data["layers"], data["fact"]):
         left.plot([layer] * len(heads), heads, "o", markersize=5, alpha=0.7, color="tab:blue")
     left.set(yscale="log", xlabel="layer", ylabel="fact's part of what is read", xticks=range(count), title="each memory head")
     right.plot(range(count + 1), data["swapped_below"], "o-", label="in the layers below", color="tab:green")

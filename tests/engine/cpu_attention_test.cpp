@@ -146,10 +146,9 @@ TEST_P(CpuAttention, MemoryTakesSegmentsInARowAndIsRead) {
   for (const int dim : {16, 64, 80}) {
     const int columns = 5 * dim, matrix = dim * dim, state = 2 * (matrix + dim);
     const std::vector<MemoryWriter> writers = {{0, dim, 0, matrix}, {dim, 2 * dim, matrix + dim, 2 * matrix + dim}};
-    const std::vector<MemoryReader> readers = {
-        {3 * dim, 0, 0, matrix},
-        {4 * dim, dim, 0, matrix, -0.4F, 0.7F},  // scaled
-        {3 * dim, 2 * dim, matrix + dim, 2 * matrix + dim, 0.8F, 2.0F}};
+    const std::vector<MemoryReader> readers = {{3 * dim, 0, 0, matrix},
+                                               {4 * dim, dim, 0, matrix, -0.4F, 0.7F},  // scaled
+                                               {3 * dim, 2 * dim, matrix + dim, 2 * matrix + dim, 0.8F, 2.0F}};
     beginPass({40, 257, 8, 97});
     const auto qkv = randomBuffer(rows_, columns, 5);
     const int rowsOfStates = static_cast<int>(segments_.size()) + 1;

@@ -16,9 +16,8 @@ class ShippedModel : public testing::TestWithParam<Precision> {
     const std::filesystem::path source = PALIMPSEST_SOURCE_DIR;
     golden_ = std::make_unique<SafetensorsFile>(
         SafetensorsFile::open(source / "tests" / "data" / "shipped_golden.safetensors"));
-    transformer_ =
-        std::make_unique<Transformer>(ModelFolder::open(source / "resources" / "models" / "palimpsest-mini"),
-                                      makeCpuBackend(2, GetParam()), kBos);
+    transformer_ = std::make_unique<Transformer>(ModelFolder::open(source / "resources" / "models" / "palimpsest-mini"),
+                                                 makeCpuBackend(2, GetParam()), kBos);
     workspace_ = transformer_->makeWorkspace();
     memory_ = CompressiveMemory(transformer_->memoryShapes());
     const std::vector<TokenId> tokens = ints("tokens");

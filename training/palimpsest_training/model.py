@@ -298,14 +298,14 @@ class InfiniLlama(nn.Module):
                 return before[n], functools.partial(crowd.around, layer=i, part=n) if crowd else None, since[i][n] if since else None
 
             if c.memory_gate and remembers:
-                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, *part())
+                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, self._plain_read, *part())
                 g = torch.sigmoid(a.memory_gate.float()).view(1, -1, 1)
                 empty = self._empty(parts, reads_from, before[len(after)], device).view(-1, 1, 1)
                 mixed = torch.where(empty, local.float(), g * mixed + (1 - g) * local.float())
                 local = mixed.to(local.dtype)
                 after.append(state)
             if layer.has_memory_heads and remembers:
-                memory, state = self._remember(parts, counts, *added, write, reads_from, *part(), self._reads_of(a))
+                memory, state = self._remember(parts, counts, *added, write, reads_from, self._read_of(a), *part())
                 memory = memory.to(h.dtype).flatten(1)
                 after.append(state)
             return self.finish(layer, h, local.flatten(1), memory), after
@@ -326,13 +326,13 @@ class InfiniLlama(nn.Module):
             out.append(local_attention(shape(a).to(v.dtype), shape(b).to(v.dtype), shape(e)).flatten(0, 1))
         return torch.cat(out)
 
-    def _plain_read(self, epsilon: float, q: Tensor, M: Tensor, z: Tensor) -> Tensor:
-        return self.read_memory(q, M, z, epsilon, q.dtype)
+    def _plain_read(self, q: Tensor, M: Tensor, z: Tensor) -> Tensor:
+        return self.read_memory(q, M, z, self.c.epsilon, q.dtype)
 
-    def _reads_of(self, a: Attention):
-        """How the memory heads of a layer read."""
+    def _read_of(self, a: Attention):
+        """How the memory heads of a layer read: (q, M, z) -> A_mem."""
         if not self.c.memory_scaled:
-            return None
+            return self._plain_read
         return lambda q, M, z: self.scaled_read(q, M, z, self.c.epsilon, a.memory_power, a.memory_size, q.dtype)
 
     def _memories(self, k: Tensor, v: Tensor, write: Tensor, before: MemoryState | None) -> tuple[Tensor, Tensor]:
@@ -360,11 +360,10 @@ class InfiniLlama(nn.Module):
             out.append(first.unsqueeze(-1).expand(p.shape).reshape(-1))
         return torch.cat(out)
 
-    def _remember(self, parts, counts, q, k, v, write, reads_from, before: MemoryState | None, around=None,
-                  since: MemoryState | None = None, read=None):
+    def _remember(self, parts, counts, q, k, v, write, reads_from, read, before: MemoryState | None, around=None,
+                  since: MemoryState | None = None):
         """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv] in q's type, new state.
-        read: (q, M, z) -> A_mem, if it is not the plain one."""
-        read = read or functools.partial(self._plain_read, self.c.epsilon)
+        read: (q, M, z) -> A_mem."""
         view = lambda t, p: t.reshape(*p.shape, *t.shape[1:])
         with torch.autocast(q.device.type, enabled=False):
             qs = [view(t, p) for t, p in zip(q.split(counts), parts)]
