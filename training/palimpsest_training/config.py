@@ -36,7 +36,8 @@ class ModelConfig:
     memory_update: str = "linear"  # or "delta"
     memory_heads: int = 4  # 0 = a plain Llama
     memory_kv_heads: int = 4
-    memory_head_dim: int = 64
+    memory_head_dim: int = 64  # of queries and keys
+    memory_value_dim: int = 0  # of values; 0 = memory_head_dim
     memory_layers: list[int] | None = None  # the layers that have memory heads (gates: all of them have); None = every layer
     memory_scaled: bool = False  # what a memory head reads is scaled by a learned power of its size (model.scaled_read)
     memory_gate: bool = False  # beta on the base heads
@@ -59,6 +60,11 @@ class ModelConfig:
     @property
     def has_memory(self) -> bool:
         return self.memory_heads > 0 or self.memory_gate
+
+    @property
+    def value_dim(self) -> int:
+        """Of the memory heads' values."""
+        return self.memory_value_dim or self.memory_head_dim
 
     def memory_heads_of(self, layer: int) -> int:
         return self.memory_heads if self.memory_layers is None or layer in self.memory_layers else 0
@@ -83,6 +89,7 @@ class ModelConfig:
                 "segment_length": self.segment_length, "segment_cutter": 1, "memory_update": self.memory_update,
                 "memory_heads": each(self.memory_heads), "memory_kv_heads": each(self.memory_kv_heads),
                 "memory_head_dim": each(self.memory_head_dim),
+                **({"memory_value_dim": each(self.value_dim)} if self.value_dim != self.memory_head_dim else {}),
                 "epsilon": self.epsilon, "sections": self.sections, "unknown_bias": self.unknown_bias, "prompts": self.prompts,
             } | ({"memory_scaled": True} if self.memory_scaled else {})
         return out
@@ -112,7 +119,7 @@ class ModelConfig:
 def _one_kind_of_heads(infini: dict, layers: int) -> dict:
     """Lists with one number for each layer -> one number for all that have memory heads, and which these are."""
     infini = infini | {"memory_layers": None}
-    lists = {k: infini[k] for k in ("memory_heads", "memory_kv_heads", "memory_head_dim") if isinstance(infini.get(k), list)}
+    lists = {k: infini[k] for k in ("memory_heads", "memory_kv_heads", "memory_head_dim", "memory_value_dim") if isinstance(infini.get(k), list)}
     for name, numbers in lists.items():
         if len(numbers) != layers:
             raise ValueError(f"{name} in config.json must have one entry for each of the {layers} layers, not {len(numbers)}.")

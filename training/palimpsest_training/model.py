@@ -80,8 +80,8 @@ class Attention(nn.Module):
         if memory_heads:
             self.memory_q_proj = linear(c.hidden_size, memory_heads * c.memory_head_dim)
             self.memory_k_proj = linear(c.hidden_size, c.memory_kv_heads * c.memory_head_dim)
-            self.memory_v_proj = linear(c.hidden_size, c.memory_kv_heads * c.memory_head_dim)
-            self.memory_o_proj = linear(memory_heads * c.memory_head_dim, c.hidden_size)
+            self.memory_v_proj = linear(c.hidden_size, c.memory_kv_heads * c.value_dim)
+            self.memory_o_proj = linear(memory_heads * c.value_dim, c.hidden_size)
             if c.memory_scaled:
                 self.memory_power = nn.Parameter(torch.zeros(memory_heads))
                 self.memory_size = nn.Parameter(torch.ones(memory_heads))
@@ -153,7 +153,7 @@ class Layer(nn.Module):
         q, k, v = (split(p(n), c.head_dim) for p in (a.q_proj, a.k_proj, a.v_proj))
         out = (rotate(q, cos, sin), rotate(k, cos, sin), q, k, v)
         if self.has_memory_heads:
-            out += tuple(split(p(n), c.memory_head_dim) for p in (a.memory_q_proj, a.memory_k_proj, a.memory_v_proj))
+            out += tuple(split(p(n), c.memory_head_dim) for p in (a.memory_q_proj, a.memory_k_proj)) + (split(a.memory_v_proj(n), c.value_dim),)
         return out
 
     def finish(self, h: Tensor, local: Tensor, memory: Tensor | None) -> Tensor:

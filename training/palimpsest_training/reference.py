@@ -27,14 +27,14 @@ class Memory:
         for i in range(c.num_hidden_layers):
             layer = {}
             if c.memory_gate:
-                layer["base"] = self._zeros(c.num_key_value_heads, c.head_dim)
+                layer["base"] = self._zeros(c.num_key_value_heads, c.head_dim, c.head_dim)
             if c.memory_heads_of(i):
-                layer["added"] = self._zeros(c.memory_kv_heads, c.memory_head_dim)
+                layer["added"] = self._zeros(c.memory_kv_heads, c.memory_head_dim, c.value_dim)
             self.parts.append(layer)
 
     @staticmethod
-    def _zeros(groups: int, dim: int):
-        return torch.zeros(groups, dim, dim), torch.zeros(groups, dim)
+    def _zeros(groups: int, dk: int, dv: int):
+        return torch.zeros(groups, dk, dv), torch.zeros(groups, dk)
 
     def clone(self) -> "Memory":
         new = object.__new__(Memory)
@@ -85,7 +85,7 @@ def segment(model: InfiniLlama, tokens: list[int], memory: Memory, write: bool, 
         if "added" in parts:
             mq = a.memory_q_proj(n).view(L, -1, c.memory_head_dim)
             mk = a.memory_k_proj(n).view(L, -1, c.memory_head_dim)
-            mv = a.memory_v_proj(n).view(L, -1, c.memory_head_dim)
+            mv = a.memory_v_proj(n).view(L, -1, c.value_dim)
             M, z = parts["added"]
             r = c.memory_heads // c.memory_kv_heads
             read = [_memory_of_head(mq[:, i], M[i // r], z[i // r], c.epsilon) for i in range(c.memory_heads)]

@@ -235,40 +235,61 @@ def to_device(batch: dict[str, np.ndarray], device) -> dict[str, Tensor]:
 
 def with_memory(config: ModelConfig, args) -> ModelConfig:
     """The memory heads that the arguments name. What they leave open stays as it is; a model without any gets 4 in every layer."""
-    heads = args.memory_heads if args.memory_heads is not None else config.memory_heads or 4
+    had, values = config.memory_heads, config.value_dim
+    heads = args.memory_heads if args.memory_heads is not None else had or 4
     dim = args.memory_head_dim or config.memory_head_dim
+    value_dim = args.memory_value_dim or (values if had else dim)
     layers = config.memory_layers if args.memory_layers is None else args.memory_layers
-    if config.memory_heads and dim != config.memory_head_dim:
-        raise ValueError(f"The checkpoint's memory heads have {config.memory_head_dim} dimensions; they cannot go on with {dim}.")
-    if heads < config.memory_heads:
-        raise ValueError(f"The checkpoint has {config.memory_heads} memory heads a layer; they can become more, not {heads}.")
-    if heads == config.memory_heads:
+    for name, now, then in (("heads a layer", heads, had), ("dimensions of a key", dim, config.memory_head_dim), ("dimensions of a value", value_dim, values)):
+        if had and now < then:
+            raise ValueError(f"The checkpoint's memory has {then} {name}; they can become more, not {now}.")
+    if (heads, dim, value_dim) == (had, config.memory_head_dim, values):
         return replace(config, memory_layers=layers)
-    if config.memory_heads != config.memory_kv_heads:
-        raise ValueError(f"The checkpoint's {config.memory_heads} memory heads share {config.memory_kv_heads} memory KV heads; "
-                         "only heads with one each can become more.")
-    return replace(config, memory_heads=heads, memory_kv_heads=heads, memory_head_dim=dim, memory_layers=layers)
+    if had != config.memory_kv_heads:
+        raise ValueError(f"The checkpoint's {had} memory heads share {config.memory_kv_heads} memory KV heads; "
+                         "only heads with one each can become more or wider.")
+    return replace(config, memory_heads=heads, memory_kv_heads=heads, memory_head_dim=dim, memory_value_dim=value_dim if value_dim != dim else 0,
+                   memory_layers=layers)
 
 
-def fitted_heads(weights: dict[str, Tensor], model: InfiniLlama) -> dict[str, Tensor]:
-    """A checkpoint's weights for `model`, which may have memory heads in fewer layers, and more of them in a layer.
+def fitted_heads(weights: dict[str, Tensor], model: InfiniLlama, had: ModelConfig) -> dict[str, Tensor]:
+    """The weights of a checkpoint of config `had` for `model`, which may have memory heads in fewer layers, more of them in a layer, and wider ones.
 
     What a layer had are its first heads; the others are the model's own new ones, whose output projection is zero: they
-    change nothing until they have learned something. The heads of a layer that has none any more are left out.
+    change nothing until they have learned something. A wider key is the old one over and over, each time a little different:
+    sigma(q) sigma(k) and sigma(q) z grow alike, and A_mem stays nearly what it was. The heads of a layer that has none any
+    more are left out.
     """
-    new, out = model.state_dict(), {}
+    new, out, c = model.state_dict(), {}, model.c
     for name, w in weights.items():
         if ".memory_" in name and not name.endswith("memory_gate"):
             if name not in new:
                 continue
-            if w.dim() == 1 and w.shape != new[name].shape:
-                w = torch.cat([w, new[name][len(w) :]])
-            elif w.shape != new[name].shape:  # heads stand one after another, in rows of q, k, v and in columns of o
-                grown = new[name].clone()
-                grown[: w.shape[0], : w.shape[1]] = w
-                w = grown
+            if w.shape != new[name].shape:
+                w = _grown_keys(w, new[name].clone(), had.memory_head_dim, c.memory_head_dim) if "_q_proj" in name or "_k_proj" in name else \
+                    _grown(w, new[name].clone(), had.value_dim, c.value_dim)
         out[name] = w
     return out
+
+
+def _grown(w: Tensor, into: Tensor, old: int, new: int) -> Tensor:
+    """v [heads d, D], o [D, heads d], or a number for each head: the old ones' entries first, of each head and of all."""
+    if w.dim() == 1:
+        into[: len(w)] = w
+    elif w.shape[0] != into.shape[0]:
+        into.view(-1, new, w.shape[1])[: len(w) // old, :old] = w.view(-1, old, w.shape[1])
+    else:
+        into.view(len(w), -1, new)[:, : w.shape[1] // old, :old] = w.view(len(w), -1, old)
+    return into
+
+
+def _grown_keys(w: Tensor, into: Tensor, old: int, new: int, noise: float = 0.5) -> Tensor:
+    """q or k [heads d, D]; noise: of each repetition, relative to the weights' own size."""
+    heads = w.view(-1, old, w.shape[1])
+    size = heads.pow(2).mean((1, 2), keepdim=True).sqrt()
+    again = torch.cat([heads if not i else heads + noise * size * torch.randn_like(heads) for i in range(-(-new // old))], 1)
+    into.view(-1, new, w.shape[1])[: len(heads)] = again[:, :new]
+    return into
 
 
 @torch.no_grad()
@@ -307,7 +328,7 @@ def build_model(args, device, books: Books | None = None) -> InfiniLlama:
     torch.manual_seed(args.seed)
     model = InfiniLlama(config)
     if weights:
-        missing, unexpected = model.load_state_dict(fitted_heads({k: v.float() for k, v in weights.items()}, model), strict=False)
+        missing, unexpected = model.load_state_dict(fitted_heads({k: v.float() for k, v in weights.items()}, model, begun.c), strict=False)
         assert not unexpected and all("memory_" in m for m in missing), (missing, unexpected)
     if newly_scaled:
         measure_sizes(model, books)
@@ -428,7 +449,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tokens", type=int, default=65536, help="per step and rank")
     p.add_argument("--split-gates", action="store_true")
     p.add_argument("--memory-heads", type=int, help="per layer; the checkpoint's, or 4, if not given. More than it has: new ones are added")
-    p.add_argument("--memory-head-dim", type=int, help="the checkpoint's, or 64, if not given")
+    p.add_argument("--memory-head-dim", type=int, help="of queries and keys; the checkpoint's, or 64, if not given. More than it has: they are widened")
+    p.add_argument("--memory-value-dim", type=int, help="of values; the checkpoint's, or as many as of keys, if not given")
     p.add_argument("--memory-layers", type=int, nargs="+", metavar="LAYER",
                    help="the layers that have memory heads, from 0 on; those of other layers are dropped (the checkpoint's, or all, if not given)")
     p.add_argument("--scaled-reads", action="store_true", help="memory heads scale what they read by a learned power of its size")

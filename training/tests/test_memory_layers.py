@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from palimpsest_training import train
 from palimpsest_training.config import ModelConfig
 from palimpsest_training.evaluate import memory_norms
 from palimpsest_training.export import export, load_folder, load_model
@@ -103,6 +104,24 @@ def test_more_heads_change_nothing_until_they_have_learned_something(checkpoint)
     assert not torch.allclose(asked(grown), asked(old), atol=1e-2)
 
 
+def test_wider_heads_begin_as_what_they_were(checkpoint, monkeypatch):
+    """Keys repeat themselves, values get new dimensions that count for nothing yet; both kinds of width are their own."""
+    old, file = checkpoint(memory_scaled=True)
+    monkeypatch.setattr(train._grown_keys, "__defaults__", (0.0,))  # repeated as they are: exactly what they were
+    wide = going_on(file, "--memory-heads", "3", "--memory-head-dim", "24", "--memory-value-dim", "12")
+    assert (wide.c.memory_head_dim, wide.c.value_dim, wide.c.memory_heads) == (24, 12, 3)
+    torch.testing.assert_close(asked(wide), asked(old), rtol=0, atol=1e-5)
+    a, b = wide.model.layers[1].self_attn, old.model.layers[1].self_attn
+    assert torch.equal(a.memory_v_proj.weight[12:20], b.memory_v_proj.weight[8:]) and a.memory_v_proj.weight[20:24].any()
+    assert torch.equal(a.memory_o_proj.weight[:, 12:20], b.memory_o_proj.weight[:, 8:]) and not a.memory_o_proj.weight[:, 8:12].any()
+    monkeypatch.undo()
+    keys = going_on(file, "--memory-head-dim", "16").model.layers[1].self_attn.memory_k_proj.weight
+    assert torch.equal(keys[16:24], b.memory_k_proj.weight[8:])
+    assert 0.2 < (keys[24:] - keys[16:24]).norm() / keys[16:24].norm() < 0.8  # each repetition is a little different
+    narrow = going_on(file, "--memory-head-dim", "16")
+    assert narrow.c.value_dim == 8 and narrow.c.to_json("x")["infini_attention"]["memory_value_dim"] == 8
+
+
 def test_reads_begin_to_be_scaled_where_they_were_not(checkpoint, plain_books):
     """Power 0 at first; the sizes are what the heads read in a text. More heads of such a model have sizes of their own."""
     old, file = checkpoint(vocab_size=plain_books.tokenizer.get_vocab_size())
@@ -147,8 +166,9 @@ def test_a_plain_model_gets_heads_in_the_layers_named(checkpoint):
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["--memory-heads", "1"], "has 2 memory heads a layer; they can become more, not 1"),
-    (["--memory-head-dim", "16"], "have 8 dimensions; they cannot go on with 16"),
+    (["--memory-heads", "1"], "has 2 heads a layer; they can become more, not 1"),
+    (["--memory-head-dim", "4"], "has 8 dimensions of a key; they can become more, not 4"),
+    (["--memory-value-dim", "4"], "has 8 dimensions of a value; they can become more, not 4"),
     (["--memory-layers", "7"], "no layer 7"),
 ])
 def test_what_heads_cannot_become(checkpoint, arguments, sentence):
@@ -159,7 +179,7 @@ def test_what_heads_cannot_become(checkpoint, arguments, sentence):
 
 def test_heads_that_share_a_memory_do_not_become_more(checkpoint):
     _, file = checkpoint(memory_kv_heads=1)
-    with pytest.raises(ValueError, match="share 1 memory KV heads; only heads with one each can become more"):
+    with pytest.raises(ValueError, match="share 1 memory KV heads; only heads with one each can become more or wider"):
         going_on(file, "--memory-heads", "4")
     assert going_on(file, "--memory-layers", "2").c.memory_kv_heads == 1
 

@@ -18,6 +18,8 @@ VARIANTS = {
     "delta": dict(memory_heads=2, memory_kv_heads=1, memory_head_dim=16, memory_update="delta"),
     "upper": dict(memory_heads=4, memory_kv_heads=2, memory_head_dim=16, memory_layers=[1]),
     "lower": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=8, memory_layers=[0]),
+    "long_keys": dict(memory_heads=2, memory_kv_heads=1, memory_head_dim=16, memory_value_dim=12),
+    "long_keys_delta": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=8, memory_value_dim=12, memory_update="delta"),
     "upper_and_gates": dict(memory_heads=2, memory_kv_heads=2, memory_head_dim=16, memory_layers=[1], memory_gate=True),
 }
 
