@@ -13,13 +13,13 @@ struct PartColumns {
 
 // KV head `kv` of the layer's memory is its number `slot`, base heads counted first.
 void addWriter(MemoryPart& part, const CompressiveMemory::LayerShape& shape, const PartColumns& at, int kv, int slot) {
-  part.writers.push_back({at.key + kv * part.dim, at.value + kv * part.dim, static_cast<int>(shape.matrixOffset(slot)),
-                          static_cast<int>(shape.normalizerOffset(slot))});
+  part.writers.push_back({at.key + kv * part.dims.key, at.value + kv * part.dims.value,
+                          static_cast<int>(shape.matrixOffset(slot)), static_cast<int>(shape.normalizerOffset(slot))});
 }
 
 void addReader(MemoryPart& part, const CompressiveMemory::LayerShape& shape, const PartColumns& at, int head,
                int slot) {
-  part.readers.push_back({at.query + head * part.dim, at.out + head * part.dim,
+  part.readers.push_back({at.query + head * part.dims.key, at.out + head * part.dims.value,
                           static_cast<int>(shape.matrixOffset(slot)), static_cast<int>(shape.normalizerOffset(slot))});
 }
 
@@ -43,13 +43,16 @@ AttentionLayout makeAttentionLayout(const HeadCounts& base, const HeadCounts& ad
   AttentionLayout layout;
   layout.base = base;
   layout.added = added;
-  const int baseQ = base.heads * base.dim, addedQ = added.heads * added.dim;
-  const int baseKv = base.kvHeads * base.dim, addedKv = added.kvHeads * added.dim;
-  const int keys = baseQ + addedQ, values = keys + baseKv + addedKv;
+  const MemoryDims addedDims = added.dims();
+  const int baseQ = base.heads * base.dim, addedQ = added.heads * addedDims.key,
+            addedOut = added.heads * addedDims.value;
+  const int baseKv = base.kvHeads * base.dim, addedK = added.kvHeads * addedDims.key,
+            addedV = added.kvHeads * addedDims.value;
+  const int keys = baseQ + addedQ, values = keys + baseKv + addedK;
   const PartColumns basePart{0, keys, values, 0};
   const PartColumns addedPart{baseQ, keys + baseKv, values + baseKv, baseQ};
-  layout.qkvWidth = values + baseKv + addedKv;
-  layout.attentionWidth = baseQ + addedQ;
+  layout.qkvWidth = values + baseKv + addedV;
+  layout.attentionWidth = baseQ + addedOut;
   layout.rotated = {{0, base.heads}, {keys, base.kvHeads}};
 
   // Which base KV heads have a memory: those that any query head of their group reads.
@@ -62,10 +65,10 @@ AttentionLayout makeAttentionLayout(const HeadCounts& base, const HeadCounts& ad
       slots[static_cast<std::size_t>(kv)] = memories++;
   }
   if (memories > 0) layout.memoryShape.base = {memories, base.dim, base.dim};
-  if (added.heads > 0) layout.memoryShape.added = {added.kvHeads, added.dim, added.dim};
+  if (added.heads > 0) layout.memoryShape.added = {added.kvHeads, addedDims.key, addedDims.value};
 
-  layout.baseMemory.dim = base.dim;
-  layout.addedMemory.dim = added.dim;
+  layout.baseMemory.dims = base.dims();
+  layout.addedMemory.dims = addedDims;
   for (int kv = 0; kv < base.kvHeads; ++kv) {
     const int slot = slots[static_cast<std::size_t>(kv)];
     if (slot >= 0) addWriter(layout.baseMemory, layout.memoryShape, basePart, kv, slot);
@@ -85,13 +88,13 @@ AttentionLayout makeAttentionLayout(const HeadCounts& base, const HeadCounts& ad
   for (int h = 0; h < added.heads; ++h) {
     addReader(layout.addedMemory, layout.memoryShape, addedPart, h, memories + h / (added.heads / added.kvHeads));
   }
-  if (added.heads > 0) addGate(layout.gates, {addedPart.out, addedQ, 1.0F});
+  if (added.heads > 0) addGate(layout.gates, {addedPart.out, addedOut, 1.0F});
 
   layout.baseKeys = {keys, baseKv};
-  layout.values = {values, baseKv + addedKv};
+  layout.values = {values, baseKv + addedV};
   const int skipped = memories > 0 ? 0 : baseKv;
-  layout.memoryKeys = {keys + skipped, baseKv + addedKv - skipped};
-  layout.memoryValues = {values + skipped, baseKv + addedKv - skipped};
+  layout.memoryKeys = {keys + skipped, baseKv + addedK - skipped};
+  layout.memoryValues = {values + skipped, baseKv + addedV - skipped};
   return layout;
 }
 

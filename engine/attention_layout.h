@@ -1,5 +1,5 @@
 // Where the heads of a layer stand in its buffers. Base heads and memory heads are two parts, in this order in q, k, v
-// and o; each has its own group size, and memory heads may have their own dimension.
+// and o; each has its own group size, and memory heads may have their own dimensions.
 //
 //   qkv        [q base | q memory | k base | k memory | v base | v memory]
 //              made by one product with the concatenated weights
@@ -19,7 +19,9 @@ namespace palimpsest::engine {
 struct HeadCounts {
   int heads = 0;
   int kvHeads = 0;
-  int dim = 0;
+  int dim = 0;       // of queries and keys
+  int valueDim = 0;  // 0: as theirs
+  MemoryDims dims() const { return {dim, valueDim > 0 ? valueDim : dim}; }
 };
 
 struct ColumnRange {
@@ -29,7 +31,7 @@ struct ColumnRange {
 
 // The heads of one part that read the memory, and the KV heads that are written to it.
 struct MemoryPart {
-  int dim = 0;
+  MemoryDims dims;
   std::vector<MemoryReader> readers;
   std::vector<MemoryWriter> writers;  // key and value as columns of qkv
 };

@@ -73,9 +73,13 @@ struct PassSegment {
 };
 
 // Heads as columns of the buffers they read and write, so that any mixture of base heads, memory heads and GQA groups
-// is one flat list. All of a list have the same dimension.
+// is one flat list. All of a list have the same dimensions.
 struct LocalHead {
   int query, key, value, out;  // first columns
+};
+struct MemoryDims {
+  int key = 0;  // of queries and keys: M is [key x value], z [key]
+  int value = 0;
 };
 struct MemoryReader {
   int query, out;          // first columns
@@ -137,11 +141,11 @@ class Stream {
   //   linear  states[s + 1] = states[s] + sigma(K)^T V
   //   delta   states[s + 1] = states[s] + sigma(K)^T (V - sigma(K) M / (sigma(K) z + eps)),  M and z of states[s]
   // and z grows by the sum of sigma(K). The segment's keys and values start at row keysBegin of their buffers.
-  virtual void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
-                           MemoryUpdate rule, float epsilon, Buffer& states) = 0;
+  virtual void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads,
+                           MemoryDims dims, MemoryUpdate rule, float epsilon, Buffer& states) = 0;
   // out = A (size / rms)^power with A = sigma(Q) M / (sigma(Q) z + eps), M and z of states[s] for the rows of segment
   // s, and rms = sqrt(mean(A^2) + eps^2) of each row and head
-  virtual void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+  virtual void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, MemoryDims dims, float epsilon,
                           const Buffer& states, Buffer& out) = 0;
   virtual void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) = 0;
 };

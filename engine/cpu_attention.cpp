@@ -16,9 +16,9 @@ constexpr int kFewQueries = 4;  // up to here packing the keys costs more than i
 int keysOf(const PassSegment& segment) { return segment.firstPosition + segment.rows; }
 
 // states[s + 1] += states[s] for one head
-void accumulate(const CpuKernels& kernels, int s, const MemoryWriter& head, int dim, CpuBuffer& states) {
-  kernels.add(states.floats(s, head.matrix), dim * dim, states.floats(s + 1, head.matrix));
-  kernels.add(states.floats(s, head.normalizer), dim, states.floats(s + 1, head.normalizer));
+void accumulate(const CpuKernels& kernels, int s, const MemoryWriter& head, MemoryDims dims, CpuBuffer& states) {
+  kernels.add(states.floats(s, head.matrix), dims.key * dims.value, states.floats(s + 1, head.matrix));
+  kernels.add(states.floats(s, head.normalizer), dims.key, states.floats(s + 1, head.normalizer));
 }
 
 }  // namespace
@@ -156,67 +156,69 @@ void CpuStream::localAttention(const Buffer& queries, const Buffer& keys, const 
 // after = sigma(K)^T V of one segment and KV head; with the delta rule V less what the memory before already gives for
 // K.
 void CpuStream::writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values,
-                             const MemoryWriter& head, int dim, const float* before, MemoryUpdate rule, float epsilon,
-                             float* after) {
+                             const MemoryWriter& head, MemoryDims dims, const float* before, MemoryUpdate rule,
+                             float epsilon, float* after) {
   const int rows = segment.rows - segment.unwritten;
   const int first = segment.keysBegin + segment.firstPosition + segment.unwritten;
-  float* sigmaK = scratch();                                 // [rows x dim]
-  float* v = sigmaK + static_cast<std::size_t>(rows) * dim;  // [rows x dim]
+  const int dk = dims.key, dv = dims.value;
+  float* sigmaK = scratch();                                // [rows x dk]
+  float* v = sigmaK + static_cast<std::size_t>(rows) * dk;  // [rows x dv]
   float* z = after + head.normalizer;
-  std::fill_n(z, dim, 0.0F);
+  std::fill_n(z, dk, 0.0F);
   for (int t = 0; t < rows; ++t) {
-    float* k = sigmaK + static_cast<std::size_t>(t) * dim;
-    kernels_.sigma(floatsOf(keys, first + t, head.key, dim, k), dim, k);
-    kernels_.add(k, dim, z);
-    float* own = v + static_cast<std::size_t>(t) * dim;
-    const float* from = floatsOf(values, first + t, head.value, dim, own);
-    if (from != own) std::copy_n(from, dim, own);
+    float* k = sigmaK + static_cast<std::size_t>(t) * dk;
+    kernels_.sigma(floatsOf(keys, first + t, head.key, dk, k), dk, k);
+    kernels_.add(k, dk, z);
+    float* own = v + static_cast<std::size_t>(t) * dv;
+    const float* from = floatsOf(values, first + t, head.value, dv, own);
+    if (from != own) std::copy_n(from, dv, own);
   }
   if (rule == MemoryUpdate::Delta) {
-    float* known = v + static_cast<std::size_t>(rows) * dim;  // [rows x dim]
-    kernels_.product(rows, dim, dim, sigmaK, dim, 1, before + head.matrix, dim, known, dim, false);
+    float* known = v + static_cast<std::size_t>(rows) * dv;  // [rows x dv]
+    kernels_.product(rows, dv, dk, sigmaK, dk, 1, before + head.matrix, dv, known, dv, false);
     for (int t = 0; t < rows; ++t) {
-      const std::size_t at = static_cast<std::size_t>(t) * dim;
-      const float weight = kernels_.dot(sigmaK + at, before + head.normalizer, dim) + epsilon;
-      kernels_.mix(1.0F, v + at, -1.0F / weight, known + at, dim, v + at);
+      const float weight =
+          kernels_.dot(sigmaK + static_cast<std::size_t>(t) * dk, before + head.normalizer, dk) + epsilon;
+      const std::size_t at = static_cast<std::size_t>(t) * dv;
+      kernels_.mix(1.0F, v + at, -1.0F / weight, known + at, dv, v + at);
     }
   }
-  kernels_.product(dim, dim, rows, sigmaK, 1, dim, v, dim, after + head.matrix, dim, false);
+  kernels_.product(dk, dv, rows, sigmaK, 1, dk, v, dv, after + head.matrix, dv, false);
 }
 
 // Turns what each segment writes into the states that the segments read.
-void CpuStream::sumStates(std::span<const MemoryWriter> heads, int dim, CpuBuffer& states) {
+void CpuStream::sumStates(std::span<const MemoryWriter> heads, MemoryDims dims, CpuBuffer& states) {
   const int headCount = static_cast<int>(heads.size());
 #pragma omp parallel for schedule(static) if (headCount > 1)
   for (int h = 0; h < headCount; ++h) {
-    for (int s = 0; s < static_cast<int>(segments_.size()); ++s) accumulate(kernels_, s, heads[h], dim, states);
+    for (int s = 0; s < static_cast<int>(segments_.size()); ++s) accumulate(kernels_, s, heads[h], dims, states);
   }
 }
 
-void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
-                            MemoryUpdate rule, float epsilon, Buffer& states) {
+void CpuStream::memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads,
+                            MemoryDims dims, MemoryUpdate rule, float epsilon, Buffer& states) {
   const int segments = static_cast<int>(segments_.size());
   const int headCount = static_cast<int>(heads.size());
   if (settings_.tiles && rule == MemoryUpdate::Linear) {
-    return memoryWriteInTiles(cpu(keys), cpu(values), heads, dim, cpu(states));
+    return memoryWriteInTiles(cpu(keys), cpu(values), heads, dims, cpu(states));
   }
   int longest = 0;
   for (const PassSegment& segment : segments_) longest = std::max(longest, segment.rows);
-  needScratch(3 * static_cast<std::size_t>(longest) * dim);
+  needScratch(static_cast<std::size_t>(longest) * (dims.key + 2 * dims.value));
   CpuBuffer& all = cpu(states);
   const auto write = [&](int s, const MemoryWriter& head) {
-    writeSegment(segments_[s], cpu(keys), cpu(values), head, dim, all.floats(s), rule, epsilon, all.floats(s + 1));
+    writeSegment(segments_[s], cpu(keys), cpu(values), head, dims, all.floats(s), rule, epsilon, all.floats(s + 1));
   };
   if (rule == MemoryUpdate::Linear) {  // what a segment writes does not depend on the others: all at once, then sum up
 #pragma omp parallel for schedule(dynamic) if (segments * headCount > 1)
     for (int i = 0; i < segments * headCount; ++i) write(i / headCount, heads[i % headCount]);
-    sumStates(heads, dim, all);
+    sumStates(heads, dims, all);
   } else {
 #pragma omp parallel for schedule(static) if (headCount > 1)
     for (int h = 0; h < headCount; ++h) {
       for (int s = 0; s < segments; ++s) {
         write(s, heads[h]);
-        accumulate(kernels_, s, heads[h], dim, all);
+        accumulate(kernels_, s, heads[h], dims, all);
       }
     }
   }
@@ -229,13 +231,14 @@ float CpuStream::readFactor(const float* read, int dim, float weight, float epsi
   return std::pow(head.size / std::sqrt(square + epsilon * epsilon), head.power) / weight;
 }
 
-void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, MemoryDims dims, float epsilon,
                            const Buffer& states, Buffer& out) {
   if (heads.empty()) return;
   if (settings_.tiles && rows_ > kFewQueries) {
-    return memoryReadInTiles(cpu(queries), heads, dim, epsilon, cpu(states), cpu(out));
+    return memoryReadInTiles(cpu(queries), heads, dims, epsilon, cpu(states), cpu(out));
   }
-  needScratch(2 * static_cast<std::size_t>(kReadTile) * dim);
+  const int dk = dims.key, dv = dims.value;
+  needScratch(static_cast<std::size_t>(kReadTile) * (dk + dv));
   cutTiles(static_cast<int>(heads.size()), kReadTile);
 #pragma omp parallel for schedule(static) if (rows_ > 1)
   for (int i = 0; i < static_cast<int>(tiles_.size()); ++i) {
@@ -243,17 +246,18 @@ void CpuStream::memoryRead(const Buffer& queries, std::span<const MemoryReader> 
     const MemoryReader& head = heads[tile.head];
     const float* state = cpu(states).floats(tile.segment);
     const int row = segments_[tile.segment].begin + tile.row;
-    float* sigmaQ = scratch();                                         // [tile.rows x dim]
-    float* read = sigmaQ + static_cast<std::size_t>(kReadTile) * dim;  // [tile.rows x dim]
+    float* sigmaQ = scratch();                                        // [tile.rows x dk]
+    float* read = sigmaQ + static_cast<std::size_t>(kReadTile) * dk;  // [tile.rows x dv]
     for (int t = 0; t < tile.rows; ++t) {
-      float* own = sigmaQ + static_cast<std::size_t>(t) * dim;
-      kernels_.sigma(floatsOf(cpu(queries), row + t, head.query, dim, own), dim, own);
+      float* own = sigmaQ + static_cast<std::size_t>(t) * dk;
+      kernels_.sigma(floatsOf(cpu(queries), row + t, head.query, dk, own), dk, own);
     }
-    kernels_.product(tile.rows, dim, dim, sigmaQ, dim, 1, state + head.matrix, dim, read, dim, false);
+    kernels_.product(tile.rows, dv, dk, sigmaQ, dk, 1, state + head.matrix, dv, read, dv, false);
     for (int t = 0; t < tile.rows; ++t) {
-      const std::size_t at = static_cast<std::size_t>(t) * dim;
-      const float weight = kernels_.dot(sigmaQ + at, state + head.normalizer, dim) + epsilon;
-      put(readFactor(read + at, dim, weight, epsilon, head), read + at, dim, cpu(out), row + t, head.out);
+      const float* own = read + static_cast<std::size_t>(t) * dv;
+      const float weight =
+          kernels_.dot(sigmaQ + static_cast<std::size_t>(t) * dk, state + head.normalizer, dk) + epsilon;
+      put(readFactor(own, dv, weight, epsilon, head), own, dv, cpu(out), row + t, head.out);
     }
   }
 }

@@ -117,19 +117,20 @@ void CpuStream::localAttentionInTiles(const CpuBuffer& queries, const CpuBuffer&
 
 // The linear rule. sigma(K) counts in M and in z as rounded, so that what is read stays a mean of values.
 void CpuStream::memoryWriteInTiles(const CpuBuffer& keys, const CpuBuffer& values, std::span<const MemoryWriter> heads,
-                                   int dim, CpuBuffer& states) {
+                                   MemoryDims dims, CpuBuffer& states) {
   if (heads.empty()) return;
   const int headCount = static_cast<int>(heads.size());
-  const int columns = roundedUp(dim, kTilePanel);
+  const int dk = dims.key, dv = dims.value;
+  const int columns = roundedUp(dv, kTilePanel);
   int longest = 0;
   tileKernels_.clear();
   for (const PassSegment& segment : segments_) {
     const int depth = roundedUp(segment.rows - segment.unwritten, kTileDepth);
     longest = std::max(longest, depth);
-    tileKernels_.push_back({&tileProducts_.prepare({dim, depth, columns}), nullptr});
+    tileKernels_.push_back({&tileProducts_.prepare({dk, depth, columns}), nullptr});
   }
-  const std::size_t keysEnd = area(longest, dim) / 2, valuesEnd = keysEnd + area(longest, columns) / 2;
-  needScratch(valuesEnd + area(dim, columns));
+  const std::size_t keysEnd = area(longest, dk) / 2, valuesEnd = keysEnd + area(longest, columns) / 2;
+  needScratch(valuesEnd + area(dk, columns));
 
 #pragma omp parallel for schedule(static)
   for (int i = 0; i < static_cast<int>(segments_.size()) * headCount; ++i) {
@@ -139,25 +140,25 @@ void CpuStream::memoryWriteInTiles(const CpuBuffer& keys, const CpuBuffer& value
     const int rows = segment.rows - segment.unwritten;
     const int depth = roundedUp(rows, kTileDepth);
     const int first = segment.keysBegin + segment.firstPosition + segment.unwritten;
-    Bf16* sigmaK = halves(scratch());       // transposed, [dim x depth]
+    Bf16* sigmaK = halves(scratch());       // transposed, [dk x depth]
     Bf16* v = halves(scratch() + keysEnd);  // [depth x columns]
     float* matrix = states.floats(s + 1, head.matrix);
-    float* product = columns == dim ? matrix : scratch() + valuesEnd;  // [dim x columns]
-    kernels_.sigmaTransposed(keys.halves(first, head.key), keys.columns(), rows, dim, depth, sigmaK,
+    float* product = columns == dv ? matrix : scratch() + valuesEnd;  // [dk x columns]
+    kernels_.sigmaTransposed(keys.halves(first, head.key), keys.columns(), rows, dk, depth, sigmaK,
                              states.floats(s + 1, head.normalizer));
-    kernels_.pairRows(values.halves(first, head.value), values.columns(), rows, dim, depth, v);
+    kernels_.pairRows(values.halves(first, head.value), values.columns(), rows, dv, depth, v);
     tileProducts_.run(*tileKernels_[s].first, omp_get_thread_num(), sigmaK, v, product);
-    for (int d = 0; product != matrix && d < dim; ++d)
-      std::copy_n(product + area(d, columns), dim, matrix + area(d, dim));
+    for (int d = 0; product != matrix && d < dk; ++d) std::copy_n(product + area(d, columns), dv, matrix + area(d, dv));
   }
-  sumStates(heads, dim, states);
+  sumStates(heads, dims, states);
 }
 
 // M goes into the product as the sum of two bf16, which keep 16 bits of it: what single sentences left in the memory of
 // a long book is small beside the whole. So the left side is sigma(Q) twice.
-void CpuStream::memoryReadInTiles(const CpuBuffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
-                                  const CpuBuffer& states, CpuBuffer& out) {
-  const int depth = roundedUp(dim, kTileDepth), columns = roundedUp(dim, kTilePanel);
+void CpuStream::memoryReadInTiles(const CpuBuffer& queries, std::span<const MemoryReader> heads, MemoryDims dims,
+                                  float epsilon, const CpuBuffer& states, CpuBuffer& out) {
+  const int dk = dims.key, dv = dims.value;
+  const int depth = roundedUp(dk, kTileDepth), columns = roundedUp(dv, kTilePanel);
   packedMatrices_.clear();
   headMatrix_.clear();
   for (const MemoryReader& head : heads) {
@@ -171,7 +172,7 @@ void CpuStream::memoryReadInTiles(const CpuBuffer& queries, std::span<const Memo
   Bf16* packed = halves(packed_->floats());
 #pragma omp parallel for schedule(static)
   for (int i = 0; i < matrices * static_cast<int>(segments_.size()); ++i) {
-    kernels_.pairRowsInTwo(states.floats(i / matrices, packedMatrices_[i % matrices]), dim, dim, dim, depth,
+    kernels_.pairRowsInTwo(states.floats(i / matrices, packedMatrices_[i % matrices]), dv, dk, dv, depth,
                            packed + static_cast<std::size_t>(i) * size);
   }
 
@@ -188,19 +189,19 @@ void CpuStream::memoryReadInTiles(const CpuBuffer& queries, std::span<const Memo
     float* read = scratch();                     // [kTileRows x columns]
     Bf16* sigmaQ = halves(scratch() + readEnd);  // [kTileRows x 2 depth]
     for (int r = 0; r < tile.rows; ++r) {
-      prefetch(queries, row + r + kPrefetched, head.query, dim);
-      prefetch(out, row + r, head.out, dim);
+      prefetch(queries, row + r + kPrefetched, head.query, dk);
+      prefetch(out, row + r, head.out, dv);
       Bf16* to = sigmaQ + area(r, 2 * depth);
-      kernels_.sigmaBFloat16(queries.halves(row + r, head.query), dim, to);
-      std::fill(to + dim, to + depth, Bf16(0));
+      kernels_.sigmaBFloat16(queries.halves(row + r, head.query), dk, to);
+      std::fill(to + dk, to + depth, Bf16(0));
       std::copy_n(to, depth, to + depth);
     }
     tileProducts_.run(product, omp_get_thread_num(), sigmaQ,
                       packed + static_cast<std::size_t>(tile.segment * matrices + headMatrix_[tile.head]) * size, read);
     for (int r = 0; r < tile.rows; ++r) {
-      const float weight = kernels_.dotBFloat16(sigmaQ + area(r, 2 * depth), z, dim) + epsilon;
+      const float weight = kernels_.dotBFloat16(sigmaQ + area(r, 2 * depth), z, dk) + epsilon;
       const float* own = read + area(r, columns);
-      put(readFactor(own, dim, weight, epsilon, head), own, dim, out, row + r, head.out);
+      put(readFactor(own, dv, weight, epsilon, head), own, dv, out, row + r, head.out);
     }
   }
 }

@@ -74,9 +74,9 @@ class CpuStream : public Stream {
             const Buffer& sines) override;
   void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads,
                       int dim, Buffer& out) override;
-  void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
+  void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, MemoryDims dims,
                    MemoryUpdate rule, float epsilon, Buffer& states) override;
-  void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+  void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, MemoryDims dims, float epsilon,
                   const Buffer& states, Buffer& out) override;
   void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) override;
 
@@ -103,18 +103,18 @@ class CpuStream : public Stream {
                  const LocalHead& head, int dim, CpuBuffer& out);
   float readFactor(const float* read, int dim, float weight, float epsilon, const MemoryReader& head) const;
   void writeSegment(const PassSegment& segment, const CpuBuffer& keys, const CpuBuffer& values,
-                    const MemoryWriter& head, int dim, const float* before, MemoryUpdate rule, float epsilon,
+                    const MemoryWriter& head, MemoryDims dims, const float* before, MemoryUpdate rule, float epsilon,
                     float* after);
 
   // The same with products of bf16, at least where enough rows share a right side.
   void packHeadsForTiles(const CpuBuffer& keys, const CpuBuffer& values, int dim);
   void localAttentionInTiles(const CpuBuffer& queries, const CpuBuffer& keys, const CpuBuffer& values,
                              std::span<const LocalHead> heads, int dim, CpuBuffer& out);
-  void memoryWriteInTiles(const CpuBuffer& keys, const CpuBuffer& values, std::span<const MemoryWriter> heads, int dim,
-                          CpuBuffer& states);
-  void memoryReadInTiles(const CpuBuffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+  void memoryWriteInTiles(const CpuBuffer& keys, const CpuBuffer& values, std::span<const MemoryWriter> heads,
+                          MemoryDims dims, CpuBuffer& states);
+  void memoryReadInTiles(const CpuBuffer& queries, std::span<const MemoryReader> heads, MemoryDims dims, float epsilon,
                          const CpuBuffer& states, CpuBuffer& out);
-  void sumStates(std::span<const MemoryWriter> heads, int dim, CpuBuffer& states);
+  void sumStates(std::span<const MemoryWriter> heads, MemoryDims dims, CpuBuffer& states);
 
   // Row `row` of `out` from `column` on = factor * x[0..n)
   void put(float factor, const float* x, int n, CpuBuffer& out, int row, int column) const;

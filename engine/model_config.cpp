@@ -240,6 +240,9 @@ void readInfiniAttention(const Fields& fields, ModelConfig& config) {
   memory.memoryHeads = infini.perLayer("memory_heads", config.numLayers, kMaxHeads, 0);
   memory.memoryKvHeads = infini.perLayer("memory_kv_heads", config.numLayers, kMaxHeads, 0);
   memory.memoryHeadDim = infini.perLayer("memory_head_dim", config.numLayers, kMaxHeadDim, config.headDim);
+  memory.memoryValueDim = memory.memoryHeadDim;
+  if (infini.has("memory_value_dim"))
+    memory.memoryValueDim = infini.perLayer("memory_value_dim", config.numLayers, kMaxHeadDim, 0);
   memory.memoryScaled = infini.flag("memory_scaled", false);
   memory.epsilon = infini.real("epsilon", 0.0F, 1.0F, memory.epsilon);
   memory.unknownBias = infini.real("unknown_bias", -30.0F, 30.0F, memory.unknownBias);
@@ -256,9 +259,11 @@ void readInfiniAttention(const Fields& fields, ModelConfig& config) {
     }
     if (heads > 0 && memory.memoryHeadDim[i] == 0)
       infini.fail(infini.label("memory_head_dim") + " is 0 in layer " + std::to_string(i));
-    const std::int64_t dim = memory.memoryHeadDim[i];
+    if (heads > 0 && memory.memoryValueDim[i] == 0)
+      infini.fail(infini.label("memory_value_dim") + " is 0 in layer " + std::to_string(i));
+    const std::int64_t keyDim = memory.memoryHeadDim[i], valueDim = memory.memoryValueDim[i];
     const std::int64_t baseDim = config.headDim;
-    floats += kvHeads * dim * (dim + 1) + config.numKvHeads * baseDim * (baseDim + 1);
+    floats += kvHeads * keyDim * (valueDim + 1) + config.numKvHeads * baseDim * (baseDim + 1);
   }
   if (floats > kMaxMemoryFloats)
     infini.fail("the memory of one book would take more than 4 GiB; the numbers of heads cannot be right");

@@ -33,7 +33,8 @@ struct InfiniAttentionConfig {
   int sections = 1;  // that a book's memory is kept in, see section_rule.h; above 1 with the linear rule only
   std::vector<int> memoryHeads;  // added heads with g = 1
   std::vector<int> memoryKvHeads;
-  std::vector<int> memoryHeadDim;
+  std::vector<int> memoryHeadDim;              // of queries and keys
+  std::vector<int> memoryValueDim;             // of values; that of keys if config.json does not say
   bool memoryScaled = false;                   // memory heads scale what they read, see Stream::memoryRead
   float epsilon = 1e-6F;                       // on the denominator sigma(Q) z
   float unknownBias = 0.0F;                    // nats by which "unknown" must be likelier to be answered, see prompt.h

@@ -124,6 +124,7 @@ void addConfig(Fingerprint& print, const ModelConfig& config) {
     print.add("memory_heads", memory.memoryHeads);
     print.add("memory_kv_heads", memory.memoryKvHeads);
     print.add("memory_head_dim", memory.memoryHeadDim);
+    if (memory.memoryValueDim != memory.memoryHeadDim) print.add("memory_value_dim", memory.memoryValueDim);
     print.addFloat("epsilon", memory.epsilon);
     if (memory.memoryScaled) print.add("memory_scaled", 1);
   }
@@ -290,14 +291,16 @@ void ModelFolder::requireMemory() {
     const std::int64_t hidden = config_.hiddenSize;
     const std::int64_t queries = std::int64_t{memory.memoryHeads[at]} * memory.memoryHeadDim[at];
     const std::int64_t keys = std::int64_t{memory.memoryKvHeads[at]} * memory.memoryHeadDim[at];
+    const std::int64_t values = std::int64_t{memory.memoryKvHeads[at]} * memory.memoryValueDim[at];
+    const std::int64_t outputs = std::int64_t{memory.memoryHeads[at]} * memory.memoryValueDim[at];
     const auto require = [&](const char* name, std::vector<std::int64_t> shape) {
       requireWeight(memoryFile_, layerName(i, name), std::move(shape));
     };
     if (memory.memoryHeads[at] > 0) {
       require("self_attn.memory_q_proj.weight", {queries, hidden});
       require("self_attn.memory_k_proj.weight", {keys, hidden});
-      require("self_attn.memory_v_proj.weight", {keys, hidden});
-      require("self_attn.memory_o_proj.weight", {hidden, queries});
+      require("self_attn.memory_v_proj.weight", {values, hidden});
+      require("self_attn.memory_o_proj.weight", {hidden, outputs});
     }
     const auto requireNumbers = [&](const std::string& name, int count) {
       requireWeight(memoryFile_, name, {count});

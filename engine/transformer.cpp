@@ -65,8 +65,8 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   // The memory sees keys and queries without position. states[i] is the memory before segment i, and each segment reads
   // its own.
   if (reading) writePass(index, w, qkv, qkv, heads.baseMemory.writers, heads.addedMemory.writers);
-  s.memoryRead(qkv, heads.baseMemory.readers, heads.base.dim, epsilon_, states, fromMemory);  // A_mem
-  s.memoryRead(qkv, heads.addedMemory.readers, heads.added.dim, epsilon_, states, fromMemory);
+  s.memoryRead(qkv, heads.baseMemory.readers, heads.baseMemory.dims, epsilon_, states, fromMemory);  // A_mem
+  s.memoryRead(qkv, heads.addedMemory.readers, heads.addedMemory.dims, epsilon_, states, fromMemory);
 
   keep(w, qkv, heads.memoryKeys, index, &SegmentState::LayerState::memoryKeys, segments);
   s.rope(qkv, heads.rotated, heads.base.dim, *cosines_, *sines_);
@@ -89,8 +89,8 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
 void Transformer::writeMemory(const Layer& layer, Workspace& w, const Buffer& keys, const Buffer& values,
                               std::span<const MemoryWriter> base, std::span<const MemoryWriter> added,
                               Buffer& states) const {
-  w.stream->memoryWrite(keys, values, base, layer.heads.base.dim, rule_, epsilon_, states);
-  w.stream->memoryWrite(keys, values, added, layer.heads.added.dim, rule_, epsilon_, states);
+  w.stream->memoryWrite(keys, values, base, layer.heads.baseMemory.dims, rule_, epsilon_, states);
+  w.stream->memoryWrite(keys, values, added, layer.heads.addedMemory.dims, rule_, epsilon_, states);
 }
 
 // All segments of the pass; then, at the places that are wanted, what their segment has written until there. A key

@@ -139,7 +139,8 @@ void Transformer::loadLayer(const ModelFolder& folder, int index) {
     const InfiniAttentionConfig& infini = *config_.infiniAttention;
     const auto l = static_cast<std::size_t>(index);
     if (infini.memoryHeads.at(l) > 0)
-      added = {infini.memoryHeads[l], infini.memoryKvHeads.at(l), infini.memoryHeadDim.at(l)};
+      added = {infini.memoryHeads[l], infini.memoryKvHeads.at(l), infini.memoryHeadDim.at(l),
+               infini.memoryValueDim.at(l)};
     for (const float beta : folder.memoryGate(index)) gates.push_back(gateOf(beta));
   }
 

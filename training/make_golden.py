@@ -51,6 +51,10 @@ CASES = {
     "heads-in-some-layers": (replace(BASE, num_hidden_layers=4, memory_layers=[1, 3], memory_heads=4, memory_kv_heads=2, memory_head_dim=12), None, True,
                              (12, 9, 11)),
     "scaled-heads": (replace(BASE, memory_heads=4, memory_kv_heads=2, memory_head_dim=12, memory_scaled=True), None, True, (12, 9, 11)),
+    "long-keys": (replace(BASE, num_hidden_layers=3, memory_layers=[1, 2], memory_heads=3, memory_kv_heads=3, memory_head_dim=24, memory_value_dim=10),
+                  None, True, (12, 9, 11)),
+    "long-keys-delta": (replace(BASE, memory_update="delta", memory_heads=2, memory_kv_heads=1, memory_head_dim=8, memory_value_dim=12), None, False,
+                        (12, 10, 7)),
 }
 
 

@@ -42,6 +42,24 @@ TEST(AttentionLayout, BaseHeadsFirstThenMemoryHeadsEachWithItsOwnGroups) {
   EXPECT_EQ(layout.memoryKeys.begin, 4 * 8 + 4 * 12 + 2 * 8);  // base keys are not needed to write
 }
 
+TEST(AttentionLayout, KeysMayBeLongerThanValues) {
+  const AttentionLayout layout = makeAttentionLayout({4, 4, 8}, {3, 3, 16, 6}, {});
+  EXPECT_EQ(layout.addedMemory.dims.key, 16);
+  EXPECT_EQ(layout.addedMemory.dims.value, 6);
+  EXPECT_EQ(layout.qkvWidth, 3 * 32 + 3 * (16 + 16 + 6));
+  EXPECT_EQ(layout.attentionWidth, 32 + 3 * 6);
+  EXPECT_EQ(layout.addedMemory.readers[2].query, 32 + 2 * 16);
+  EXPECT_EQ(layout.addedMemory.readers[2].out, 32 + 2 * 6);
+  EXPECT_EQ(layout.addedMemory.readers[2].matrix, 2 * 16 * 6);
+  EXPECT_EQ(layout.addedMemory.readers[2].normalizer, 3 * 16 * 6 + 2 * 16);
+  EXPECT_EQ(layout.addedMemory.writers[1].key, 32 + 48 + 32 + 16);
+  EXPECT_EQ(layout.addedMemory.writers[1].value, 2 * (32 + 48) + 32 + 6);
+  EXPECT_EQ(layout.memoryKeys.width, 48);
+  EXPECT_EQ(layout.memoryValues.width, 18);
+  EXPECT_EQ(layout.gates.back().width, 18);
+  EXPECT_EQ(layout.baseMemory.dims.value, 8);
+}
+
 TEST(AttentionLayout, ShutGroupsHaveNoMemoryAndOpenHeadsNoLocalAttention) {
   const std::vector<float> gates = {0.0F, 0.0F, 0.3F, 1.0F};
   const AttentionLayout layout = makeAttentionLayout({4, 2, 8}, {1, 1, 8}, gates);

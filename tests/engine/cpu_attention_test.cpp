@@ -143,53 +143,53 @@ TEST_P(CpuAttention, LocalOfARunThatGoesOn) {
 
 TEST_P(CpuAttention, MemoryTakesSegmentsInARowAndIsRead) {
   constexpr float kEpsilon = 1e-6F;
-  for (const int dim : {16, 64, 80}) {
-    const int columns = 5 * dim, matrix = dim * dim, state = 2 * (matrix + dim);
-    const std::vector<MemoryWriter> writers = {{0, dim, 0, matrix}, {dim, 2 * dim, matrix + dim, 2 * matrix + dim}};
-    const std::vector<MemoryReader> readers = {{3 * dim, 0, 0, matrix},
-                                               {4 * dim, dim, 0, matrix, -0.4F, 0.7F},  // scaled
-                                               {3 * dim, 2 * dim, matrix + dim, 2 * matrix + dim, 0.8F, 2.0F}};
+  for (const auto [dk, dv] : {MemoryDims{16, 16}, {64, 64}, {80, 80}, {64, 32}, {80, 24}, {24, 80}}) {
+    const int columns = 4 * dk + 2 * dv, matrix = dk * dv, state = 2 * (matrix + dk);
+    const std::vector<MemoryWriter> writers = {{0, 4 * dk, 0, matrix}, {dk, 4 * dk + dv, matrix + dk, 2 * matrix + dk}};
+    const std::vector<MemoryReader> readers = {{2 * dk, 0, 0, matrix},
+                                               {3 * dk, dv, 0, matrix, -0.4F, 0.7F},  // scaled
+                                               {2 * dk, 2 * dv, matrix + dk, 2 * matrix + dk, 0.8F, 2.0F}};
     beginPass({40, 257, 8, 97});
     const auto qkv = randomBuffer(rows_, columns, 5);
     const int rowsOfStates = static_cast<int>(segments_.size()) + 1;
     auto first = valuesOf(*randomBuffer(rowsOfStates, state, 6));
     for (float& value : first) value = std::abs(value) + 1;  // as sums of sigma are
     const auto states = bufferOf(first, rowsOfStates, state);
-    stream_->memoryWrite(*qkv, *qkv, writers, dim, MemoryUpdate::Linear, kEpsilon, *states);
-    const auto out = stream_->allocate(rows_, 3 * dim, Element::Float32);
-    stream_->memoryRead(*qkv, readers, dim, kEpsilon, *states, *out);
+    stream_->memoryWrite(*qkv, *qkv, writers, {dk, dv}, MemoryUpdate::Linear, kEpsilon, *states);
+    const auto out = stream_->allocate(rows_, 3 * dv, Element::Float32);
+    stream_->memoryRead(*qkv, readers, {dk, dv}, kEpsilon, *states, *out);
 
     const auto values = valuesOf(*qkv), ours = valuesOf(*states);
     std::vector<double> now(first.begin(), first.begin() + state);
-    std::vector<float> read(static_cast<std::size_t>(rows_ * 3 * dim));
+    std::vector<float> read(static_cast<std::size_t>(rows_ * 3 * dv));
     for (std::size_t s = 0; s < segments_.size(); ++s) {
       const PassSegment& segment = segments_[s];
       for (int i = segment.begin; i < segment.begin + segment.rows; ++i) {
         for (const MemoryReader& head : readers) {
           double weight = kEpsilon;
-          std::vector<double> sum(static_cast<std::size_t>(dim));
-          for (int d = 0; d < dim; ++d) {
+          std::vector<double> sum(static_cast<std::size_t>(dv));
+          for (int d = 0; d < dk; ++d) {
             const double q = sigma(values[static_cast<std::size_t>(i * columns + head.query + d)]);
             weight += q * now[static_cast<std::size_t>(head.normalizer + d)];
-            for (int e = 0; e < dim; ++e)
-              sum[static_cast<std::size_t>(e)] += q * now[static_cast<std::size_t>(head.matrix + d * dim + e)];
+            for (int e = 0; e < dv; ++e)
+              sum[static_cast<std::size_t>(e)] += q * now[static_cast<std::size_t>(head.matrix + d * dv + e)];
           }
           double square = kEpsilon * kEpsilon;
-          for (const double value : sum) square += value * value / (weight * weight) / dim;
+          for (const double value : sum) square += value * value / (weight * weight) / dv;
           const double scale = std::pow(head.size / std::sqrt(square), head.power) / weight;
-          for (int e = 0; e < dim; ++e) {
-            read[static_cast<std::size_t>(i * 3 * dim + head.out + e)] =
+          for (int e = 0; e < dv; ++e) {
+            read[static_cast<std::size_t>(i * 3 * dv + head.out + e)] =
                 static_cast<float>(sum[static_cast<std::size_t>(e)] * scale);
           }
         }
       }
       for (int i = segment.begin + segment.unwritten; i < segment.begin + segment.rows; ++i) {
         for (const MemoryWriter& head : writers) {
-          for (int d = 0; d < dim; ++d) {
+          for (int d = 0; d < dk; ++d) {
             const double k = sigma(values[static_cast<std::size_t>(i * columns + head.key + d)]);
             now[static_cast<std::size_t>(head.normalizer + d)] += k;
-            for (int e = 0; e < dim; ++e) {
-              now[static_cast<std::size_t>(head.matrix + d * dim + e)] +=
+            for (int e = 0; e < dv; ++e) {
+              now[static_cast<std::size_t>(head.matrix + d * dv + e)] +=
                   k * values[static_cast<std::size_t>(i * columns + head.value + e)];
             }
           }
@@ -197,9 +197,9 @@ TEST_P(CpuAttention, MemoryTakesSegmentsInARowAndIsRead) {
       }
       const std::vector<float> theirs(now.begin(), now.end());
       EXPECT_LT(relativeError(std::span(ours).subspan((s + 1) * theirs.size(), theirs.size()), theirs), tolerance())
-          << "after segment " << s << ", dimension " << dim;
+          << "after segment " << s << ", dimensions " << dk << " and " << dv;
     }
-    EXPECT_LT(relativeError(valuesOf(*out), read), tolerance()) << "dimension " << dim;
+    EXPECT_LT(relativeError(valuesOf(*out), read), tolerance()) << "dimensions " << dk << " and " << dv;
   }
 }
 
@@ -214,7 +214,7 @@ TEST_P(CpuAttention, ReadingKeepsSmallPartsOfALargeMemory) {
   const auto read = [&](float part) {
     std::fill_n(state.begin(), kMatrix, 1000.0F + part);
     const auto states = bufferOf(state, 1, kMatrix + kDim);
-    stream_->memoryRead(*queries, readers, kDim, 1e-6F, *states, *out);
+    stream_->memoryRead(*queries, readers, {kDim, kDim}, 1e-6F, *states, *out);
     return valuesOf(*out);
   };
   const auto without = read(0), with = read(0.5F);
@@ -235,7 +235,7 @@ TEST_P(CpuAttention, PutsOutWhatTheNextProductTakes) {
     for (const Element element : {Element::Float32, Element::Compute}) {
       const auto out = stream_->allocate(rows, 2 * kDim, element);
       stream_->localAttention(*qkv, *qkv, *qkv, heads, kDim, *out);
-      stream_->memoryRead(*qkv, readers, kDim, 1e-6F, *states, *out);
+      stream_->memoryRead(*qkv, readers, {kDim, kDim}, 1e-6F, *states, *out);
       puts[element == Element::Compute] = valuesOf(*out);
     }
     const auto rounded = stream_->allocate(rows, 2 * kDim, Element::Compute);

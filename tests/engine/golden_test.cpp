@@ -135,9 +135,9 @@ TEST_P(GoldenInF32, GreedyContinuationTokenByToken) {
 
 std::vector<Case> cases(Precision precision) {
   std::vector<Case> all;
-  for (const char* name :
-       {"memory-heads", "memory-heads-without-bos", "gates-gqa", "gates-and-heads", "delta-heads",
-        "delta-gates-and-heads", "rope-llama3", "plain-llama", "scaled-heads", "heads-in-some-layers"}) {
+  for (const char* name : {"memory-heads", "memory-heads-without-bos", "gates-gqa", "gates-and-heads", "delta-heads",
+                           "delta-gates-and-heads", "rope-llama3", "plain-llama", "scaled-heads",
+                           "heads-in-some-layers", "long-keys", "long-keys-delta"}) {
     all.push_back({name, precision});
   }
   return all;

@@ -183,6 +183,18 @@ TEST(ModelConfig, MemoryCountsMayDifferPerLayer) {
   EXPECT_EQ(config.infiniAttention->memoryUpdate, MemoryUpdate::Delta);
 }
 
+TEST(ModelConfig, ValuesAreAsLongAsKeysUnlessItSaysOtherwise) {
+  EXPECT_THAT(parse(withMemory()).infiniAttention->memoryValueDim, ElementsAre(16, 16));
+  Json json = withMemory();
+  json["infini_attention"]["memory_value_dim"] = 6;
+  EXPECT_THAT(parse(json).infiniAttention->memoryHeadDim, ElementsAre(16, 16));
+  EXPECT_THAT(parse(json).infiniAttention->memoryValueDim, ElementsAre(6, 6));
+  json["infini_attention"]["memory_value_dim"] = {6, 0};
+  EXPECT_THAT(errorOf(json), HasSubstr("memory_value_dim"));
+  json["infini_attention"]["memory_heads"] = {2, 0};
+  EXPECT_THAT(parse(json).infiniAttention->memoryValueDim, ElementsAre(6, 0)) << "where there are no memory heads";
+}
+
 TEST(ModelConfig, WrongMemoryDescriptionsAreRefused) {
   const std::string at = "/infini_attention/";
   EXPECT_THAT(errorWith(llama(), "/infini_attention", 3), HasSubstr("must be an object"));

@@ -64,15 +64,15 @@ class CountingStream : public Stream {
     ++work_.operations["localAttention"];
     inner_->localAttention(queries, keys, values, heads, dim, out);
   }
-  void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, int dim,
+  void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, MemoryDims dims,
                    MemoryUpdate rule, float epsilon, Buffer& states) override {
     ++work_.operations["memoryWrite"];
-    inner_->memoryWrite(keys, values, heads, dim, rule, epsilon, states);
+    inner_->memoryWrite(keys, values, heads, dims, rule, epsilon, states);
   }
-  void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, int dim, float epsilon,
+  void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, MemoryDims dims, float epsilon,
                   const Buffer& states, Buffer& out) override {
     ++work_.operations["memoryRead"];
-    inner_->memoryRead(queries, heads, dim, epsilon, states, out);
+    inner_->memoryRead(queries, heads, dims, epsilon, states, out);
   }
   void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) override {
     ++work_.operations["combine"];
