@@ -6,7 +6,8 @@ A short text is cut into segments, read by palimpsest_training/reference.py, and
     tokens [n], lengths [segments], prompt [p]     ids without BOS
     prompt_logits [V]                              of the prompt's last position
     reply [r]                                      the greedy answer, up to and without the end token
-    layers.{i}.{M,z}                               M as its row sums [heads, d] (the whole would be half a megabyte), z [heads, d]
+    layers.{i}.{M,z}                               M as its row sums [heads, dk] (the whole would be half a megabyte), z [heads, dk]; of
+                                                   layers with memory heads
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def golden(folder: Path = MODEL) -> dict[str, torch.Tensor]:
     out = {"tokens": torch.tensor(sum(segments, []), dtype=torch.int32), "lengths": torch.tensor([len(s) for s in segments], dtype=torch.int32),
            "prompt": torch.tensor(prompt, dtype=torch.int32), "reply": torch.tensor(reply, dtype=torch.int32), "prompt_logits": first}
     for i, parts in enumerate(memory.parts):
-        M, z = parts["added"]
-        out[f"layers.{i}.M"], out[f"layers.{i}.z"] = M.sum(-1), z
+        for M, z in parts.values():  # a layer without memory heads has none
+            out[f"layers.{i}.M"], out[f"layers.{i}.z"] = M.sum(-1), z
     print("asked:", QUESTION, "->", tokenizer.decode(reply))
     return out
 
