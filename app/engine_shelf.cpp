@@ -15,7 +15,7 @@ namespace palimpsest::app {
 
 struct EngineWorker::ShelfBook {
   storage::DocumentRecord document;
-  // Where it is asked from memory: the whole, or of its sections the one of least doubt, which it is and of how many.
+  // Where it is asked from memory: the whole, or of its sections the one that is chosen, which it is and of how many.
   std::optional<engine::MemorySnapshot> memory = {};
   int section = -1, sections = 0;
 };
@@ -89,10 +89,11 @@ void EngineWorker::recall(ShelfBook& book, const AnswerJob& job, const engine::Q
   }
 }
 
-// The section of least doubt of each book; with a model that keeps one section a book, or cannot choose, the sum.
+// The chosen section of each book; with a model that keeps one section a book, or cannot choose, the sum.
 EngineWorker::Source EngineWorker::sourceOf(const std::vector<ShelfBook>& books,
                                             std::optional<engine::CompressiveMemory>& sum) const {
   Source source;
+  source.of = engine::SectionsOf::SeveralBooks;
   std::vector<const engine::MemorySnapshot*> memories;
   for (const ShelfBook& book : books) {
     memories.push_back(&*book.memory);
@@ -144,8 +145,8 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
   quote(library, made.unknown, {}, turn);
 }
 
-// How well each book alone, asked in the same way, supports the answer: with its own memory, or its section of least
-// doubt, in place of the sum or of the section that answered, and of the passages only its own. From passages only, a
+// How well each book alone, asked in the same way, supports the answer: with its own memory, or its chosen
+// section, in place of the sum or of the section that answered, and of the passages only its own. From passages only, a
 // book without any had no part in the answer. Best first; none where the reader has stopped the answer.
 std::vector<storage::BookScore> EngineWorker::scoresOf(const AnswerJob& job, const std::vector<ShelfBook>& books,
                                                        const engine::Question& question,

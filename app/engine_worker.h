@@ -150,6 +150,7 @@ class EngineWorker : public QObject {
   struct Source {
     const engine::CompressiveMemory* memory = nullptr;
     std::vector<const engine::CompressiveMemory*> sections;  // of which one is chosen
+    engine::SectionsOf of = engine::SectionsOf::OneBook;
   };
   Source sourceOf(const engine::BookMemory& book) const;
   engine::Generation say(const AnswerJob& job, const Source& source, const engine::Question& question,

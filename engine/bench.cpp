@@ -85,13 +85,14 @@ std::size_t bytesOf(const SavedBook& saved) {
   return bytes;
 }
 
-// As Generator::answer() begins one: with the section that doubts least, where there are several.
+// As Generator::answer() begins one: with the section that is chosen, where there are several.
 SegmentState beginAnswer(const Model& model, Transformer::Workspace& workspace, const BookMemory& book,
                          std::span<const TokenId> prompt, std::stop_token stop, std::vector<float>& logits) {
   const auto sections = book.sections();
   const auto unknown = unknownToken(model.config(), model.tokenizer());
   if (sections.size() > 1 && unknown) {
-    SectionChoice choice = chooseSection(model.transformer(), workspace, sections, prompt, *unknown, stop);
+    SectionChoice choice =
+        chooseSection(model.transformer(), workspace, sections, prompt, *unknown, SectionsOf::OneBook, stop);
     logits = std::move(choice.logits);
     return std::move(choice.segment);
   }

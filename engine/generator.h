@@ -17,10 +17,9 @@
 #include "engine/model.h"
 #include "engine/prompt.h"
 #include "engine/sampler.h"
+#include "engine/section_choice.h"
 
 namespace palimpsest::engine {
-
-struct SectionChoice;
 
 struct Question {
   std::string text;
@@ -81,16 +80,16 @@ class Generator {
   Generation answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText = {},
                     std::stop_token stop = {});
 
-  // From the section that doubts least that the book says it (see section_choice.h), judged by the question with its
+  // From the section that is chosen (see section_choice.h), judged by the question with its
   // earlier turns and without its passages; unknown_bias counts in the answer, not in the choice. `sections` may be of
   // several books. Throws ModelError where there are none or choosesSections() is false.
-  Generation answer(std::span<const CompressiveMemory* const> sections, const Question& question,
+  Generation answer(std::span<const CompressiveMemory* const> sections, SectionsOf of, const Question& question,
                     const TextCallback& onText = {}, std::stop_token stop = {});
   // From one of its sections, where there are several and the model can choose; else from the whole.
   Generation answer(const BookMemory& book, const Question& question, const TextCallback& onText = {},
                     std::stop_token stop = {});
-  // The place of the section that would answer: to put a question to more sections than there is room for, some at a
-  // time. Throws like answer(), and Stopped.
+  // The place of the section of one book that would answer: to put a question to more books than there is room for, one
+  // at a time. Throws like answer(), and Stopped.
   std::size_t surest(std::span<const CompressiveMemory* const> sections, const Question& question,
                      std::stop_token stop = {});
   // Whether the model can choose between sections: it was trained to say that a book does not say something.
@@ -118,9 +117,10 @@ class Generator {
   Prompt promptOf(const Question& question) const;
   struct Begun;
   void checkSections(std::span<const CompressiveMemory* const> sections) const;
-  SectionChoice choose(std::span<const CompressiveMemory* const> sections, const Prompt& asked, std::stop_token stop);
+  SectionChoice choose(std::span<const CompressiveMemory* const> sections, SectionsOf of, const Prompt& asked,
+                       std::stop_token stop);
   Begun begin(const CompressiveMemory* memory, std::span<const TokenId> prompt, std::stop_token stop);
-  Begun beginFromSections(std::span<const CompressiveMemory* const> sections, const Question& question,
+  Begun beginFromSections(std::span<const CompressiveMemory* const> sections, SectionsOf of, const Question& question,
                           const Prompt& prompt, Generation& generation, std::stop_token stop);
   Generation answerWith(const std::function<Begun(const Prompt& prompt, Generation& generation)>& begun,
                         const Question& question, const TextCallback& onText, std::stop_token stop);

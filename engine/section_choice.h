@@ -1,4 +1,5 @@
-// Which section of a book a question is answered from: the one that doubts least that the book says it.
+// Which section of a book a question is answered from: the newest of those that are sure that the book says it, else
+// the one that doubts least.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,18 @@
 
 namespace palimpsest::engine {
 
+enum class SectionsOf {
+  OneBook,      // in the order of its text
+  SeveralBooks  // one, or any number, of each
+};
+
+// A section whose doubt is smaller is sure. What a book says later holds ("Mary went to the garden"), and of other
+// facts more than one section is seldom sure (docs/memory.md, The latest state).
+constexpr double kSureDoubt = 0.05;
+
+// Whether a section with this doubt is chosen instead of the chosen one of those before it.
+bool takesOver(double doubt, double chosenDoubt, SectionsOf of);
+
 struct SectionChoice {
   std::size_t chosen = 0;      // place among the sections asked
   std::vector<double> doubts;  // of each of them, 0..1
@@ -20,10 +33,11 @@ struct SectionChoice {
 
 // Puts `prompt` (a question, its BOS first) before each of the `sections` (one or more), many in the same passes. A
 // section's doubt is the probability, before any bias, with which its answer would begin with `unknown` (see
-// unknownToken() in prompt.h). The smallest doubt is chosen, of several the earliest. Throws ModelError, Stopped; the
-// sections are not changed. One thread at a time with the same workspace.
+// unknownToken() in prompt.h). Chosen is, of one book, the newest section that is sure; where none is, and of several
+// books, the one of the smallest doubt, of equals the earliest. Throws ModelError, Stopped; the sections are not
+// changed. One thread at a time with the same workspace.
 SectionChoice chooseSection(const Transformer& transformer, Transformer::Workspace& workspace,
                             std::span<const CompressiveMemory* const> sections, std::span<const TokenId> prompt,
-                            TokenId unknown, std::stop_token stop = {});
+                            TokenId unknown, SectionsOf of, std::stop_token stop = {});
 
 }  // namespace palimpsest::engine

@@ -107,14 +107,14 @@ TEST_F(ShelfTest, OfBooksInSectionsTheOneWhoseSectionDoubtsLeastAnswersAndIsName
     surest.push_back(std::move(book).takeSection(places.back()));
   }
   const std::array<const engine::CompressiveMemory*, 3> sections{&surest[0], &surest[1], &surest[2]};
-  const engine::Generation made = generator.answer(sections, question);
+  const engine::Generation made = generator.answer(sections, engine::SectionsOf::SeveralBooks, question);
   EXPECT_EQ(answer.answer, toQt(made.text));
   EXPECT_EQ(answer.bookId, ids[*made.section]);
   EXPECT_EQ(answer.section, static_cast<int>(places[*made.section]));
   EXPECT_EQ(answer.sections, answer.bookId == third_ ? 1 : 4);
   EXPECT_DOUBLE_EQ(answer.doubt, made.doubt());
 
-  // Each book is judged by its own section of least doubt.
+  // Each book is judged by its own chosen section.
   ASSERT_EQ(answer.scores.size(), 3);
   for (const ui::BookScore& score : answer.scores) {
     const auto* judge = sections[static_cast<std::size_t>(std::ranges::find(ids, score.id) - ids.begin())];

@@ -79,7 +79,9 @@ TEST_P(SectionChoiceTest, TogetherTheyGiveWhatEachGivesAlone) {
 
 TEST_P(SectionChoiceTest, AskedTwiceTheyGiveTheSameBits) {
   const auto tokens = prompt(20);
-  const auto choose = [&] { return chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_); };
+  const auto choose = [&] {
+    return chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_, SectionsOf::SeveralBooks);
+  };
   const SectionChoice first = choose(), second = choose();
   EXPECT_EQ(first.doubts, second.doubts);
   EXPECT_EQ(first.logits, second.logits);
@@ -87,7 +89,8 @@ TEST_P(SectionChoiceTest, AskedTwiceTheyGiveTheSameBits) {
 
 TEST_P(SectionChoiceTest, TheDoubtIsTheProbabilityOfTheUnknownAnswersFirstToken) {
   const auto tokens = prompt(20);
-  const SectionChoice choice = chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_);
+  const SectionChoice choice =
+      chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_, SectionsOf::SeveralBooks);
   ASSERT_EQ(choice.doubts.size(), sections_.size());
   for (std::size_t i = 0; i < sections_.size(); ++i) {
     const std::vector<float> logits = alone(*sections_[i], tokens);
@@ -100,9 +103,34 @@ TEST_P(SectionChoiceTest, TheDoubtIsTheProbabilityOfTheUnknownAnswersFirstToken)
   EXPECT_EQ(choice.segment.positions(), 20);
 }
 
+// A random model expects no token much, so that every section is sure.
+TEST_P(SectionChoiceTest, OfOneBookTheNewestThatIsSureIsChosen) {
+  const SectionChoice choice =
+      chooseSection(model_->transformer(), *workspace_, sections_, prompt(20), unknown_, SectionsOf::OneBook);
+  EXPECT_LT(std::ranges::max(choice.doubts), kSureDoubt);
+  EXPECT_EQ(choice.chosen, sections_.size() - 1);
+}
+
+TEST(SectionChoice, NewerSectionsTakeOverWhereTheyAreSureOrDoubtLess) {
+  const auto chosen = [](const std::vector<double>& doubts, SectionsOf of) {
+    std::size_t at = 0;
+    for (std::size_t i = 1; i < doubts.size(); ++i)
+      if (takesOver(doubts[i], doubts[at], of)) at = i;
+    return at;
+  };
+  const std::vector<double> oneSure{0.9, 0.01, 0.06, 0.5}, twoSure{0.001, 0.7, 0.04, 0.2}, noneSure{0.9, 0.3, 0.4, 0.3};
+  EXPECT_EQ(chosen(oneSure, SectionsOf::OneBook), 1U);
+  EXPECT_EQ(chosen(twoSure, SectionsOf::OneBook), 2U) << "what a book says later holds";
+  EXPECT_EQ(chosen(noneSure, SectionsOf::OneBook), 1U);
+  EXPECT_EQ(chosen(oneSure, SectionsOf::SeveralBooks), 1U);
+  EXPECT_EQ(chosen(twoSure, SectionsOf::SeveralBooks), 0U);
+  EXPECT_EQ(chosen(noneSure, SectionsOf::SeveralBooks), 1U);
+}
+
 TEST_P(SectionChoiceTest, OfEqualDoubtsTheEarliestIsChosen) {
   const std::vector<const CompressiveMemory*> equal{sections_[2], sections_[2], sections_[2]};
-  const SectionChoice choice = chooseSection(model_->transformer(), *workspace_, equal, prompt(20), unknown_);
+  const SectionChoice choice =
+      chooseSection(model_->transformer(), *workspace_, equal, prompt(20), unknown_, SectionsOf::SeveralBooks);
   EXPECT_EQ(choice.doubts[0], choice.doubts[2]);
   EXPECT_EQ(choice.chosen, 0U);
 }
@@ -110,9 +138,11 @@ TEST_P(SectionChoiceTest, OfEqualDoubtsTheEarliestIsChosen) {
 TEST_P(SectionChoiceTest, MoreThanArePutTogetherAreAskedInTurn) {
   std::vector<const CompressiveMemory*> many(35, sections_[5]);
   const auto tokens = prompt(20);
-  const SectionChoice few = chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_);
+  const SectionChoice few =
+      chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_, SectionsOf::SeveralBooks);
   many[17] = many[34] = sections_[few.chosen];
-  const SectionChoice choice = chooseSection(model_->transformer(), *workspace_, many, tokens, unknown_);
+  const SectionChoice choice =
+      chooseSection(model_->transformer(), *workspace_, many, tokens, unknown_, SectionsOf::SeveralBooks);
   ASSERT_EQ(choice.doubts.size(), 35U);
   if (few.chosen != 5) {
     EXPECT_EQ(choice.chosen, 17U);
@@ -134,7 +164,9 @@ TEST_P(SectionChoiceTest, WhatCannotBeAskedTogetherIsRefused) {
   EXPECT_THROW(transformer.extendAll(*workspace_, segments, prompt(3), {}), ModelError) << "one has begun already";
   std::stop_source source;
   source.request_stop();
-  EXPECT_THROW(chooseSection(transformer, *workspace_, sections_, prompt(3), unknown_, source.get_token()), Stopped);
+  EXPECT_THROW(
+      chooseSection(transformer, *workspace_, sections_, prompt(3), unknown_, SectionsOf::OneBook, source.get_token()),
+      Stopped);
 }
 
 INSTANTIATE_TEST_SUITE_P(, SectionChoiceTest, testing::Values(Precision::Float32, Precision::BFloat16),
@@ -164,11 +196,17 @@ class AskingSections : public testing::Test {
   const Question question_{"Who is Weena?", {{"When?", "In 1895."}}, {}, {.maxTokens = 12}};
 };
 
-TEST_F(AskingSections, TheLeastDoubtingOneAnswersAsItWouldAlone) {
+TEST_F(AskingSections, TheChosenOneAnswersAsItWouldAlone) {
   const Generation made = generator_.answer(*book_, question_);
   ASSERT_TRUE(made.section);
   ASSERT_EQ(made.doubts.size(), 4U);
-  EXPECT_EQ(*made.section, static_cast<std::size_t>(std::ranges::min_element(made.doubts) - made.doubts.begin()));
+  const auto sure =
+      std::ranges::find_if(made.doubts.rbegin(), made.doubts.rend(), [](double d) { return d < kSureDoubt; });
+  ASSERT_NE(sure, made.doubts.rend());
+  EXPECT_EQ(*made.section, static_cast<std::size_t>(made.doubts.rend() - sure) - 1);
+  const Generation surest = generator_.answer(book_->sections(), SectionsOf::SeveralBooks, question_);
+  EXPECT_EQ(surest.doubts, made.doubts);
+  EXPECT_EQ(*surest.section, static_cast<std::size_t>(std::ranges::min_element(made.doubts) - made.doubts.begin()));
   EXPECT_EQ(made.doubt(), made.doubts[*made.section]);
   EXPECT_EQ(generator_.surest(book_->sections(), question_), *made.section);
   const Generation alone = generator_.answer(book_->sections()[*made.section], question_);
@@ -241,13 +279,14 @@ TEST_F(AskingSections, AModelThatKnowsNoUnknownAnswerAsksTheWhole) {
   EXPECT_FALSE(made.section);
   EXPECT_EQ(made.text, generator.answer(&book_->whole(), question_).text);
   try {
-    generator.answer(book_->sections(), question_);
+    generator.answer(book_->sections(), SectionsOf::OneBook, question_);
     ADD_FAILURE() << "was answered";
   } catch (const ModelError& error) {
     EXPECT_THAT(expectSentence(error.what()), HasSubstr("cannot choose between sections"));
   }
   EXPECT_THROW(generator.surest(book_->sections(), question_), ModelError);
-  EXPECT_THROW(generator_.answer(std::span<const CompressiveMemory* const>(), question_), ModelError);
+  EXPECT_THROW(generator_.answer(std::span<const CompressiveMemory* const>(), SectionsOf::OneBook, question_),
+               ModelError);
   EXPECT_THROW(generator_.surest({}, question_), ModelError);
 }
 

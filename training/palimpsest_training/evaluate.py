@@ -29,6 +29,7 @@ from .cases import SIZES, Asked
 from .config import ModelConfig
 from .facts import UNKNOWN
 from .reader import Reader, added, reader_of, zeroed
+from .sections import section_chosen
 
 
 def calibration(reader: Reader, documents: list, prompts: list, states: list, biases=(-6, -4, -3, -2, -1, 0, 1, 2, 4)) -> dict:
@@ -38,7 +39,7 @@ def calibration(reader: Reader, documents: list, prompts: list, states: list, bi
     leads = []
     for asked, sections in zip(prompts, states):
         words = reader.first_words([asked] * len(sections), sections)  # [sections][Q]
-        leads.append([min(w)[1] for w in zip(*words)])
+        leads.append([w[section_chosen([doubt for doubt, _ in w])][1] for w in zip(*words)])
     flat = [(a, g, lead) for (_, asked), gs, ls in zip(documents, forced, leads) for a, g, lead in zip(asked, gs, ls)]
     share = lambda hits: round(sum(hits) / max(1, len(hits)), 4)
     return {str(b): [share([g == a.answer and lead <= b for a, g, lead in flat if a.is_open]),
@@ -48,12 +49,14 @@ def calibration(reader: Reader, documents: list, prompts: list, states: list, bi
 
 def shelve(documents: list, states: list, books: int, sections: int):
     """Every document on a shelf with the next ones: its own questions, and the shelf's sum, or the sections of all. What another book of the shelf is
-    asked as well is left out: the sum would hold two answers, and what is unknown of one book is known of the other."""
+    asked as well is left out: the sum would hold two answers, and what is unknown of one book is known of the other. Third: how many sections
+    each book of each shelf has."""
     around = lambda i: [(i + k) % len(documents) for k in range(books)]
     asked = [{x.question for x in questions} for _, questions in documents]
     kept = [(t, [x for x in questions if not any(x.question in asked[k] for k in around(i)[1:])]) for i, (t, questions) in enumerate(documents)]
     together = (lambda shelf: [section for book in shelf for section in book]) if sections > 1 else added
-    return kept, [together([states[k] for k in around(i)]) for i in range(len(documents))]
+    shelves = [[states[k] for k in around(i)] for i in range(len(documents))]
+    return kept, [together(shelf) for shelf in shelves], [[len(book) for book in shelf] for shelf in shelves]
 
 
 def interval(per_document: list[list[bool]], seed: int = 0, rounds: int = 1000) -> list[float]:
@@ -68,24 +71,30 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
              sections: int | None = None, calibrate: bool = False) -> dict:
     """Scores per kind, and the knock-outs; "answers": what was said, per document. books > 1: each document is asked as one
     of a shelf of so many, from the sum of their memories or from the sections of all; swapped is then a shelf without it. sections > 1 (the
-    model's own if None): of so many sections of a document the surest one answers (Reader.answer_from_sections)."""
+    model's own if None): of so many sections of a document one answers (Reader.answer_from_sections)."""
     sections = reader.model.c.sections if sections is None else sections
     segments = [reader.segments(text) for text, _ in documents]
     started = time.time()
     states = [reader.read_sections(s, sections) if sections > 1 else reader.read(s) for s in segments]
     read_seconds = time.time() - started
     lengths = [sum(map(len, s)) for s in segments]
+    counts = None
     if books > 1:
         assert len(documents) > books, "a shelf without the document needs one document more"
-        documents, states = shelve(documents, states, books, sections)
+        documents, states, counts = shelve(documents, states, books, sections)
     prompts = [[reader.tokenizer.encode(a.prompt, add_special_tokens=False).ids for a in asked] for _, asked in documents]
     conditions = {"memory": states}
     if knock_out:
         conditions["zeroed"] = [[zeroed(x) for x in s] if sections > 1 else zeroed(s) for s in states]
         if len(states) > 1:
             conditions["swapped"] = states[1:] + states[:1]
-    answer = reader.answer_from_sections if sections > 1 else reader.answer
-    answers = {k: answer(prompts, s, unknown_bias=reader.model.c.unknown_bias) for k, s in conditions.items()}
+    if sections > 1:
+        later = counts and counts[1:] + counts[:1]  # of swapped ones
+        answer = lambda k, s: reader.answer_from_sections(prompts, s, unknown_bias=reader.model.c.unknown_bias,
+                                                          **({"books": later if k == "swapped" else counts} if counts else {}))
+    else:
+        answer = lambda k, s: reader.answer(prompts, s, unknown_bias=reader.model.c.unknown_bias)
+    answers = {k: answer(k, s) for k, s in conditions.items()}
 
     def score(given, select) -> dict:
         per_document = [[g == a.answer for g, a in zip(gs, asked) if select(a)] for gs, (_, asked) in zip(given, documents)]

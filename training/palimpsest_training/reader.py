@@ -14,7 +14,7 @@ from .facts import UNKNOWN
 from .llama_folder import bos_of, eos_of
 from .model import InfiniLlama, MemoryState
 from .questions import BOS, EOS
-from .sections import section_ends
+from .sections import section_chosen, section_ends
 
 
 class Reader:
@@ -63,10 +63,12 @@ class Reader:
             read = end
         return sections
 
-    def answer_from_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0, **options) -> list[list[str]]:
-        """sections[document]: a list of states. Each question is answered from the section alone that doubts least that the
-        text says it: the one with the smallest probability of the unknown answer's first token."""
-        chosen = [np.array(self.doubts([asked] * len(states), states)).argmin(0) for asked, states in zip(prompts, sections)]  # of [sections, Q]
+    def answer_from_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0, books: list[list[int]] | None = None,
+                             **options) -> list[list[str]]:
+        """sections[document]: a list of states. Each question is answered from one section alone (sections.section_chosen); its doubt is
+        the probability of the unknown answer's first token. books: of each document, how many sections its books have, if it is a shelf."""
+        doubts = [np.array(self.doubts([asked] * len(states), states)) for asked, states in zip(prompts, sections)]  # of [sections, Q]
+        chosen = [np.apply_along_axis(section_chosen, 0, d, b) for d, b in zip(doubts, books or [None] * len(doubts))]
         used = [(d, k) for d, c in enumerate(chosen) for k in sorted(set(c.tolist()))]
         given: dict[tuple[int, int], list[str]] = {}
         for first in range(0, len(used), 64):

@@ -1,4 +1,4 @@
-"""Where the sections of a book's memory end: the same rule as the engine's (engine/book_memory.h)."""
+"""Where the sections of a book's memory end, and which of them answers: the engine's rules (book_memory.h, section_choice.h)."""
 
 from __future__ import annotations
 
@@ -21,3 +21,19 @@ def section_ends(segments: int, segment_length: int, sections: int) -> list[int]
             shortest = min(range(len(ends) - 1), key=lambda i: ends[i + 1] - begins[i]) if len(ends) > 1 else 0
             del ends[shortest]
     return ends
+
+
+SURE_DOUBT = 0.05
+
+
+def section_chosen(doubts, books: list[int] | None = None) -> int:
+    """Of sections in the order of their text, by the probability with which each would say that the book does not say: the newest that
+    is sure, since what is said later holds; where none is, the one that doubts least. books: how many sections are of each book of a
+    shelf; then the book answers whose chosen section doubts least."""
+    chosen, begin = [], 0
+    for count in books or [len(doubts)]:
+        own = range(begin, begin + count)
+        sure = [i for i in own if doubts[i] < SURE_DOUBT]
+        chosen.append(sure[-1] if sure else min(own, key=lambda i: doubts[i]))
+        begin += count
+    return min(chosen, key=lambda i: doubts[i])
