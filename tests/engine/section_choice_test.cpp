@@ -118,7 +118,7 @@ TEST(SectionChoice, NewerSectionsTakeOverWhereTheyAreSureOrDoubtLess) {
       if (takesOver(doubts[i], doubts[at], of)) at = i;
     return at;
   };
-  const std::vector<double> oneSure{0.9, 0.01, 0.06, 0.5}, twoSure{0.001, 0.7, 0.04, 0.2}, noneSure{0.9, 0.3, 0.4, 0.3};
+  const std::vector<double> oneSure{0.9, 0.003, 0.06, 0.5}, twoSure{0.0001, 0.7, 0.004, 0.2}, noneSure{0.9, 0.3, 0.4, 0.3};
   EXPECT_EQ(chosen(oneSure, SectionsOf::OneBook), 1U);
   EXPECT_EQ(chosen(twoSure, SectionsOf::OneBook), 2U) << "what a book says later holds";
   EXPECT_EQ(chosen(noneSure, SectionsOf::OneBook), 1U);

@@ -110,18 +110,18 @@ def test_sections_are_what_each_has_written_and_each_question_goes_to_the_surest
     reader.doubts = lambda asked, states: [[float(k != c) for c in surest] for k in range(3)]
     reader.answer = lambda asked, states, unknown_bias: [[(sections.index(s), q) for q in its] for its, s in zip(asked, states)]
     assert reader.answer_from_sections([prompts], [sections]) == [list(zip(surest, prompts))]
-    reader.doubts = lambda asked, states: [[0.01] * 6, [0.001] * 6, [0.5] * 6]
+    reader.doubts = lambda asked, states: [[0.004] * 6, [0.001] * 6, [0.5] * 6]
     assert reader.answer_from_sections([prompts], [sections]) == [[(1, q) for q in prompts]]  # the newest that is sure
     assert reader.answer_from_sections([prompts], [sections], books=[[1, 2]]) == [[(1, q) for q in prompts]]
 
 
 def test_the_newest_sure_section_answers_and_of_several_books_the_least_doubting_one():
-    assert section_chosen([0.9, 0.01, 0.06, 0.5]) == 1
-    assert section_chosen([0.001, 0.7, 0.04, 0.2]) == 2  # what a book says later holds
+    assert section_chosen([0.9, 0.003, 0.06, 0.5]) == 1
+    assert section_chosen([0.0001, 0.7, 0.004, 0.2]) == 2  # what a book says later holds
     assert section_chosen([0.9, 0.3, 0.4, 0.3]) == 1
-    doubts = [0.001, 0.04, 0.2, 0.03, 0.6, 0.5]
+    doubts = [0.0001, 0.004, 0.2, 0.003, 0.6, 0.5]
     assert section_chosen(doubts, [2, 2, 2]) == 3 and section_chosen(doubts, [3, 3]) == 3 and section_chosen(doubts) == 3
-    assert section_chosen([0.001, 0.04, 0.2, 0.06], [2, 2]) == 1  # of the first book the newer, though both doubt less than the second
+    assert section_chosen([0.0001, 0.004, 0.2, 0.006], [2, 2]) == 1  # of the first book the newer, though both doubt less than the second
 
 
 def test_sections_end_with_passes_and_none_is_much_longer_than_another():
