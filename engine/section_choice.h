@@ -19,7 +19,7 @@ enum class SectionsOf {
 
 // A section whose doubt is smaller is sure. What a book says later holds ("Mary went to the garden"), and of other
 // facts more than one section is seldom sure (docs/memory.md, The latest state).
-constexpr double kSureDoubt = 0.005;
+constexpr double kSureDoubt = 0.05;
 
 // Whether a section with this doubt is chosen instead of the chosen one of those before it.
 bool takesOver(double doubt, double chosenDoubt, SectionsOf of);

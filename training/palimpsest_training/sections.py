@@ -23,7 +23,7 @@ def section_ends(segments: int, segment_length: int, sections: int) -> list[int]
     return ends
 
 
-SURE_DOUBT = 0.005
+SURE_DOUBT = 0.05
 
 
 def section_chosen(doubts, books: list[int] | None = None) -> int:
