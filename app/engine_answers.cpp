@@ -154,9 +154,8 @@ engine::Generation EngineWorker::say(const AnswerJob& job, const Source& source,
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
-  engine::Generation made = source.sections.empty()
-                                ? generator_->answer(source.memory, question, onText, job.stop)
-                                : generator_->answer(source.sections, source.of, question, onText, job.stop);
+  engine::Generation made = source.sections.empty() ? generator_->answer(source.memory, question, onText, job.stop)
+                                                    : generator_->answer(source.sections, question, onText, job.stop);
   if (!fromMemory && made.passagesUsed == 0 && made.end != engine::Generation::End::Stopped)
     refuse(tr("The passages that match are too long for the context of %1. Ask from memory, or choose a larger model.")
                .arg(toQt(model_->name())));

@@ -1,5 +1,5 @@
 // The part of EngineWorker that answers from a shelf: several books at once. Where the model keeps books in sections,
-// those of all the books are asked and one of them answers; else the answer comes from the sum of their memories.
+// those of all the books are asked and one book answers; else the answer comes from the sum of their memories.
 #include <algorithm>
 
 #include "app/engine_parts.h"
@@ -18,6 +18,7 @@ struct EngineWorker::ShelfBook {
   // Where it is asked from memory: the whole, or of its sections the one that is chosen, which it is and of how many.
   std::optional<engine::MemorySnapshot> memory = {};
   int section = -1, sections = 0;
+  double doubt = 0, leastDoubt = 0;  // of that section, and the smallest of all
 };
 
 namespace {
@@ -79,28 +80,29 @@ void EngineWorker::recall(ShelfBook& book, const AnswerJob& job, const engine::Q
       return;
     }
     const auto sections = memory.sections();
-    const std::size_t surest = sections.size() == 1 ? 0 : generator_->surest(sections, question, job.stop);
-    book.section = static_cast<int>(surest);
+    const engine::ChosenSection chosen = generator_->choose(sections, question, job.stop);
+    book.section = static_cast<int>(chosen.place);
     book.sections = static_cast<int>(sections.size());
-    book.memory.emplace().memory = std::move(memory).takeSection(surest);
+    book.doubt = chosen.doubt();
+    book.leastDoubt = chosen.leastDoubt();
+    book.memory.emplace().memory = std::move(memory).takeSection(chosen.place);
   } catch (const engine::SnapshotError& error) {
     result.refusedBook = book.document.id;
     refuse(tr("“%1”: %2 Retry reads it again from its stored text.").arg(titleOf(book.document), asSentence(error)));
   }
 }
 
-// The chosen section of each book; with a model that keeps one section a book, or cannot choose, the sum.
-EngineWorker::Source EngineWorker::sourceOf(const std::vector<ShelfBook>& books,
+// The book whose least doubt is the smallest; with a model that keeps one section a book, or cannot choose, the sum of
+// all.
+EngineWorker::Source EngineWorker::sourceOf(const std::vector<ShelfBook>& books, const ShelfBook*& answering,
                                             std::optional<engine::CompressiveMemory>& sum) const {
-  Source source;
-  source.of = engine::SectionsOf::SeveralBooks;
-  std::vector<const engine::MemorySnapshot*> memories;
-  for (const ShelfBook& book : books) {
-    memories.push_back(&*book.memory);
-    if (book.sections > 0) source.sections.push_back(&book.memory->memory);
+  if (books.front().sections > 0) {
+    answering = &*std::ranges::min_element(books, {}, &ShelfBook::leastDoubt);
+    return {.memory = &answering->memory->memory, .sections = {}};
   }
-  if (source.sections.empty()) source.memory = &sum.emplace(engine::addMemories(*model_, memories));
-  return source;
+  std::vector<const engine::MemorySnapshot*> memories;
+  for (const ShelfBook& book : books) memories.push_back(&*book.memory);
+  return {.memory = &sum.emplace(engine::addMemories(*model_, memories)), .sections = {}};
 }
 
 void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
@@ -117,6 +119,7 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
       questionOf(job, storage::ConversationStore(database()).shelfTurns(job.shelf), passages);
   turn.documentId = nearest.empty() ? job.shelf.front() : nearest.front().documentId;
   Source source;
+  const ShelfBook* answering = nullptr;  // where one of the books is asked, and not their sum
   std::optional<engine::CompressiveMemory> sum;
   if (way != ui::AnswerWay::Passages) {
     try {
@@ -125,7 +128,7 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
       turn.finished = false;
       return;
     }
-    source = sourceOf(books, sum);
+    source = sourceOf(books, answering, sum);
   }
   const engine::Generation made = say(job, source, question, turn);
 
@@ -135,18 +138,17 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
   turn.pagesReread = countReread(used, havePages(documents));
   if (!made.unknown && !made.text.empty()) turn.scores = scoresOf(job, books, question, used, made.text);
   if (!turn.scores.empty()) turn.documentId = turn.scores.front().documentId;
-  if (made.section) {  // one for each book
-    const ShelfBook& answering = books[*made.section];
-    if (!turn.scores.empty()) turn.documentId = answering.document.id;
-    result.section = answering.section;
-    result.sections = answering.sections;
-    result.doubt = made.doubt();
+  if (answering) {
+    if (!turn.scores.empty()) turn.documentId = answering->document.id;
+    result.section = answering->section;
+    result.sections = answering->sections;
+    result.doubt = answering->doubt;
   }
   quote(library, made.unknown, {}, turn);
 }
 
 // How well each book alone, asked in the same way, supports the answer: with its own memory, or its chosen
-// section, in place of the sum or of the section that answered, and of the passages only its own. From passages only, a
+// section, in place of the sum or of the one that answered, and of the passages only its own. From passages only, a
 // book without any had no part in the answer. Best first; none where the reader has stopped the answer.
 std::vector<storage::BookScore> EngineWorker::scoresOf(const AnswerJob& job, const std::vector<ShelfBook>& books,
                                                        const engine::Question& question,

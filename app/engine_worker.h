@@ -150,7 +150,6 @@ class EngineWorker : public QObject {
   struct Source {
     const engine::CompressiveMemory* memory = nullptr;
     std::vector<const engine::CompressiveMemory*> sections;  // of which one is chosen
-    engine::SectionsOf of = engine::SectionsOf::OneBook;
   };
   Source sourceOf(const engine::BookMemory& book) const;
   engine::Generation say(const AnswerJob& job, const Source& source, const engine::Question& question,
@@ -170,7 +169,8 @@ class EngineWorker : public QObject {
   QString lacks(const storage::DocumentRecord& document);
   std::vector<ShelfBook> openShelf(const AnswerJob& job, ui::AnswerWay way);
   void recall(ShelfBook& book, const AnswerJob& job, const engine::Question& question, AnswerResult& result);
-  Source sourceOf(const std::vector<ShelfBook>& books, std::optional<engine::CompressiveMemory>& sum) const;
+  Source sourceOf(const std::vector<ShelfBook>& books, const ShelfBook*& answering,
+                  std::optional<engine::CompressiveMemory>& sum) const;
   std::vector<storage::BookScore> scoresOf(const AnswerJob& job, const std::vector<ShelfBook>& books,
                                            const engine::Question& question,
                                            std::span<const storage::PassageRecord> used, const std::string& answer);

@@ -91,8 +91,7 @@ SegmentState beginAnswer(const Model& model, Transformer::Workspace& workspace, 
   const auto sections = book.sections();
   const auto unknown = unknownToken(model.config(), model.tokenizer());
   if (sections.size() > 1 && unknown) {
-    SectionChoice choice =
-        chooseSection(model.transformer(), workspace, sections, prompt, *unknown, SectionsOf::OneBook, stop);
+    SectionChoice choice = chooseSection(model.transformer(), workspace, sections, prompt, *unknown, stop);
     logits = std::move(choice.logits);
     return std::move(choice.segment);
   }

@@ -146,12 +146,12 @@ Generation Generator::answer(const CompressiveMemory* memory, const Question& qu
                     onText, stop);
 }
 
-Generation Generator::answer(std::span<const CompressiveMemory* const> sections, SectionsOf of,
-                             const Question& question, const TextCallback& onText, std::stop_token stop) {
+Generation Generator::answer(std::span<const CompressiveMemory* const> sections, const Question& question,
+                             const TextCallback& onText, std::stop_token stop) {
   checkSections(sections);
   return answerWith(
       [&](const Prompt& prompt, Generation& generation) {
-        return beginFromSections(sections, of, question, prompt, generation, stop);
+        return beginFromSections(sections, question, prompt, generation, stop);
       },
       question, onText, stop);
 }
@@ -160,13 +160,14 @@ Generation Generator::answer(const BookMemory& book, const Question& question, c
                              std::stop_token stop) {
   const auto sections = book.sections();
   if (sections.size() == 1 || !choosesSections()) return answer(&book.whole(), question, onText, std::move(stop));
-  return answer(sections, SectionsOf::OneBook, question, onText, std::move(stop));
+  return answer(sections, question, onText, std::move(stop));
 }
 
-std::size_t Generator::surest(std::span<const CompressiveMemory* const> sections, const Question& question,
-                              std::stop_token stop) {
+ChosenSection Generator::choose(std::span<const CompressiveMemory* const> sections, const Question& question,
+                                std::stop_token stop) {
   checkSections(sections);
-  return choose(sections, SectionsOf::OneBook, promptOf(withoutPassages(question)), std::move(stop)).chosen;
+  SectionChoice choice = chooseBy(promptOf(withoutPassages(question)), sections, std::move(stop));
+  return {choice.chosen, std::move(choice.doubts)};
 }
 
 void Generator::checkSections(std::span<const CompressiveMemory* const> sections) const {
@@ -182,17 +183,17 @@ bool Generator::choosesSections() const {
   return model_->hasMemory() && unknownToken(model_->config(), model_->tokenizer()).has_value();
 }
 
-SectionChoice Generator::choose(std::span<const CompressiveMemory* const> sections, SectionsOf of, const Prompt& asked,
-                                std::stop_token stop) {
+SectionChoice Generator::chooseBy(const Prompt& asked, std::span<const CompressiveMemory* const> sections,
+                                  std::stop_token stop) {
   return chooseSection(model_->transformer(), *workspace_->transformer, sections, asked.tokens,
-                       *unknownToken(model_->config(), model_->tokenizer()), of, std::move(stop));
+                       *unknownToken(model_->config(), model_->tokenizer()), std::move(stop));
 }
 
-Generator::Begun Generator::beginFromSections(std::span<const CompressiveMemory* const> sections, SectionsOf of,
+Generator::Begun Generator::beginFromSections(std::span<const CompressiveMemory* const> sections,
                                               const Question& question, const Prompt& prompt, Generation& generation,
                                               std::stop_token stop) {
   Prompt asked = question.passages.empty() ? prompt : promptOf(withoutPassages(question));
-  SectionChoice choice = choose(sections, of, asked, stop);
+  SectionChoice choice = chooseBy(asked, sections, stop);
   generation.section = choice.chosen;
   generation.doubts = std::move(choice.doubts);
   const CompressiveMemory& chosen = *sections[choice.chosen];

@@ -1,6 +1,7 @@
 // The three verbs of the engine: read a text into a memory, answer a question, summarise.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,9 +18,10 @@
 #include "engine/model.h"
 #include "engine/prompt.h"
 #include "engine/sampler.h"
-#include "engine/section_choice.h"
 
 namespace palimpsest::engine {
+
+struct SectionChoice;
 
 struct Question {
   std::string text;
@@ -40,6 +42,14 @@ struct Generation {
   std::optional<std::size_t> section;
   std::vector<double> doubts;
   double doubt() const { return section ? doubts[*section] : 0; }  // of the one that answered
+};
+
+// Which section of a book would answer a question, and what each of them doubts.
+struct ChosenSection {
+  std::size_t place = 0;
+  std::vector<double> doubts;  // one or more
+  double doubt() const { return doubts[place]; }
+  double leastDoubt() const { return *std::min_element(doubts.begin(), doubts.end()); }
 };
 
 // How likely an answer is. Mean over its tokens, so that long and short answers compare.
@@ -80,18 +90,18 @@ class Generator {
   Generation answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText = {},
                     std::stop_token stop = {});
 
-  // From the section that is chosen (see section_choice.h), judged by the question with its
-  // earlier turns and without its passages; unknown_bias counts in the answer, not in the choice. `sections` may be of
-  // several books. Throws ModelError where there are none or choosesSections() is false.
-  Generation answer(std::span<const CompressiveMemory* const> sections, SectionsOf of, const Question& question,
+  // From the section that is chosen (see section_choice.h), judged by the question with its earlier turns and without
+  // its passages; unknown_bias counts in the answer, not in the choice. `sections` are those of one book, in the order
+  // of its text. Throws ModelError where there are none or choosesSections() is false.
+  Generation answer(std::span<const CompressiveMemory* const> sections, const Question& question,
                     const TextCallback& onText = {}, std::stop_token stop = {});
   // From one of its sections, where there are several and the model can choose; else from the whole.
   Generation answer(const BookMemory& book, const Question& question, const TextCallback& onText = {},
                     std::stop_token stop = {});
-  // The place of the section of one book that would answer: to put a question to more books than there is room for, one
-  // at a time. Throws like answer(), and Stopped.
-  std::size_t surest(std::span<const CompressiveMemory* const> sections, const Question& question,
-                     std::stop_token stop = {});
+  // The section that would answer: to put a question to several books, one after another. That book is asked whose
+  // least doubt is the smallest. Throws like answer(), and Stopped.
+  ChosenSection choose(std::span<const CompressiveMemory* const> sections, const Question& question,
+                       std::stop_token stop = {});
   // Whether the model can choose between sections: it was trained to say that a book does not say something.
   bool choosesSections() const;
 
@@ -117,10 +127,9 @@ class Generator {
   Prompt promptOf(const Question& question) const;
   struct Begun;
   void checkSections(std::span<const CompressiveMemory* const> sections) const;
-  SectionChoice choose(std::span<const CompressiveMemory* const> sections, SectionsOf of, const Prompt& asked,
-                       std::stop_token stop);
+  SectionChoice chooseBy(const Prompt& asked, std::span<const CompressiveMemory* const> sections, std::stop_token stop);
   Begun begin(const CompressiveMemory* memory, std::span<const TokenId> prompt, std::stop_token stop);
-  Begun beginFromSections(std::span<const CompressiveMemory* const> sections, SectionsOf of, const Question& question,
+  Begun beginFromSections(std::span<const CompressiveMemory* const> sections, const Question& question,
                           const Prompt& prompt, Generation& generation, std::stop_token stop);
   Generation answerWith(const std::function<Begun(const Prompt& prompt, Generation& generation)>& begun,
                         const Question& question, const TextCallback& onText, std::stop_token stop);

@@ -30,7 +30,8 @@ struct InfiniAttentionConfig {
   int segmentLength = 256;  // S, tokens; BOS not counted
   int segmentCutter = 1;    // version of the cutting rule, see segment_cutter.h
   MemoryUpdate memoryUpdate = MemoryUpdate::Linear;
-  int sections = 1;  // that a book's memory is kept in, see section_rule.h; above 1 with the linear rule only
+  float sureDoubt = 0.0F;  // a section that doubts less is sure, see section_choice.h; 0: none is
+  int sections = 1;        // that a book's memory is kept in, see section_rule.h; above 1 with the linear rule only
   std::vector<int> memoryHeads;  // added heads with g = 1
   std::vector<int> memoryKvHeads;
   std::vector<int> memoryHeadDim;              // of queries and keys

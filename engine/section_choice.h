@@ -12,17 +12,10 @@
 
 namespace palimpsest::engine {
 
-enum class SectionsOf {
-  OneBook,      // in the order of its text
-  SeveralBooks  // one, or any number, of each
-};
-
-// A section whose doubt is smaller is sure. What a book says later holds ("Mary went to the garden"), and of other
-// facts more than one section is seldom sure (docs/memory.md, The latest state).
-constexpr double kSureDoubt = 0.05;
-
-// Whether a section with this doubt is chosen instead of the chosen one of those before it.
-bool takesOver(double doubt, double chosenDoubt, SectionsOf of);
+// Whether a section with this doubt is chosen instead of the chosen one of those before it. sure: a section whose doubt
+// is smaller is sure (InfiniAttentionConfig::sureDoubt). What a book says later holds ("Mary went to the garden"), and
+// of other facts more than one section is seldom sure.
+bool takesOver(double doubt, double chosenDoubt, double sure);
 
 struct SectionChoice {
   std::size_t chosen = 0;      // place among the sections asked
@@ -38,6 +31,6 @@ struct SectionChoice {
 // changed. One thread at a time with the same workspace.
 SectionChoice chooseSection(const Transformer& transformer, Transformer::Workspace& workspace,
                             std::span<const CompressiveMemory* const> sections, std::span<const TokenId> prompt,
-                            TokenId unknown, SectionsOf of, std::stop_token stop = {});
+                            TokenId unknown, std::stop_token stop = {});
 
 }  // namespace palimpsest::engine

@@ -99,20 +99,22 @@ TEST_F(ShelfTest, OfBooksInSectionsTheOneWhoseSectionDoubtsLeastAnswersAndIsName
   const engine::Question question{"Who kept the purple umbrella?", {}, {}, {}};
   const std::array<qint64, 3> ids{first_, second_, third_};
   std::vector<engine::CompressiveMemory> surest;
-  std::vector<std::size_t> places;
+  std::vector<engine::ChosenSection> chosen;
   for (const qint64 id : ids) {
     engine::BookMemory book = bookMemory(model, id);
     EXPECT_EQ(book.sections().size(), id == third_ ? 1U : 4U);
-    places.push_back(generator.surest(book.sections(), question));
-    surest.push_back(std::move(book).takeSection(places.back()));
+    chosen.push_back(generator.choose(book.sections(), question));
+    surest.push_back(std::move(book).takeSection(chosen.back().place));
   }
   const std::array<const engine::CompressiveMemory*, 3> sections{&surest[0], &surest[1], &surest[2]};
-  const engine::Generation made = generator.answer(sections, engine::SectionsOf::SeveralBooks, question);
+  const auto book = static_cast<std::size_t>(std::ranges::min_element(chosen, {}, &engine::ChosenSection::leastDoubt) -
+                                             chosen.begin());
+  const engine::Generation made = generator.answer(sections[book], question);
   EXPECT_EQ(answer.answer, toQt(made.text));
-  EXPECT_EQ(answer.bookId, ids[*made.section]);
-  EXPECT_EQ(answer.section, static_cast<int>(places[*made.section]));
+  EXPECT_EQ(answer.bookId, ids[book]);
+  EXPECT_EQ(answer.section, static_cast<int>(chosen[book].place));
   EXPECT_EQ(answer.sections, answer.bookId == third_ ? 1 : 4);
-  EXPECT_DOUBLE_EQ(answer.doubt, made.doubt());
+  EXPECT_DOUBLE_EQ(answer.doubt, chosen[book].doubt());
 
   // Each book is judged by its own chosen section.
   ASSERT_EQ(answer.scores.size(), 3);

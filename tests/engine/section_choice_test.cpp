@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "engine/errors.h"
 #include "tests/engine/generator_fixture.h"
@@ -79,9 +80,7 @@ TEST_P(SectionChoiceTest, TogetherTheyGiveWhatEachGivesAlone) {
 
 TEST_P(SectionChoiceTest, AskedTwiceTheyGiveTheSameBits) {
   const auto tokens = prompt(20);
-  const auto choose = [&] {
-    return chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_, SectionsOf::SeveralBooks);
-  };
+  const auto choose = [&] { return chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_); };
   const SectionChoice first = choose(), second = choose();
   EXPECT_EQ(first.doubts, second.doubts);
   EXPECT_EQ(first.logits, second.logits);
@@ -89,8 +88,7 @@ TEST_P(SectionChoiceTest, AskedTwiceTheyGiveTheSameBits) {
 
 TEST_P(SectionChoiceTest, TheDoubtIsTheProbabilityOfTheUnknownAnswersFirstToken) {
   const auto tokens = prompt(20);
-  const SectionChoice choice =
-      chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_, SectionsOf::SeveralBooks);
+  const SectionChoice choice = chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_);
   ASSERT_EQ(choice.doubts.size(), sections_.size());
   for (std::size_t i = 0; i < sections_.size(); ++i) {
     const std::vector<float> logits = alone(*sections_[i], tokens);
@@ -103,34 +101,18 @@ TEST_P(SectionChoiceTest, TheDoubtIsTheProbabilityOfTheUnknownAnswersFirstToken)
   EXPECT_EQ(choice.segment.positions(), 20);
 }
 
-// A random model expects no token much, so that every section is sure.
-TEST_P(SectionChoiceTest, OfOneBookTheNewestThatIsSureIsChosen) {
-  const SectionChoice choice =
-      chooseSection(model_->transformer(), *workspace_, sections_, prompt(20), unknown_, SectionsOf::OneBook);
-  EXPECT_LT(std::ranges::max(choice.doubts), kSureDoubt);
-  EXPECT_EQ(choice.chosen, sections_.size() - 1);
-}
-
 TEST(SectionChoice, NewerSectionsTakeOverWhereTheyAreSureOrDoubtLess) {
-  const auto chosen = [](const std::vector<double>& doubts, SectionsOf of) {
-    std::size_t at = 0;
-    for (std::size_t i = 1; i < doubts.size(); ++i)
-      if (takesOver(doubts[i], doubts[at], of)) at = i;
-    return at;
-  };
-  const std::vector<double> oneSure{0.9, 0.003, 0.06, 0.5}, twoSure{0.0001, 0.7, 0.004, 0.2}, noneSure{0.9, 0.3, 0.4, 0.3};
-  EXPECT_EQ(chosen(oneSure, SectionsOf::OneBook), 1U);
-  EXPECT_EQ(chosen(twoSure, SectionsOf::OneBook), 2U) << "what a book says later holds";
-  EXPECT_EQ(chosen(noneSure, SectionsOf::OneBook), 1U);
-  EXPECT_EQ(chosen(oneSure, SectionsOf::SeveralBooks), 1U);
-  EXPECT_EQ(chosen(twoSure, SectionsOf::SeveralBooks), 0U);
-  EXPECT_EQ(chosen(noneSure, SectionsOf::SeveralBooks), 1U);
+  EXPECT_TRUE(takesOver(0.2, 0.3, 0.05));
+  EXPECT_FALSE(takesOver(0.3, 0.2, 0.05));
+  EXPECT_FALSE(takesOver(0.2, 0.2, 0.05)) << "of equals the earliest";
+  EXPECT_TRUE(takesOver(0.04, 0.0001, 0.05)) << "what a book says later holds";
+  EXPECT_FALSE(takesOver(0.05, 0.0001, 0.05)) << "not sure";
+  EXPECT_FALSE(takesOver(0.04, 0.0001, 0.0)) << "nothing is sure";
 }
 
 TEST_P(SectionChoiceTest, OfEqualDoubtsTheEarliestIsChosen) {
   const std::vector<const CompressiveMemory*> equal{sections_[2], sections_[2], sections_[2]};
-  const SectionChoice choice =
-      chooseSection(model_->transformer(), *workspace_, equal, prompt(20), unknown_, SectionsOf::SeveralBooks);
+  const SectionChoice choice = chooseSection(model_->transformer(), *workspace_, equal, prompt(20), unknown_);
   EXPECT_EQ(choice.doubts[0], choice.doubts[2]);
   EXPECT_EQ(choice.chosen, 0U);
 }
@@ -138,11 +120,9 @@ TEST_P(SectionChoiceTest, OfEqualDoubtsTheEarliestIsChosen) {
 TEST_P(SectionChoiceTest, MoreThanArePutTogetherAreAskedInTurn) {
   std::vector<const CompressiveMemory*> many(35, sections_[5]);
   const auto tokens = prompt(20);
-  const SectionChoice few =
-      chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_, SectionsOf::SeveralBooks);
+  const SectionChoice few = chooseSection(model_->transformer(), *workspace_, sections_, tokens, unknown_);
   many[17] = many[34] = sections_[few.chosen];
-  const SectionChoice choice =
-      chooseSection(model_->transformer(), *workspace_, many, tokens, unknown_, SectionsOf::SeveralBooks);
+  const SectionChoice choice = chooseSection(model_->transformer(), *workspace_, many, tokens, unknown_);
   ASSERT_EQ(choice.doubts.size(), 35U);
   if (few.chosen != 5) {
     EXPECT_EQ(choice.chosen, 17U);
@@ -164,9 +144,7 @@ TEST_P(SectionChoiceTest, WhatCannotBeAskedTogetherIsRefused) {
   EXPECT_THROW(transformer.extendAll(*workspace_, segments, prompt(3), {}), ModelError) << "one has begun already";
   std::stop_source source;
   source.request_stop();
-  EXPECT_THROW(
-      chooseSection(transformer, *workspace_, sections_, prompt(3), unknown_, SectionsOf::OneBook, source.get_token()),
-      Stopped);
+  EXPECT_THROW(chooseSection(transformer, *workspace_, sections_, prompt(3), unknown_, source.get_token()), Stopped);
 }
 
 INSTANTIATE_TEST_SUITE_P(, SectionChoiceTest, testing::Values(Precision::Float32, Precision::BFloat16),
@@ -196,25 +174,47 @@ class AskingSections : public testing::Test {
   const Question question_{"Who is Weena?", {{"When?", "In 1895."}}, {}, {.maxTokens = 12}};
 };
 
-TEST_F(AskingSections, TheChosenOneAnswersAsItWouldAlone) {
+TEST_F(AskingSections, TheLeastDoubtingOneAnswersAsItWouldAlone) {
   const Generation made = generator_.answer(*book_, question_);
   ASSERT_TRUE(made.section);
   ASSERT_EQ(made.doubts.size(), 4U);
-  const auto sure =
-      std::ranges::find_if(made.doubts.rbegin(), made.doubts.rend(), [](double d) { return d < kSureDoubt; });
-  ASSERT_NE(sure, made.doubts.rend());
-  EXPECT_EQ(*made.section, static_cast<std::size_t>(made.doubts.rend() - sure) - 1);
-  const Generation surest = generator_.answer(book_->sections(), SectionsOf::SeveralBooks, question_);
-  EXPECT_EQ(surest.doubts, made.doubts);
-  EXPECT_EQ(*surest.section, static_cast<std::size_t>(std::ranges::min_element(made.doubts) - made.doubts.begin()));
+  EXPECT_EQ(*made.section, static_cast<std::size_t>(std::ranges::min_element(made.doubts) - made.doubts.begin()));
   EXPECT_EQ(made.doubt(), made.doubts[*made.section]);
-  EXPECT_EQ(generator_.surest(book_->sections(), question_), *made.section);
+  const ChosenSection chosen = generator_.choose(book_->sections(), question_);
+  EXPECT_EQ(chosen.place, *made.section);
+  EXPECT_EQ(chosen.doubts, made.doubts);
+  EXPECT_EQ(chosen.doubt(), chosen.leastDoubt());
   const Generation alone = generator_.answer(book_->sections()[*made.section], question_);
   EXPECT_EQ(made.text, alone.text);
   EXPECT_EQ(made.promptTokens, alone.promptTokens);
   EXPECT_EQ(made.generatedTokens, alone.generatedTokens);
   EXPECT_FALSE(alone.section);
   EXPECT_TRUE(alone.doubts.empty());
+}
+
+// The bound is put between what its sections doubt, so that each of them in turn is the newest sure one.
+TEST_F(AskingSections, OfSureOnesTheNewestAnswers) {
+  const std::vector<double> doubts = generator_.answer(*book_, question_).doubts;
+  std::set<std::size_t> answering;
+  for (const double bound : doubts) {
+    const double sure = bound * 1.000001;
+    const auto model = changed([&](Json& infini) {
+      infini["sections"] = 4;
+      infini["sure_doubt"] = sure;
+    });
+    const float rounded = model->config().infiniAttention->sureDoubt;
+    std::size_t expected = 0;
+    for (std::size_t i = 0; i < doubts.size(); ++i)
+      if (doubts[i] < static_cast<double>(rounded)) expected = i;
+    Generator generator(model);
+    const Generation made = generator.answer(*book_, question_);
+    EXPECT_EQ(made.doubts, doubts);
+    EXPECT_EQ(*made.section, expected) << "bound " << sure;
+    EXPECT_EQ(made.text, generator.answer(book_->sections()[expected], question_).text);
+    EXPECT_EQ(generator.choose(book_->sections(), question_).leastDoubt(), std::ranges::min(doubts));
+    answering.insert(expected);
+  }
+  EXPECT_GT(answering.size(), 1U);
 }
 
 TEST_F(AskingSections, PassagesAreForTheAnswerAndNotForTheChoice) {
@@ -224,7 +224,7 @@ TEST_F(AskingSections, PassagesAreForTheAnswerAndNotForTheChoice) {
   const Generation made = generator_.answer(*book_, question);
   EXPECT_EQ(made.doubts, bare.doubts);
   EXPECT_EQ(made.section, bare.section);
-  EXPECT_EQ(generator_.surest(book_->sections(), question), *made.section);
+  EXPECT_EQ(generator_.choose(book_->sections(), question).place, *made.section);
   EXPECT_EQ(made.passagesUsed, 1);
   EXPECT_GT(made.promptTokens, bare.promptTokens);
   EXPECT_EQ(made.text, generator_.answer(book_->sections()[*made.section], question).text);
@@ -279,15 +279,14 @@ TEST_F(AskingSections, AModelThatKnowsNoUnknownAnswerAsksTheWhole) {
   EXPECT_FALSE(made.section);
   EXPECT_EQ(made.text, generator.answer(&book_->whole(), question_).text);
   try {
-    generator.answer(book_->sections(), SectionsOf::OneBook, question_);
+    generator.answer(book_->sections(), question_);
     ADD_FAILURE() << "was answered";
   } catch (const ModelError& error) {
     EXPECT_THAT(expectSentence(error.what()), HasSubstr("cannot choose between sections"));
   }
-  EXPECT_THROW(generator.surest(book_->sections(), question_), ModelError);
-  EXPECT_THROW(generator_.answer(std::span<const CompressiveMemory* const>(), SectionsOf::OneBook, question_),
-               ModelError);
-  EXPECT_THROW(generator_.surest({}, question_), ModelError);
+  EXPECT_THROW(generator.choose(book_->sections(), question_), ModelError);
+  EXPECT_THROW(generator_.answer(std::span<const CompressiveMemory* const>(), question_), ModelError);
+  EXPECT_THROW(generator_.choose({}, question_), ModelError);
 }
 
 TEST_F(AskingSections, StoppedWhileChoosingItSaysNothing) {
@@ -297,7 +296,7 @@ TEST_F(AskingSections, StoppedWhileChoosingItSaysNothing) {
   EXPECT_EQ(made.end, Generation::End::Stopped);
   EXPECT_TRUE(made.text.empty());
   EXPECT_FALSE(made.section);
-  EXPECT_THROW(generator_.surest(book_->sections(), question_, source.get_token()), Stopped);
+  EXPECT_THROW(generator_.choose(book_->sections(), question_, source.get_token()), Stopped);
 }
 
 // The tiny model knows no cards: what its sections say cannot be joined.

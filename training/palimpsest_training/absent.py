@@ -19,7 +19,7 @@ _NEAR = {family: group for group in NEAR for family in group}
 _FAMILY = {f.name: f for f in FAMILIES}
 # Shares of the absent questions; the others ask for somebody of whom no text tells.
 NEAR_SHARE, KNOWN_SHARE, MET_SHARE = 0.45, 0.25, 0.10
-# Towns and things are the subject of few families, and version 7 knew least of them.
+# Version 7 knew least of these (docs/memory.md); it was not trained so yet.
 OFTENER = {"ruler": 1.7, "population": 1.5, "owner": 1.5}
 LENT_SHARE = 0.25  # of new subjects: somebody of whom another text has told something else
 
@@ -60,7 +60,7 @@ class TrainingTelling(Telling):
                 return self.subjects[-1][1]
         return super().newcomer(kind)
 
-    def family(self) -> Family:
+    def draw_family(self) -> Family:
         return self.rng.choices(FAMILIES, [OFTENER.get(f.name, 1.0) for f in FAMILIES])[0]
 
     def tell(self, count: int) -> list[Fact]:
@@ -79,7 +79,7 @@ class TrainingTelling(Telling):
         elif share < NEAR_SHARE + KNOWN_SHARE + MET_SHARE:
             free = [(f, s) for f, s in self.met.free() if (_FAMILY[f].subject, s) in self.elsewhere and (f, s) not in self.used]
         else:
-            family = self.family()
+            family = self.draw_family()
             kept = list(self.subjects)
             free = [(family.name, Telling.newcomer(self, family.subject))]
             self.subjects[:] = kept

@@ -42,7 +42,8 @@ class ModelConfig:
     memory_scaled: bool = False  # what a memory head reads is scaled by a learned power of its size (model.scaled_read)
     memory_gate: bool = False  # beta on the base heads
     epsilon: float = 1e-6
-    sections: int = 1  # so many parts of a book's memory are kept apart; the surest one answers (sections.py)
+    sections: int = 1  # so many parts of a book's memory are kept apart; one of them answers (sections.py)
+    sure_doubt: float = 0.0  # sections that doubt less are sure; the newest of them answers (sections.py)
     unknown_bias: float = 0.0  # nats taken from the first token of prompts["unknown"] when an answer begins
     prompts: dict = field(default_factory=lambda: dict(PROMPTS))
 
@@ -91,7 +92,7 @@ class ModelConfig:
                 "memory_head_dim": each(self.memory_head_dim),
                 **({"memory_value_dim": each(self.value_dim)} if self.value_dim != self.memory_head_dim else {}),
                 "epsilon": self.epsilon, "sections": self.sections, "unknown_bias": self.unknown_bias, "prompts": self.prompts,
-            } | ({"memory_scaled": True} if self.memory_scaled else {})
+            } | ({"memory_scaled": True} if self.memory_scaled else {}) | ({"sure_doubt": self.sure_doubt} if self.sure_doubt else {})
         return out
 
     @staticmethod

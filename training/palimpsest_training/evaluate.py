@@ -32,14 +32,15 @@ from .reader import Reader, added, reader_of, zeroed
 from .sections import section_chosen
 
 
-def calibration(reader: Reader, documents: list, prompts: list, states: list, biases=(-6, -4, -3, -2, -1, 0, 1, 2, 4)) -> dict:
+def calibration(reader: Reader, documents: list, prompts: list, states: list, books: list[list[int]] | None = None,
+                biases=(-6, -4, -3, -2, -1, 0, 1, 2, 4)) -> dict:
     """What other values of unknown_bias would give: by bias, the share of right answers (names and numbers), of answerable
-    questions refused, and of unanswerable ones answered. states: of each document a list of sections."""
-    forced = reader.answer_from_sections(prompts, states, unknown_bias=1e9)
+    questions refused, and of unanswerable ones answered. states: of each document a list of sections; books: as in answer_from_sections."""
+    forced = reader.answer_from_sections(prompts, states, unknown_bias=1e9, books=books)
     leads = []
-    for asked, sections in zip(prompts, states):
+    for asked, sections, b in zip(prompts, states, books or [None] * len(states)):
         words = reader.first_words([asked] * len(sections), sections)  # [sections][Q]
-        leads.append([w[section_chosen([doubt for doubt, _ in w])][1] for w in zip(*words)])
+        leads.append([w[section_chosen([doubt for doubt, _ in w], reader.model.c.sure_doubt, b)][1] for w in zip(*words)])
     flat = [(a, g, lead) for (_, asked), gs, ls in zip(documents, forced, leads) for a, g, lead in zip(asked, gs, ls)]
     share = lambda hits: round(sum(hits) / max(1, len(hits)), 4)
     return {str(b): [share([g == a.answer and lead <= b for a, g, lead in flat if a.is_open]),
@@ -124,7 +125,7 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
     out["false_unknown"] = round(false_unknown / max(1, total), 4)
     out["answers"] = answers["memory"]
     if calibrate and unanswerable:
-        out["by_unknown_bias"] = calibration(reader, documents, prompts, states if sections > 1 else [[s] for s in states])
+        out["by_unknown_bias"] = calibration(reader, documents, prompts, states if sections > 1 else [[s] for s in states], counts if sections > 1 else None)
     return out
 
 

@@ -208,12 +208,12 @@ class Telling:
             asked = MORE_QUESTIONS[family.name]
         return Fact(family.name, family.closed, statement[0].upper() + statement[1:], fill(rng.choice(asked)), value, (family.name, subject))
 
-    def family(self) -> Family:
+    def draw_family(self) -> Family:
         return self.rng.choice(FAMILIES)
 
     def tell(self, count: int) -> list[Fact]:
         while len(self.facts) < count:
-            family = self.family()
+            family = self.draw_family()
             subject = self.subject_of(family.subject)
             if (family.name, subject) in self.used:
                 continue

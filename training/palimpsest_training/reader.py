@@ -68,7 +68,8 @@ class Reader:
         """sections[document]: a list of states. Each question is answered from one section alone (sections.section_chosen); its doubt is
         the probability of the unknown answer's first token. books: of each document, how many sections its books have, if it is a shelf."""
         doubts = [np.array(self.doubts([asked] * len(states), states)) for asked, states in zip(prompts, sections)]  # of [sections, Q]
-        chosen = [np.apply_along_axis(section_chosen, 0, d, b) for d, b in zip(doubts, books or [None] * len(doubts))]
+        sure = self.model.c.sure_doubt
+        chosen = [np.apply_along_axis(section_chosen, 0, d, sure, b) for d, b in zip(doubts, books or [None] * len(doubts))]
         used = [(d, k) for d, c in enumerate(chosen) for k in sorted(set(c.tolist()))]
         given: dict[tuple[int, int], list[str]] = {}
         for first in range(0, len(used), 64):

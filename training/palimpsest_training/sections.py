@@ -23,17 +23,14 @@ def section_ends(segments: int, segment_length: int, sections: int) -> list[int]
     return ends
 
 
-SURE_DOUBT = 0.05
-
-
-def section_chosen(doubts, books: list[int] | None = None) -> int:
+def section_chosen(doubts, sure: float = 0.0, books: list[int] | None = None) -> int:
     """Of sections in the order of their text, by the probability with which each would say that the book does not say: the newest that
-    is sure, since what is said later holds; where none is, the one that doubts least. books: how many sections are of each book of a
-    shelf; then the book answers whose chosen section doubts least."""
-    chosen, begin = [], 0
-    for count in books or [len(doubts)]:
-        own = range(begin, begin + count)
-        sure = [i for i in own if doubts[i] < SURE_DOUBT]
-        chosen.append(sure[-1] if sure else min(own, key=lambda i: doubts[i]))
-        begin += count
-    return min(chosen, key=lambda i: doubts[i])
+    doubts less than `sure`, since what is said later holds; where there is none, the one that doubts least. books: how many sections are
+    of each book of a shelf; then that book is asked whose least doubt is the smallest."""
+    begin, count = 0, len(doubts)
+    if books:
+        begins = [sum(books[:i]) for i in range(len(books))]
+        begin, count = min(zip(begins, books), key=lambda b: min(doubts[b[0] : sum(b)]))
+    own = range(begin, begin + count)
+    certain = [i for i in own if doubts[i] < sure]
+    return certain[-1] if certain else min(own, key=lambda i: doubts[i])

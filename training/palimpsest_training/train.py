@@ -243,6 +243,10 @@ def with_memory(config: ModelConfig, args) -> ModelConfig:
     for name, now, then in (("heads a layer", heads, had), ("dimensions of a key", dim, config.memory_head_dim), ("dimensions of a value", value_dim, values)):
         if had and now < then:
             raise ValueError(f"The checkpoint's memory has {then} {name}; they can become more, not {now}.")
+    if had and dim % config.memory_head_dim:
+        raise ValueError(f"Keys of {config.memory_head_dim} dimensions can become twice or three times as long, not {dim}.")
+    if had and value_dim != values and config.memory_scaled:  # its size is that of all its values
+        raise ValueError("The values of heads that scale what they read cannot become longer.")
     if (heads, dim, value_dim) == (had, config.memory_head_dim, values):
         return replace(config, memory_layers=layers)
     if had != config.memory_kv_heads:
@@ -283,12 +287,15 @@ def _grown(w: Tensor, into: Tensor, old: int, new: int) -> Tensor:
     return into
 
 
-def _grown_keys(w: Tensor, into: Tensor, old: int, new: int, noise: float = 0.5) -> Tensor:
-    """q or k [heads d, D]; noise: of each repetition, relative to the weights' own size."""
+NOISE = 0.5  # of each repetition of a key, relative to its weights' own size
+
+
+def _grown_keys(w: Tensor, into: Tensor, old: int, new: int) -> Tensor:
+    """q or k [heads d, D]; `new` is a multiple of `old`."""
     heads = w.view(-1, old, w.shape[1])
     size = heads.pow(2).mean((1, 2), keepdim=True).sqrt()
-    again = torch.cat([heads if not i else heads + noise * size * torch.randn_like(heads) for i in range(-(-new // old))], 1)
-    into.view(-1, new, w.shape[1])[: len(heads)] = again[:, :new]
+    again = torch.cat([heads if not i else heads + NOISE * size * torch.randn_like(heads) for i in range(new // old)], 1)
+    into.view(-1, new, w.shape[1])[: len(heads)] = again
     return into
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 from palimpsest_training import absent
 from palimpsest_training.batches import BatchMaker
-from palimpsest_training.facts import FAMILIES, UNKNOWN
+from palimpsest_training.facts import FAMILIES, UNKNOWN, draw_facts
 from palimpsest_training.question_forms import MORE_QUESTIONS
 from palimpsest_training.stages import STAGES
 
@@ -102,3 +102,13 @@ def test_other_documents_questions_ask_for_known_names_too(plain_books):
             known += isinstance(about, tuple) and about[1] in subjects
             asked += 1
     assert asked > 40 and known > asked / 4
+
+
+def test_what_is_known_least_is_told_more_often_in_training_and_as_often_as_all_else_in_the_evaluation():
+    assert set(absent.OFTENER) <= set(FAMILY)
+    told = Counter(f.family for facts, _ in texts(600) for f in facts)
+    evaluated = Counter(f.family for seed in range(600) for f in draw_facts(random.Random(seed), 10, evaluation=True)[0])
+    mean = lambda drawn: sum(drawn[f] for f in FAMILY if f not in absent.OFTENER) / (len(FAMILY) - len(absent.OFTENER))
+    for family, oftener in absent.OFTENER.items():
+        assert abs(told[family] / mean(told) - oftener) < 0.3
+        assert abs(evaluated[family] / mean(evaluated) - 1) < 0.25

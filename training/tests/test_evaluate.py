@@ -1,14 +1,16 @@
 """Answers as the evaluation takes them: greedy, with the threshold of "The book does not say" of the model's config."""
 
+from types import SimpleNamespace
+
 import torch
 from tokenizers import Tokenizer
 
 from palimpsest_training.cases import Asked
 from palimpsest_training.config import ModelConfig
-from palimpsest_training.sections import PASS_TOKENS, section_chosen, section_ends
 from palimpsest_training.evaluate import Reader, added, calibration, run_cell, shelve
 from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.model import InfiniLlama, MemoryState
+from palimpsest_training.sections import PASS_TOKENS, section_chosen, section_ends
 from palimpsest_training.tokenizer import train_tokenizer
 
 
@@ -82,7 +84,7 @@ def test_the_questions_of_a_shelf_reach_the_sum():
     assert run_cell(Stub(), documents)["memory"]["all"]["exact"] == 0.0
 
 
-def test_sections_are_what_each_has_written_and_each_question_goes_to_the_surest():
+def test_sections_are_what_each_has_written_and_each_question_goes_to_one():
     tokenizer, model = untrained()
     for name, p in model.named_parameters():
         if "memory_o_proj" in name:
@@ -110,18 +112,22 @@ def test_sections_are_what_each_has_written_and_each_question_goes_to_the_surest
     reader.doubts = lambda asked, states: [[float(k != c) for c in surest] for k in range(3)]
     reader.answer = lambda asked, states, unknown_bias: [[(sections.index(s), q) for q in its] for its, s in zip(asked, states)]
     assert reader.answer_from_sections([prompts], [sections]) == [list(zip(surest, prompts))]
-    reader.doubts = lambda asked, states: [[0.004] * 6, [0.001] * 6, [0.5] * 6]
-    assert reader.answer_from_sections([prompts], [sections]) == [[(1, q) for q in prompts]]  # the newest that is sure
-    assert reader.answer_from_sections([prompts], [sections], books=[[1, 2]]) == [[(1, q) for q in prompts]]
+    reader.doubts = lambda asked, states: [[0.001] * 6, [0.004] * 6, [0.5] * 6]
+    chosen = lambda **books: reader.answer_from_sections([prompts], [sections], **books)[0]
+    assert chosen() == [(0, q) for q in prompts]
+    model.c.sure_doubt = 0.05
+    assert chosen() == [(1, q) for q in prompts]  # the newest that is sure
+    assert chosen(books=[[1, 2]]) == [(0, q) for q in prompts]
 
 
-def test_the_newest_sure_section_answers_and_of_several_books_the_least_doubting_one():
-    assert section_chosen([0.9, 0.003, 0.06, 0.5]) == 1
-    assert section_chosen([0.0001, 0.7, 0.004, 0.2]) == 2  # what a book says later holds
-    assert section_chosen([0.9, 0.3, 0.4, 0.3]) == 1
-    doubts = [0.0001, 0.004, 0.2, 0.003, 0.6, 0.5]
-    assert section_chosen(doubts, [2, 2, 2]) == 3 and section_chosen(doubts, [3, 3]) == 3 and section_chosen(doubts) == 3
-    assert section_chosen([0.0001, 0.004, 0.2, 0.006], [2, 2]) == 1  # of the first book the newer, though both doubt less than the second
+def test_the_newest_sure_section_answers_and_of_several_books_the_one_that_doubts_least():
+    assert section_chosen([0.9, 0.003, 0.06, 0.5], 0.05) == 1
+    assert section_chosen([0.0001, 0.7, 0.004, 0.2], 0.05) == 2 and section_chosen([0.0001, 0.7, 0.004, 0.2]) == 0
+    assert section_chosen([0.9, 0.3, 0.4, 0.3], 0.05) == 1
+    doubts = [0.0001, 0.03, 0.2, 0.02, 0.6, 0.5]
+    assert section_chosen(doubts, 0.05) == 3
+    assert section_chosen(doubts, 0.05, [2, 2, 2]) == 1  # the first book's newer one, though the second doubts less than that
+    assert section_chosen(doubts, 0.05, [1, 1, 4]) == 0 and section_chosen(doubts, 0.0, [2, 4]) == 0
 
 
 def test_sections_end_with_passes_and_none_is_much_longer_than_another():
@@ -141,9 +147,10 @@ def test_other_biases_are_told_without_asking_again():
     """Of each question: who answers right if made to, and the bias from which on it does."""
 
     class Stub:
-        answer_from_sections = lambda self, prompts, states, unknown_bias: [["1", "x"], ["1"]]
+        model = SimpleNamespace(c=ModelConfig())
+        answer_from_sections = lambda self, prompts, states, unknown_bias, books: [["1", "x"], ["1"]]
         first_words = lambda self, prompts, states: [[(0.9, 3.0), (0.1, -1.5)][: len(p)] for p in prompts]
 
     documents = [(None, [Asked("number", "A?", "1"), Asked("unknown", "B?", UNKNOWN)]), (None, [Asked("number", "A?", "2")])]
-    table = calibration(Stub(), documents, [[[1], [2]], [[1]]], [["one"], ["one", "two"]], (-2, 0, 4))
+    table = calibration(Stub(), documents, [[[1], [2]], [[1]]], [["one"], ["one", "two"]], biases=(-2, 0, 4))
     assert table == {"-2": [0.0, 1.0, 0.0], "0": [0.0, 1.0, 1.0], "4": [0.5, 0.0, 1.0]}

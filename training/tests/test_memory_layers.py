@@ -106,8 +106,8 @@ def test_more_heads_change_nothing_until_they_have_learned_something(checkpoint)
 
 def test_wider_heads_begin_as_what_they_were(checkpoint, monkeypatch):
     """Keys repeat themselves, values get new dimensions that count for nothing yet; both kinds of width are their own."""
-    old, file = checkpoint(memory_scaled=True)
-    monkeypatch.setattr(train._grown_keys, "__defaults__", (0.0,))  # repeated as they are: exactly what they were
+    old, file = checkpoint()
+    monkeypatch.setattr(train, "NOISE", 0.0)  # repeated as they are: exactly what they were
     wide = going_on(file, "--memory-heads", "3", "--memory-head-dim", "24", "--memory-value-dim", "12")
     assert (wide.c.memory_head_dim, wide.c.value_dim, wide.c.memory_heads) == (24, 12, 3)
     torch.testing.assert_close(asked(wide), asked(old), rtol=0, atol=1e-5)
@@ -169,6 +169,7 @@ def test_a_plain_model_gets_heads_in_the_layers_named(checkpoint):
     (["--memory-heads", "1"], "has 2 heads a layer; they can become more, not 1"),
     (["--memory-head-dim", "4"], "has 8 dimensions of a key; they can become more, not 4"),
     (["--memory-value-dim", "4"], "has 8 dimensions of a value; they can become more, not 4"),
+    (["--memory-head-dim", "12"], "Keys of 8 dimensions can become twice or three times as long, not 12"),
     (["--memory-layers", "7"], "no layer 7"),
 ])
 def test_what_heads_cannot_become(checkpoint, arguments, sentence):
@@ -177,10 +178,35 @@ def test_what_heads_cannot_become(checkpoint, arguments, sentence):
         going_on(file, *arguments)
 
 
+def test_values_of_scaled_heads_stay_as_long_as_they_are(checkpoint):
+    _, file = checkpoint(memory_scaled=True)
+    with pytest.raises(ValueError, match="scale what they read cannot become longer"):
+        going_on(file, "--memory-value-dim", "16")
+    assert going_on(file, "--memory-head-dim", "16").c.value_dim == 8
+
+
+def test_folders_tell_of_long_keys(tmp_path):
+    model = make(memory_head_dim=16, memory_value_dim=8, memory_layers=[1, 2], sure_doubt=0.05)
+    tokenizer = tmp_path / "tokenizer"
+    tokenizer.mkdir()
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (tokenizer / file).write_text("{}")
+    export(model.c, model.state_dict(), tokenizer, tmp_path, "float32", "test")
+    read = load_folder(tmp_path)
+    assert (read.c.memory_head_dim, read.c.value_dim, read.c.memory_layers, read.c.sure_doubt) == (16, 8, [1, 2], 0.05)
+    assert torch.equal(asked(read), asked(model))
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["infini_attention"]["memory_value_dim"] = [0, 8, 4]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="memory_value_dim in config.json differs from layer to layer \\(4, 8\\)"):
+        ModelConfig.from_folder(tmp_path)
+
+
 def test_heads_that_share_a_memory_do_not_become_more(checkpoint):
     _, file = checkpoint(memory_kv_heads=1)
-    with pytest.raises(ValueError, match="share 1 memory KV heads; only heads with one each can become more or wider"):
-        going_on(file, "--memory-heads", "4")
+    for wish in ("--memory-heads", "4"), ("--memory-head-dim", "16"):
+        with pytest.raises(ValueError, match="share 1 memory KV heads; only heads with one each can become more or wider"):
+            going_on(file, *wish)
     assert going_on(file, "--memory-layers", "2").c.memory_kv_heads == 1
 
 
