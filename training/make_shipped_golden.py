@@ -6,7 +6,7 @@ A short text is cut into segments, read by palimpsest_training/reference.py, and
     tokens [n], lengths [segments], prompt [p]     ids without BOS
     prompt_logits [V]                              of the prompt's last position
     reply [r]                                      the greedy answer, up to and without the end token
-    layers.{i}.{M,z}                               M as its row sums [heads, dk] (the whole would be half a megabyte), z [heads, dk]; of
+    layers.{i}.{M,z}                               M as its row sums [heads, dk] (the whole would be two megabytes), z [heads, dk]; of
                                                    layers with memory heads
 """
 
@@ -56,7 +56,8 @@ def golden(folder: Path = MODEL) -> dict[str, torch.Tensor]:
     out = {"tokens": torch.tensor(sum(segments, []), dtype=torch.int32), "lengths": torch.tensor([len(s) for s in segments], dtype=torch.int32),
            "prompt": torch.tensor(prompt, dtype=torch.int32), "reply": torch.tensor(reply, dtype=torch.int32), "prompt_logits": first}
     for i, parts in enumerate(memory.parts):
-        for M, z in parts.values():  # a layer without memory heads has none
+        if "added" in parts:  # a layer may have no memory heads
+            M, z = parts["added"]
             out[f"layers.{i}.M"], out[f"layers.{i}.z"] = M.sum(-1), z
     print("asked:", QUESTION, "->", tokenizer.decode(reply))
     return out

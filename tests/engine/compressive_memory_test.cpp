@@ -7,13 +7,13 @@
 namespace palimpsest::engine {
 namespace {
 
-std::vector<CompressiveMemory::LayerShape> shapes() { return {{{1, 3, 3}, {2, 4, 4}}, {{}, {}}, {{}, {2, 4, 4}}}; }
+std::vector<CompressiveMemory::LayerShape> shapes() { return {{{1, 3, 3}, {2, 4, 4}}, {{}, {}}, {{}, {2, 6, 4}}}; }
 
 TEST(CompressiveMemory, IsEmptyAtTheStartAndItsSizeFollowsFromTheModel) {
   const CompressiveMemory memory(shapes());
   EXPECT_TRUE(memory.empty());
   EXPECT_EQ(memory.layers(), 3);
-  EXPECT_EQ(memory.bytes(), sizeof(float) * ((9 + 3) + 2 * (16 + 4) + 2 * (16 + 4)));
+  EXPECT_EQ(memory.bytes(), sizeof(float) * ((9 + 3) + 2 * (16 + 4) + 2 * (24 + 6)));
   EXPECT_TRUE(std::all_of(memory.values().begin(), memory.values().end(), [](float x) { return x == 0.0F; }));
   EXPECT_TRUE(memory.layer(1).empty());
 }

@@ -373,6 +373,27 @@ TEST_F(ModelFolders, ScaledReadsNeedTheirNumbers) {
   EXPECT_THAT(error(), HasSubstr("model.layers.1.self_attn.memory_size holds a value that is not a number"));
 }
 
+TEST_F(ModelFolders, ValuesMayBeShorterThanKeysAndTheirWeightsMustBe) {
+  for (const auto& entry : fs::directory_iterator(fs::path(PALIMPSEST_TEST_DATA) / "golden" / "long-keys"))
+    fs::copy(entry.path(), path() / entry.path().filename(), fs::copy_options::overwrite_existing);
+  const std::string print = ModelFolder::open(path()).fingerprint();
+  change("config.json", [](Json& json) { json["infini_attention"].erase("memory_value_dim"); });
+  EXPECT_THAT(
+      error(),
+      HasSubstr("model.layers.1.self_attn.memory_v_proj.weight is [30, 32] where config.json asks for [72, 32]"));
+  change("config.json", [](Json& json) {
+    json["infini_attention"]["memory_value_dim"] = {0, 10, 10};
+    json["infini_attention"]["sure_doubt"] = 0.05;
+  });
+  EXPECT_EQ(ModelFolder::open(path()).fingerprint(), print) << "sections are chosen when they are asked";
+  rewrite("memory_heads.safetensors", [&](Stored& tensor) {
+    if (tensor.name == "model.layers.2.self_attn.memory_o_proj.weight")
+      tensor = {tensor.name, Dtype::F32, {32, 72}, bytesOfFloats(std::vector<float>(32 * 72, 1.0F))};
+    return true;
+  });
+  EXPECT_THAT(error(), HasSubstr("model.layers.2.self_attn.memory_o_proj.weight"));
+}
+
 TEST_F(ModelFolders, MemoryFileWithoutTensorsIsRefused) {
   change("config.json", [](Json& json) { json["infini_attention"]["memory_heads"] = 0; });
   save("memory_heads.safetensors", {});
@@ -411,6 +432,11 @@ TEST_F(ModelFolders, FingerprintChangesWithWhatChangesNumbersAndWithNothingElse)
   }
   EXPECT_TRUE(changedBy("config.json", [&] {
     change("config.json", [](Json& json) { json["infini_attention"]["segment_length"] = 31; });
+  }));
+  EXPECT_FALSE(changedBy("config.json", [&] {
+    change("config.json", [](Json& json) {
+      json["infini_attention"]["memory_value_dim"] = json["infini_attention"]["memory_head_dim"];
+    });
   }));
   EXPECT_TRUE(changedBy("config.json", [&] {
     change("config.json", [](Json& json) { json["infini_attention"]["memory_update"] = "delta"; });
