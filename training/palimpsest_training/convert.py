@@ -48,8 +48,8 @@ def with_heads(base: ModelConfig, args: argparse.Namespace) -> ModelConfig:
     if not 8 <= args.segment_length < base.max_position_embeddings:
         raise FolderError(f"--segment-length {args.segment_length} must be at least 8 and below the model's {base.max_position_embeddings} positions.")
     try:
-        return replace(base, memory_heads=args.memory_heads, memory_kv_heads=kv, memory_head_dim=dim, memory_layers=args.memory_layers,
-                       segment_length=args.segment_length)
+        return replace(base, memory_heads=args.memory_heads, memory_kv_heads=kv, memory_head_dim=dim, memory_value_dim=args.memory_value_dim or 0,
+                       memory_layers=args.memory_layers, segment_length=args.segment_length)
     except ValueError as error:
         raise FolderError(str(error)) from None
 
@@ -175,7 +175,7 @@ class Run:
     def _settings(self) -> dict:
         a, c = self.args, self.config
         return {"base": llama_folder.read_json(a.base / "config.json"), "memory_heads": c.memory_heads, "memory_kv_heads": c.memory_kv_heads,
-                "memory_head_dim": c.memory_head_dim, "memory_layers": c.memory_layers, "segment_length": c.segment_length, "seed": a.seed,
+                "memory_head_dim": c.memory_head_dim, "memory_value_dim": c.value_dim, "memory_layers": c.memory_layers, "segment_length": c.segment_length, "seed": a.seed,
                 "tokens": a.tokens, "dtype": a.dtype}
 
     def _begun(self) -> tuple[Path, dict] | None:
@@ -282,7 +282,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, if there is one")
     p.add_argument("--memory-heads", type=int, default=8, help="per layer")
     p.add_argument("--memory-kv-heads", type=int, help="each has one M and z; as many as memory heads if not given")
-    p.add_argument("--memory-head-dim", type=int, help="the base's if not given")
+    p.add_argument("--memory-head-dim", type=int, help="of queries and keys; the base's if not given")
+    p.add_argument("--memory-value-dim", type=int, help="of values; that of keys if not given")
     p.add_argument("--memory-layers", type=int, nargs="+", metavar="LAYER", help="the layers that get memory heads, from 0 on; all if not given")
     p.add_argument("--segment-length", type=int, default=256, help="S, in tokens")
     p.add_argument("--minutes", type=float, default=60, help="of training, all parts of the run together")

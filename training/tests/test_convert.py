@@ -151,12 +151,15 @@ def test_a_killed_run_ends_with_the_same_bits(whole, base, books, tmp_path):
 
 def test_heads_only_where_they_are_asked_for(base, books, tmp_path):
     out = tmp_path / "model"
-    run(base, books, out, "--memory-layers", 1, "--eval-documents", 0, "--steps", 2)
+    run(base, books, out, "--memory-layers", 1, "--memory-value-dim", 12, "--eval-documents", 0, "--steps", 2)
     assert len(load_file(out / "memory_heads.safetensors")) == 4
     assert json.loads((out / "config.json").read_text())["infini_attention"]["memory_heads"] == [0, 4]
+    assert json.loads((out / "config.json").read_text())["infini_attention"]["memory_value_dim"] == [0, 12]
     assert [layer.has_memory_heads for layer in load_model(out).model.layers] == [False, True]
     with pytest.raises(FolderError, match="made with memory_layers = \\[1\\], not None"):
-        run(base, books, out, "--eval-documents", 0, "--steps", 2, "--resume")
+        run(base, books, out, "--memory-value-dim", 12, "--eval-documents", 0, "--steps", 2, "--resume")
+    with pytest.raises(FolderError, match="made with memory_value_dim = 12, not 16"):
+        run(base, books, out, "--memory-layers", 1, "--eval-documents", 0, "--steps", 2, "--resume")
     with pytest.raises(FolderError, match="no layer 2 to have memory heads"):
         run(base, books, tmp_path / "other", "--memory-layers", 2)
 
