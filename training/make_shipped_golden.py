@@ -6,8 +6,8 @@ A short text is cut into segments, read by palimpsest_training/reference.py, and
     tokens [n], lengths [segments], prompt [p]     ids without BOS
     prompt_logits [V]                              of the prompt's last position
     reply [r]                                      the greedy answer, up to and without the end token
-    layers.{i}.{M,z}                               M as its row sums [heads, dk] (the whole would be two megabytes), z [heads, dk]; of
-                                                   layers with memory heads
+    layers.{i}.{M,z}                               of layers with memory heads: of each row of M what is above 0 and what is below,
+                                                   summed [heads, dk, 2] (the whole would be two megabytes); z [heads, dk]
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def golden(folder: Path = MODEL) -> dict[str, torch.Tensor]:
     for i, parts in enumerate(memory.parts):
         if "added" in parts:  # a layer may have no memory heads
             M, z = parts["added"]
-            out[f"layers.{i}.M"], out[f"layers.{i}.z"] = M.sum(-1), z
+            out[f"layers.{i}.M"], out[f"layers.{i}.z"] = torch.stack([M.clamp(min=0).sum(-1), M.clamp(max=0).sum(-1)], -1), z
     print("asked:", QUESTION, "->", tokenizer.decode(reply))
     return out
 

@@ -59,23 +59,27 @@ TEST_P(ShippedModel, MemoryIsThatOfTheDefinition) {
   for (int l = 0; l < memory_.layers(); ++l) {
     if (memory_.shapes()[static_cast<std::size_t>(l)].heads() == 0) continue;
     ++remembering;
-    const std::vector<float> sums = floats("layers." + std::to_string(l) + ".M");
+    const std::vector<float> parts = floats("layers." + std::to_string(l) + ".M");  // above and below 0
     const std::vector<float> z = floats("layers." + std::to_string(l) + ".z");
     const int heads = memory_.shapes()[static_cast<std::size_t>(l)].heads();
     const std::size_t dim = z.size() / static_cast<std::size_t>(heads);
-    std::vector<float> ourSums;
+    std::vector<float> sums, ourSums, ourParts;
+    for (std::size_t row = 0; row < z.size(); ++row) sums.push_back(parts[2 * row] + parts[2 * row + 1]);
     std::vector<float> ourZ;
     for (int h = 0; h < heads; ++h) {
       const auto M = memory_.matrix(l, h);
       for (std::size_t row = 0; row < dim; ++row) {
-        float sum = 0;
-        for (std::size_t column = 0; column < M.size() / dim; ++column) sum += M[row * (M.size() / dim) + column];
-        ourSums.push_back(sum);
+        float above = 0, below = 0;
+        for (const float value : M.subspan(row * (M.size() / dim), M.size() / dim))
+          (value > 0 ? above : below) += value;
+        ourParts.insert(ourParts.end(), {above, below});
+        ourSums.push_back(above + below);
       }
       const auto n = memory_.normalizer(l, h);
       ourZ.insert(ourZ.end(), n.begin(), n.end());
     }
     EXPECT_LT(relativeError(ourSums, sums), tolerance()) << "M of layer " << l;
+    EXPECT_LT(relativeError(ourParts, parts), tolerance()) << "M of layer " << l << ", above and below 0";
     EXPECT_LT(relativeError(ourZ, z), tolerance()) << "z of layer " << l;
   }
   EXPECT_EQ(2 * static_cast<std::size_t>(remembering) + 5,
