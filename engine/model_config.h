@@ -30,14 +30,14 @@ struct InfiniAttentionConfig {
   int segmentLength = 256;  // S, tokens; BOS not counted
   int segmentCutter = 1;    // version of the cutting rule, see segment_cutter.h
   MemoryUpdate memoryUpdate = MemoryUpdate::Linear;
-  float sureDoubt = 0.0F;  // a section that doubts less is sure, see section_choice.h; 0: none is
-  int sections = 1;        // that a book's memory is kept in, see section_rule.h; above 1 with the linear rule only
+  int sections = 1;  // that a book's memory is kept in, see section_rule.h; above 1 with the linear rule only
   std::vector<int> memoryHeads;  // added heads with g = 1
   std::vector<int> memoryKvHeads;
   std::vector<int> memoryHeadDim;              // of queries and keys
   std::vector<int> memoryValueDim;             // of values; that of keys if config.json does not say
   bool memoryScaled = false;                   // memory heads scale what they read, see Stream::memoryRead
   float epsilon = 1e-6F;                       // on the denominator sigma(Q) z
+  float sureDoubt = 0.0F;                      // a section that doubts less is sure, see section_choice.h; 0: none is
   float unknownBias = 0.0F;                    // nats by which "unknown" must be likelier to be answered, see prompt.h
   std::map<std::string, std::string> prompts;  // "question", "summary", "passages", "unknown": see prompt.h
 };

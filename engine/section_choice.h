@@ -24,11 +24,11 @@ struct SectionChoice {
   std::vector<float> logits;   // [V] that follow there
 };
 
-// Puts `prompt` (a question, its BOS first) before each of the `sections` (one or more), many in the same passes. A
-// section's doubt is the probability, before any bias, with which its answer would begin with `unknown` (see
-// unknownToken() in prompt.h). Chosen is, of one book, the newest section that is sure; where none is, and of several
-// books, the one of the smallest doubt, of equals the earliest. Throws ModelError, Stopped; the sections are not
-// changed. One thread at a time with the same workspace.
+// Puts `prompt` (a question, its BOS first) before each of the `sections` of a book (one or more, in the order of its
+// text), many in the same passes. A section's doubt is the probability, before any bias, with which its answer would
+// begin with `unknown` (see unknownToken() in prompt.h). Chosen is the newest section that is sure; where none is, the
+// one of the smallest doubt, of equals the earliest. Throws ModelError, Stopped; the sections are not changed. One
+// thread at a time with the same workspace.
 SectionChoice chooseSection(const Transformer& transformer, Transformer::Workspace& workspace,
                             std::span<const CompressiveMemory* const> sections, std::span<const TokenId> prompt,
                             TokenId unknown, std::stop_token stop = {});

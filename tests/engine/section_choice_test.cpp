@@ -203,7 +203,7 @@ TEST_F(AskingSections, OfSureOnesTheNewestAnswers) {
       infini["sure_doubt"] = sure;
     });
     const float rounded = model->config().infiniAttention->sureDoubt;
-    std::size_t expected = 0;
+    auto expected = static_cast<std::size_t>(std::ranges::min_element(doubts) - doubts.begin());
     for (std::size_t i = 0; i < doubts.size(); ++i)
       if (doubts[i] < static_cast<double>(rounded)) expected = i;
     Generator generator(model);

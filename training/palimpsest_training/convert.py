@@ -175,8 +175,8 @@ class Run:
     def _settings(self) -> dict:
         a, c = self.args, self.config
         return {"base": llama_folder.read_json(a.base / "config.json"), "memory_heads": c.memory_heads, "memory_kv_heads": c.memory_kv_heads,
-                "memory_head_dim": c.memory_head_dim, "memory_value_dim": c.value_dim, "memory_layers": c.memory_layers, "segment_length": c.segment_length, "seed": a.seed,
-                "tokens": a.tokens, "dtype": a.dtype}
+                "memory_head_dim": c.memory_head_dim, "memory_value_dim": c.value_dim, "memory_layers": c.memory_layers,
+                "segment_length": c.segment_length, "seed": a.seed, "tokens": a.tokens, "dtype": a.dtype}
 
     def _begun(self) -> tuple[Path, dict] | None:
         if self.args.out.resolve() == self.args.base.resolve():

@@ -51,13 +51,14 @@ def calibration(reader: Reader, documents: list, prompts: list, states: list, bo
 def shelve(documents: list, states: list, books: int, sections: int):
     """Every document on a shelf with the next ones: its own questions, and the shelf's sum, or the sections of all. What another book of the shelf is
     asked as well is left out: the sum would hold two answers, and what is unknown of one book is known of the other. Third: how many sections
-    each book of each shelf has."""
+    each book of each shelf has, None with sums."""
     around = lambda i: [(i + k) % len(documents) for k in range(books)]
     asked = [{x.question for x in questions} for _, questions in documents]
     kept = [(t, [x for x in questions if not any(x.question in asked[k] for k in around(i)[1:])]) for i, (t, questions) in enumerate(documents)]
-    together = (lambda shelf: [section for book in shelf for section in book]) if sections > 1 else added
     shelves = [[states[k] for k in around(i)] for i in range(len(documents))]
-    return kept, [together(shelf) for shelf in shelves], [[len(book) for book in shelf] for shelf in shelves]
+    if sections == 1:
+        return kept, [added(shelf) for shelf in shelves], None
+    return kept, [[section for book in shelf for section in book] for shelf in shelves], [[len(book) for book in shelf] for shelf in shelves]
 
 
 def interval(per_document: list[list[bool]], seed: int = 0, rounds: int = 1000) -> list[float]:
@@ -89,13 +90,12 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
         conditions["zeroed"] = [[zeroed(x) for x in s] if sections > 1 else zeroed(s) for s in states]
         if len(states) > 1:
             conditions["swapped"] = states[1:] + states[:1]
+    bias = reader.model.c.unknown_bias
     if sections > 1:
-        later = counts and counts[1:] + counts[:1]  # of swapped ones
-        answer = lambda k, s: reader.answer_from_sections(prompts, s, unknown_bias=reader.model.c.unknown_bias,
-                                                          **({"books": later if k == "swapped" else counts} if counts else {}))
+        moved = {"swapped": counts and counts[1:] + counts[:1]}
+        answers = {k: reader.answer_from_sections(prompts, s, bias, moved.get(k, counts)) for k, s in conditions.items()}
     else:
-        answer = lambda k, s: reader.answer(prompts, s, unknown_bias=reader.model.c.unknown_bias)
-    answers = {k: answer(k, s) for k, s in conditions.items()}
+        answers = {k: reader.answer(prompts, s, unknown_bias=bias) for k, s in conditions.items()}
 
     def score(given, select) -> dict:
         per_document = [[g == a.answer for g, a in zip(gs, asked) if select(a)] for gs, (_, asked) in zip(given, documents)]
@@ -125,7 +125,7 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
     out["false_unknown"] = round(false_unknown / max(1, total), 4)
     out["answers"] = answers["memory"]
     if calibrate and unanswerable:
-        out["by_unknown_bias"] = calibration(reader, documents, prompts, states if sections > 1 else [[s] for s in states], counts if sections > 1 else None)
+        out["by_unknown_bias"] = calibration(reader, documents, prompts, states if sections > 1 else [[s] for s in states], counts)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Where the sections of a book's memory end, and which of them answers: the engine's rules (book_memory.h, section_choice.h)."""
+"""Where the sections of a book's memory end, and which of them answers: the engine's rules (section_rule.h, section_choice.h)."""
 
 from __future__ import annotations
 

@@ -269,9 +269,10 @@ def fitted_heads(weights: dict[str, Tensor], model: InfiniLlama, had: ModelConfi
         if ".memory_" in name and not name.endswith("memory_gate"):
             if name not in new:
                 continue
-            if w.shape != new[name].shape:
-                w = _grown_keys(w, new[name].clone(), had.memory_head_dim, c.memory_head_dim) if "_q_proj" in name or "_k_proj" in name else \
-                    _grown(w, new[name].clone(), had.value_dim, c.value_dim)
+            if w.shape != new[name].shape and name.endswith(("_q_proj.weight", "_k_proj.weight")):
+                w = _grown_keys(w, new[name].clone(), had.memory_head_dim, c.memory_head_dim)
+            elif w.shape != new[name].shape:
+                w = _grown(w, new[name].clone(), had.value_dim, c.value_dim)
         out[name] = w
     return out
 

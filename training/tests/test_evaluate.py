@@ -56,7 +56,8 @@ def test_a_shelf_is_the_sum_of_its_books_memories():
 def test_each_document_is_asked_of_its_own_shelf_without_what_two_books_answer():
     documents = [("t0", [Asked("k", "only 0?", "x"), Asked("k", "in 0 and 1?", "y")]),
                  ("t1", [Asked("k", "in 0 and 1?", "z"), Asked("unknown", "in 1 and 2?", "-")]), ("t2", [Asked("k", "in 1 and 2?", "w")])]
-    kept, sums, _ = shelve(documents, [states(1.0), states(10.0), states(100.0)], 2, 1)
+    kept, sums, counts = shelve(documents, [states(1.0), states(10.0), states(100.0)], 2, 1)
+    assert counts is None
     assert [[x.question for x in questions] for _, questions in kept] == [["only 0?"], ["in 0 and 1?"], ["in 1 and 2?"]]
     assert [float(s[0][0].M[0, 0, 0, 0]) for s in sums] == [11.0, 110.0, 101.0]
 
@@ -82,6 +83,29 @@ def test_the_questions_of_a_shelf_reach_the_sum():
     assert cell["memory"]["all"]["exact"] == 1.0
     assert cell["swapped"]["all"]["exact"] == 0.0 and cell["zeroed"]["all"]["exact"] == 0.0
     assert run_cell(Stub(), documents)["memory"]["all"]["exact"] == 0.0
+
+
+def test_a_shelf_in_sections_is_asked_book_by_book():
+    """Documents of one, two and three sections: what the reader is told of the shelves, and of those that stand in for them."""
+    told = []
+
+    class Stub:
+        model = SimpleNamespace(c=ModelConfig(sections=8))
+        tokenizer = SimpleNamespace(encode=lambda text, add_special_tokens: SimpleNamespace(ids=[1]))
+        segments = lambda self, text: [text]
+        read_sections = lambda self, segments, count: [states(float(i)) for i in range(len(segments[0]))]
+
+        def answer_from_sections(self, prompts, sections, unknown_bias, books):
+            told.append((books, [len(s) for s in sections]))
+            return [["x"] * len(p) for p in prompts]
+
+    documents = [([0] * n, [Asked("number", f"Who {n}?", "x")]) for n in (1, 2, 3)]
+    assert run_cell(Stub(), documents, books=2)["memory"]["all"]["exact"] == 1.0
+    own, swapped = ([[1, 2], [2, 3], [3, 1]], [3, 5, 4]), ([[2, 3], [3, 1], [1, 2]], [5, 4, 3])
+    assert told == [own, own, swapped]  # with the memory, zeroed, swapped
+    told.clear()
+    run_cell(Stub(), documents, knock_out=False)
+    assert told == [(None, [1, 2, 3])]
 
 
 def test_sections_are_what_each_has_written_and_each_question_goes_to_one():
