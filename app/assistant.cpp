@@ -31,7 +31,7 @@ storage::Database openForReading(const std::filesystem::path& file) {
 Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(assistant), options(std::move(given)) {
   errands.setMaxThreadCount(2);
   engineThread.setObjectName(QStringLiteral("engine"));
-  engine = new EngineWorker({options.database, options.threads, options.checkpointSeconds},
+  engine = new EngineWorker({options.database, options.threads, options.device, options.checkpointSeconds},
                             [this](auto memory) { saveMemory(std::move(memory)); });
   engine->moveToThread(&engineThread);
   QObject::connect(engine, &EngineWorker::modelLoaded, self,

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "engine/devices.h"
 #include "ui/records.h"
 
 namespace palimpsest::app {
@@ -16,7 +17,8 @@ namespace palimpsest::app {
 struct AssistantOptions {
   std::filesystem::path database;
   std::filesystem::path modelFolder;
-  int threads = 0;                 // 0 = the physical cores
+  int threads = 0;  // of the CPU; 0 = the physical cores
+  engine::DeviceChoice device = {};
   double checkpointSeconds = 3.0;  // at least this often while reading
   double watchSeconds = 1.0;       // how often a read-only library is asked whether another Palimpsest changed it
   bool loadModel = true;           // false: nothing will be read or asked (list, export, remove)

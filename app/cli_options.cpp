@@ -119,6 +119,10 @@ Options parseOptions(const QStringList& commandLine) {
   const QCommandLineOption threads({QStringLiteral("threads")},
                                    QStringLiteral("Threads to compute with (default: the physical cores)."),
                                    QStringLiteral("n"), QStringLiteral("0"));
+  const QCommandLineOption device({QStringLiteral("device")},
+                                  QStringLiteral("Where to compute: cpu (default), cuda (the first graphics card), "
+                                                 "cuda:1, ..., or auto: a card that the model fits on, else the CPU."),
+                                  QStringLiteral("device"), QStringLiteral("cpu"));
   const QCommandLineOption way({QStringLiteral("way")},
                                QStringLiteral("ask: memory, both (memory and passages) or passages."),
                                QStringLiteral("way"), QStringLiteral("memory"));
@@ -163,8 +167,8 @@ Options parseOptions(const QStringList& commandLine) {
                                  QStringLiteral("export, summarize --out: write over a file that is there."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
-  parser.addOptions({db,         model,   threads, way,  temperature, topP, seed,     out,  password, first,
-                     checkpoint, seconds, chapter, upTo, again,       all,  knockOut, json, yes,      force});
+  parser.addOptions({db,         model,   threads, device, way,   temperature, topP,     seed, out, password, first,
+                     checkpoint, seconds, chapter, upTo,   again, all,         knockOut, json, yes, force});
   // Not Qt's own: that comes with --help-all, whose Qt options do nothing here.
   const QCommandLineOption help({QStringLiteral("h"), QStringLiteral("help")}, QStringLiteral("This text."));
   parser.addOption(help);
@@ -186,6 +190,11 @@ Options parseOptions(const QStringList& commandLine) {
   options.assistant.database = toPath(parser.isSet(db) ? parser.value(db) : defaultDatabase());
   options.assistant.modelFolder = toPath(modelFolder(parser.value(model)));
   options.assistant.threads = countOf(QStringLiteral("threads"), parser.value(threads));
+  const auto chosenDevice = engine::deviceOf(parser.value(device).toStdString());
+  if (!chosenDevice)
+    throw Exit{WrongUsage,
+               QStringLiteral("--device wants auto, cpu, cuda or cuda:1, not “%1”.").arg(parser.value(device))};
+  options.assistant.device = *chosenDevice;
   options.way = wayOf(parser.value(way));
   options.sampling = samplingOf(parser.value(temperature), parser.value(topP), parser.value(seed));
   options.out = parser.value(out);

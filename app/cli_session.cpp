@@ -79,8 +79,12 @@ bool interrupted() { return interruptSeen != 0; }
 std::shared_ptr<const engine::Model> loadModel(const Options& options) {
   engine::LoadOptions load;
   load.threads = options.assistant.threads;
+  load.device = options.assistant.device;
   try {
-    return engine::Model::load(options.assistant.modelFolder, load);
+    auto model = engine::Model::load(options.assistant.modelFolder, load);
+    if (!model->deviceFallback().empty())
+      complain(QStringLiteral("The CPU computes. %1\n").arg(toQt(model->deviceFallback())));
+    return model;
   } catch (const engine::ModelError& error) {
     throw noModel(QStringLiteral("The model could not be loaded. ") + asSentence(error));
   }

@@ -27,6 +27,7 @@ QString modelProblem(const std::exception& error) {
 QString arithmeticWords(const engine::SnapshotArithmetic& arithmetic) {
   const QString precision =
       arithmetic.precision == engine::Precision::BFloat16 ? QStringLiteral("bf16") : QStringLiteral("f32");
+  if (!arithmetic.card.empty()) return EngineWorker::tr("%1 in %2").arg(toQt(arithmetic.card), precision);
   return arithmetic.threads == 1 ? EngineWorker::tr("1 thread in %1").arg(precision)
                                  : EngineWorker::tr("%n threads in %1", nullptr, arithmetic.threads).arg(precision);
 }
@@ -55,6 +56,7 @@ void EngineWorker::load(quint64 number, const std::filesystem::path& folder, std
   try {
     engine::LoadOptions load;
     load.threads = options_.threads;
+    load.device = options_.device;
     load.progress = [stop](double) {
       if (stop.stop_requested()) throw engine::Stopped();
     };
@@ -72,6 +74,8 @@ void EngineWorker::load(quint64 number, const std::filesystem::path& folder, std
     status.problem = loadProblem_ = modelProblem(error);
   }
   emit modelLoaded(number, status, identity);
+  if (model_ && !model_->deviceFallback().empty())
+    emit notice(tr("The CPU computes. %1").arg(toQt(model_->deviceFallback())));
 }
 
 bool EngineWorker::asksSections() const {
@@ -118,7 +122,7 @@ void EngineWorker::open(Reading& reading, qint64 id) {
 void EngineWorker::keepArithmetic(Reading& reading, const engine::SnapshotArithmetic& begun, const std::string& title) {
   const engine::SnapshotArithmetic own = engine::arithmeticOf(*model_);
   if (begun == own) return;
-  if (begun.precision == own.precision && begun.threads <= QThread::idealThreadCount()) {
+  if (begun.precision == own.precision && begun.card == own.card && begun.threads <= QThread::idealThreadCount()) {
     reading.generator = std::make_unique<engine::Generator>(model_, begun.threads);
     return;
   }

@@ -68,6 +68,7 @@ struct AnswerResult {
 struct EngineOptions {
   std::filesystem::path database;
   int threads = 0;
+  engine::DeviceChoice device = {};
   double checkpointSeconds = 3.0;
 };
 

@@ -24,10 +24,16 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
       QStringLiteral("threads"),
       QCoreApplication::translate("Options", "Threads to compute with; 0 = the physical cores."), QStringLiteral("n"),
       QStringLiteral("0"));
+  const QCommandLineOption device(
+      QStringLiteral("device"),
+      QCoreApplication::translate("Options",
+                                  "Where to compute: cpu, cuda (the first graphics card), cuda:1, ..., or auto: a card "
+                                  "that the model fits on, else the CPU."),
+      QStringLiteral("device"), QStringLiteral("cpu"));
   QCommandLineParser parser;
   parser.setApplicationDescription(
       QCoreApplication::translate("Options", "A reader that remembers: reads a book once and answers from memory."));
-  parser.addOptions({db, model, threads});
+  parser.addOptions({db, model, threads, device});
   parser.addHelpOption();
   parser.addVersionOption();
   parser.addPositionalArgument(QStringLiteral("file"),
@@ -41,6 +47,12 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   if (!isNumber || options.assistant.threads < 0 || options.assistant.threads > kMostThreads) {
     *problem = QCoreApplication::translate("Options", "--threads wants a whole number from 0 to 4096, not “%1”.")
                    .arg(parser.value(threads));
+  }
+  if (const auto chosenDevice = engine::deviceOf(parser.value(device).toStdString())) {
+    options.assistant.device = *chosenDevice;
+  } else {
+    *problem = QCoreApplication::translate("Options", "--device wants auto, cpu, cuda or cuda:1, not “%1”.")
+                   .arg(parser.value(device));
   }
   const bool modelNamed = parser.isSet(model) || qEnvironmentVariableIsSet("PALIMPSEST_MODEL");
   // A folder that was chosen in the window counts as long as it is there.

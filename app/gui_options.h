@@ -1,4 +1,4 @@
-// The command line of the window: palimpsest [--db FILE] [--model FOLDER] [--threads N] [FILE...]
+// The command line of the window: palimpsest [--db FILE] [--model FOLDER] [--threads N] [--device D] [FILE...]
 #pragma once
 
 #include <QString>

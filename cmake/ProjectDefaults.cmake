@@ -12,10 +12,12 @@ if(CCACHE_PROGRAM)
 endif()
 
 add_library(palimpsest_defaults INTERFACE)
-target_compile_options(palimpsest_defaults INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
+target_compile_options(palimpsest_defaults INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion>)
 target_include_directories(palimpsest_defaults INTERFACE ${PROJECT_SOURCE_DIR})
 if(PALIMPSEST_SANITIZE)
-  target_compile_options(palimpsest_defaults INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  target_compile_options(palimpsest_defaults INTERFACE
+    "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=address,undefined;-fno-omit-frame-pointer;-fno-sanitize-recover=undefined>")
   target_link_options(palimpsest_defaults INTERFACE -fsanitize=address,undefined)
 endif()
 
@@ -27,7 +29,8 @@ function(palimpsest_library name)
   target_link_libraries(${name} PUBLIC palimpsest_defaults ${ARG_LINK} PRIVATE ${ARG_PRIVATE})
 endfunction()
 
-# palimpsest_test(NAME SOURCES ... LINK ...): one GoogleTest executable, its cases listed to ctest one by one.
+# palimpsest_test(NAME SOURCES ... LINK ...): one GoogleTest executable, its cases listed to ctest one by one. They see no
+# graphics card: what they expect of models that choose their device is the CPU's.
 function(palimpsest_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK;ENVIRONMENT" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -35,5 +38,6 @@ function(palimpsest_test name)
   target_compile_definitions(${name} PRIVATE
     PALIMPSEST_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data"
     PALIMPSEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300 ENVIRONMENT "${ARG_ENVIRONMENT}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300 ENVIRONMENT "${ARG_ENVIRONMENT}"
+                       ENVIRONMENT_MODIFICATION "CUDA_VISIBLE_DEVICES=set:")
 endfunction()

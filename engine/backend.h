@@ -154,7 +154,8 @@ class Stream {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string description() const = 0;  // "CPU, 2 threads, bf16"
+  virtual std::string description() const = 0;     // "CPU, 2 threads, bf16"
+  virtual std::string card() const { return {}; }  // its name, where it is a graphics card
   virtual bool computesBFloat16() const = 0;
   virtual int threads() const = 0;
   virtual int paddedRows(int rows) const = 0;
@@ -170,6 +171,11 @@ class Backend {
 
 // threads 0 = the physical cores. Throws ModelError when bf16 is asked of a CPU without it.
 std::unique_ptr<Backend> makeCpuBackend(int threads, Precision precision);
+// The graphics card number `device`, one of graphicsCards(). Throws ModelError where it cannot be had, or bf16 is asked
+// of one without it. This and the next only where PALIMPSEST_CUDA is defined.
+std::unique_ptr<Backend> makeCudaBackend(int device, Precision precision);
+std::size_t freeCudaBytes(int device);  // of its memory, now. Throws ModelError.
+
 bool cpuMultipliesBFloat16();  // whether this CPU has instructions for it (AVX512_BF16, AMX)
 
 }  // namespace palimpsest::engine

@@ -43,7 +43,7 @@ void BookMemory::advance(Generator& generator, std::string_view text, std::stop_
     milestone = std::make_shared<Milestone>(
         Milestone{{whole_.memory.clone(), whole_.reading, whole_.fingerprint, whole_.arithmetic}, {}});
   whole_.reading = generator.read(whole_.memory, text, whole_.reading, places_, notes_, std::move(stop));
-  whole_.arithmetic = {model_->precision(), generator.threads()};
+  whole_.arithmetic = {model_->precision(), generator.threads(), model_->card()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
   differences_.clear();
   if (milestone) milestones_.push_back(std::move(milestone));
@@ -55,7 +55,7 @@ std::vector<SavedMilestone> BookMemory::takeNotes() {
   for (const PlaceMemory& note : std::exchange(notes_, {}))
     taken.push_back({note.reading.position, note.reading.tokens,
                      std::make_shared<const std::vector<std::byte>>(
-                         saveSnapshot(*model_, note.memory, note.reading, whole_.arithmetic.threads))});
+                         saveSnapshot(*model_, note.memory, note.reading, whole_.arithmetic))});
   return taken;
 }
 
@@ -106,12 +106,12 @@ CompressiveMemory BookMemory::takeSection(std::size_t place) && {
 std::size_t BookMemory::bytes() const { return whole_.memory.bytes() * (1 + milestones_.size()); }
 
 SavedBook BookMemory::save() const {
-  SavedBook saved{saveSnapshot(*model_, whole_.memory, whole_.reading, whole_.arithmetic.threads), {}};
+  SavedBook saved{saveSnapshot(*model_, whole_.memory, whole_.reading, whole_.arithmetic), {}};
   for (const auto& milestone : milestones_) {
     const MemorySnapshot& kept = milestone->snapshot;
     if (!milestone->blob)
       milestone->blob = std::make_shared<const std::vector<std::byte>>(
-          saveSnapshot(*model_, kept.memory, kept.reading, kept.arithmetic.threads));
+          saveSnapshot(*model_, kept.memory, kept.reading, kept.arithmetic));
     saved.milestones.push_back({kept.reading.position, kept.reading.tokens, milestone->blob});
   }
   return saved;

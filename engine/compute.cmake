@@ -17,6 +17,7 @@ list(APPEND ENGINE_SOURCES
   cpu_kernels.cpp
   cpu_matmul.cpp
   cpu_stream.cpp
+  devices.cpp
   generator.cpp
   memory_snapshot.cpp
   memory_sum.cpp
@@ -27,3 +28,9 @@ list(APPEND ENGINE_SOURCES
   transformer_extend.cpp
   transformer_load.cpp)
 list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)
+
+# cuBLAS is found beside its toolkit when the program starts; without a card nothing of it runs.
+if(PALIMPSEST_CUDA)
+  list(APPEND ENGINE_SOURCES backend_cuda.cpp cuda_kernels.cu)
+  list(APPEND ENGINE_PRIVATE_LIBS CUDA::cudart_static CUDA::cublas)
+endif()

@@ -164,7 +164,9 @@ SnapshotArithmetic arithmeticIn(const SafetensorsFile& file) {
     refuse(Reason::Damaged, "its header names a precision \"" + precision + "\" that is not known.");
   if (threads < 1 || threads > kMostThreads)
     refuse(Reason::Damaged, "its header names " + std::to_string(threads) + " threads, which cannot be.");
-  return {precision == kBFloat16 ? Precision::BFloat16 : Precision::Float32, static_cast<int>(threads)};
+  const auto card = file.metadata().find("card");
+  return {precision == kBFloat16 ? Precision::BFloat16 : Precision::Float32, static_cast<int>(threads),
+          card == file.metadata().end() ? "" : card->second};
 }
 
 void copyTensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
@@ -180,7 +182,7 @@ void copyTensor(const SafetensorsFile& file, const std::string& name, const std:
 }
 
 std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
-                              int threads, std::size_t bytes) {
+                              const SnapshotArithmetic& arithmetic, std::size_t bytes) {
   SafetensorsWriter writer;
   const auto set = [&](const char* key, const std::string& value) { writer.setMetadata(key, value); };
   set("format", std::string(kFormat));
@@ -192,8 +194,9 @@ std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memor
   set("position", std::to_string(reading.position));
   set("segments", std::to_string(reading.segments));
   set("complete", reading.complete ? "yes" : "no");
-  set("precision", model.precision() == Precision::BFloat16 ? kBFloat16 : kFloat32);
-  set("threads", std::to_string(threads > 0 ? threads : model.threads()));
+  set("precision", arithmetic.precision == Precision::BFloat16 ? kBFloat16 : kFloat32);
+  set("threads", std::to_string(arithmetic.threads));
+  if (!arithmetic.card.empty()) set("card", arithmetic.card);
   set("sha256", kNoDigest);
   const std::string size = std::to_string(bytes);
   set("bytes", std::string(20 - size.size(), '0') + size);
@@ -207,13 +210,14 @@ std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memor
 }  // namespace
 
 std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
-                                    int threads) {
+                                    const std::optional<SnapshotArithmetic>& arithmetic) {
   if (memory.shapes() != model.transformer().memoryShapes()) {
     throw ModelError("This memory has the shape of another model than '" + model.name() +
                      "' and cannot be saved with it. Read the book again.");
   }
-  const std::size_t bytes = blobOf(model, memory, reading, threads, 0).size();
-  std::vector<std::byte> blob = blobOf(model, memory, reading, threads, bytes);
+  const SnapshotArithmetic by = arithmetic ? *arithmetic : arithmeticOf(model);
+  const std::size_t bytes = blobOf(model, memory, reading, by, 0).size();
+  std::vector<std::byte> blob = blobOf(model, memory, reading, by, bytes);
   const std::string digest = hex(sha256(blob));
   fill(digestPlace(std::span(blob), kNoDigest), digest);
   return blob;
@@ -257,6 +261,6 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
 
 SnapshotArithmetic arithmeticOf(std::span<const std::byte> blob) { return arithmeticIn(openChecked(blob)); }
 
-SnapshotArithmetic arithmeticOf(const Model& model) { return {model.precision(), model.threads()}; }
+SnapshotArithmetic arithmeticOf(const Model& model) { return {model.precision(), model.threads(), model.card()}; }
 
 }  // namespace palimpsest::engine

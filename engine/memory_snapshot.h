@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,10 +24,11 @@ struct ReadingPosition {
 
 // The arithmetic that wrote a memory: only a Generator with the same goes on with the same bits. The loops of the CPU
 // back end give the same with any number of threads, and so do oneDNN's products with AVX-512 as far as was tried; with
-// AVX2 alone, theirs differ in the last bits.
+// AVX2 alone, theirs differ in the last bits. Cards of the same name give the same bits, those of a CPU are others.
 struct SnapshotArithmetic {
   Precision precision = Precision::Float32;  // Float32 or BFloat16
   int threads = 1;
+  std::string card;  // name of the graphics card; "" = the CPU
   bool operator==(const SnapshotArithmetic&) const = default;
 };
 
@@ -39,10 +41,10 @@ struct MemorySnapshot {
 
 // Safetensors bytes: tensors "layers.{i}.{part}.M" [heads, keyDim, valueDim], "layers.{i}.{part}.z" [heads, keyDim],
 // F32, with part "base" (gated heads) or "added" (memory heads), each where the layer has it; metadata: format version,
-// fingerprint, rule, cutter, tokens, position, segments, precision, threads, the blob's size, SHA-256 over all with its
-// own place zeroed. `threads` are those of the Generator that read; 0 = the model's.
+// fingerprint, rule, cutter, tokens, position, segments, precision, threads, card (where it is not the CPU), the blob's
+// size, SHA-256 over all with its own place zeroed. `arithmetic` is what read; not given, what this model reads with.
 std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
-                                    int threads = 0);
+                                    const std::optional<SnapshotArithmetic>& arithmetic = std::nullopt);
 
 // Throws SnapshotError: truncated, damaged (checksum, shapes), made by another model, version or rule.
 MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob);

@@ -15,7 +15,30 @@ struct Model::Parts {
   std::unique_ptr<Tokenizer> tokenizer;
   std::string fingerprint;
   std::optional<Transformer> transformer;
+  std::string deviceFallback;
+
+  void loadWeights(const ModelFolder& files, const DeviceChoice& device, const LoadOptions& options);
 };
+
+namespace {
+
+std::unique_ptr<Backend> makeBackend(const DeviceChoice& device, const LoadOptions& options) {
+#ifdef PALIMPSEST_CUDA
+  if (device.kind == DeviceChoice::Kind::Cuda) return makeCudaBackend(device.card, options.precision);
+#endif
+  (void)device;
+  return makeCpuBackend(options.threads, options.precision);
+}
+
+std::size_t freeBytesOf([[maybe_unused]] int card) {
+#ifdef PALIMPSEST_CUDA
+  return freeCudaBytes(card);
+#else
+  return 0;
+#endif
+}
+
+}  // namespace
 
 Model::Model() : parts_(std::make_unique<Parts>()) {}
 Model::~Model() = default;
@@ -30,18 +53,31 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
     throw ModelError("The tokenizer in " + folder.string() + " has " + std::to_string(parts.tokenizer->vocabSize()) +
                      " tokens, the model only " + std::to_string(files.config().vocabSize) +
                      ": they do not belong together. Get both from the same place.");
+  using Kind = DeviceChoice::Kind;
+  const GraphicsCards cards = options.device.kind == Kind::Cpu ? GraphicsCards() : graphicsCards();
+  DevicePlan plan = planDevice(options.device, options.precision, files, cards, freeBytesOf);
   try {
-    parts.transformer.emplace(files, makeCpuBackend(options.threads, options.precision), parts.tokenizer->bosToken(),
-                              options.progress);
-  } catch (const dnnl::error& error) {
-    throw ModelError("The weights of " + folder.string() + " could not be prepared for this CPU: " + error.what() +
-                     ". Choose another model.");
-  } catch (const std::bad_alloc&) {
-    throw ModelError("There is not enough memory to load the model in " + folder.string() +
-                     ". Close other programs, or choose a smaller model.");
+    parts.loadWeights(files, plan.device, options);
+  } catch (const ModelError& error) {
+    if (plan.device.kind == Kind::Cpu || options.device.kind != Kind::Automatic) throw;
+    plan = {{Kind::Cpu}, error.what()};
+    parts.loadWeights(files, plan.device, options);
   }
+  parts.deviceFallback = plan.fallback;
   parts.fingerprint = files.fingerprint();
   return model;
+}
+
+void Model::Parts::loadWeights(const ModelFolder& files, const DeviceChoice& device, const LoadOptions& options) {
+  try {
+    transformer.emplace(files, makeBackend(device, options), tokenizer->bosToken(), options.progress);
+  } catch (const dnnl::error& error) {
+    throw ModelError("The weights of " + files.path().string() +
+                     " could not be prepared for this CPU: " + error.what() + ". Choose another model.");
+  } catch (const std::bad_alloc&) {
+    throw ModelError("There is not enough memory to load the model in " + files.path().string() +
+                     ". Close other programs, or choose a smaller model.");
+  }
 }
 
 const ModelConfig& Model::config() const { return parts_->transformer->config(); }
@@ -52,6 +88,8 @@ CompressiveMemory Model::emptyMemory() const { return CompressiveMemory(parts_->
 const std::string& Model::fingerprint() const { return parts_->fingerprint; }
 const std::string& Model::name() const { return config().name; }
 std::string Model::device() const { return parts_->transformer->backend().description(); }
+const std::string& Model::deviceFallback() const { return parts_->deviceFallback; }
+std::string Model::card() const { return parts_->transformer->backend().card(); }
 int Model::threads() const { return parts_->transformer->backend().threads(); }
 Precision Model::precision() const {
   return parts_->transformer->backend().computesBFloat16() ? Precision::BFloat16 : Precision::Float32;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/compressive_memory.h"
+#include "engine/devices.h"
 #include "engine/model_config.h"
 #include "engine/precision.h"
 #include "engine/tokenizer.h"
@@ -17,15 +18,17 @@ namespace palimpsest::engine {
 class Transformer;
 
 struct LoadOptions {
-  int threads = 0;                             // 0 = the physical cores
-  Precision precision = Precision::Automatic;  // bf16 where the CPU computes it, else f32
+  int threads = 0;                             // of the CPU; 0 = the physical cores
+  Precision precision = Precision::Automatic;  // bf16 where the device computes it, else f32
+  DeviceChoice device = {};
   std::function<void(double share)> progress;  // 0..1
 };
 
 class Model {
  public:
   // Loads a Hugging Face Llama folder, with or without memory heads. Throws ModelError, also for what would stand in
-  // the way only later: a chat template of an unknown kind, a tokenizer of another model.
+  // the way only later: a chat template of an unknown kind, a tokenizer of another model. Where the device is left to
+  // the program and a card fails, the CPU computes (deviceFallback()).
   static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const LoadOptions& options = {});
   ~Model();
 
@@ -37,7 +40,9 @@ class Model {
   CompressiveMemory emptyMemory() const;
   const std::string& fingerprint() const;  // hex SHA-256, see DESIGN: what a snapshot belongs to
   const std::string& name() const;
-  std::string device() const;  // "CPU, 2 threads, bf16": for the status line
+  std::string device() const;                 // "CPU, 2 threads, bf16": for the status line
+  const std::string& deviceFallback() const;  // a sentence: why the CPU computes though a card is here; else ""
+  std::string card() const;                   // name of the graphics card that computes; "" = the CPU
   Precision precision() const;
   int threads() const;
 

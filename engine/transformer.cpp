@@ -210,6 +210,8 @@ double Transformer::runReadingProducts(Workspace& w, int rows) const {
     s.linear(*w.normed, *layers_[lastMemoryLayer_].memoryKv, *w.memoryKv);
     count(*layers_[lastMemoryLayer_].memoryKv);
   }
+  float waited = 0;
+  s.download(*w.x, 0, std::span(&waited, 1));  // a device may only have queued them
   return 2.0 * rows * weights;
 }
 

@@ -153,6 +153,35 @@ TEST_F(AssistantTest, AReadingThatCannotGoOnWithItsThreadsSaysSoAndGoesOn) {
   EXPECT_THAT(notices_[0], HasText("goes on with 1 thread in"));
 }
 
+TEST_F(AssistantTest, AReadingBegunOnAGraphicsCardGoesOnOnTheCpuAndSaysSo) {
+  start(withThreads(1));
+  const qint64 id = add(longBook());
+  ASSERT_TRUE(waitForProgress(id, 0.02));
+  assistant_->pause(id);
+  ASSERT_TRUE(waitForState(id, BookState::Paused));
+  assistant_.reset();
+  {
+    const auto model = engine::Model::load(options().modelFolder, {.threads = 1, .progress = {}});
+    storage::Database connection = storage::Database::open(toPath(database()), storage::Access::ReadWrite);
+    storage::MemoryStore store(connection);
+    auto record = *store.load(id, model->fingerprint());
+    const engine::MemorySnapshot begun = engine::loadSnapshot(*model, record.snapshot);
+    engine::SnapshotArithmetic byCard = begun.arithmetic;
+    byCard.card = "NVIDIA H200";
+    record.snapshot = engine::saveSnapshot(*model, begun.memory, begun.reading, byCard);
+    EXPECT_EQ(engine::arithmeticOf(record.snapshot), byCard);
+    store.save(record);
+  }
+  start(withThreads(1));
+  ASSERT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+  assistant_->resume(id);
+  ASSERT_TRUE(waitForState(id, BookState::Ready));
+  EXPECT_EQ(engine::arithmeticOf(snapshot(id)).card, "");
+  ASSERT_EQ(notices_.size(), 1);
+  EXPECT_THAT(notices_[0], HasText("was begun with NVIDIA H200 in"));
+  EXPECT_THAT(notices_[0], HasText("goes on with 1 thread in"));
+}
+
 TEST_F(AssistantTest, ClosingWhileReadingLosesNothing) {
   start();
   const qint64 id = add(longBook());

@@ -6,6 +6,8 @@ list(APPEND ENGINE_TEST_SOURCES
   compressive_memory_test.cpp
   cpu_attention_test.cpp
   cpu_kernels_test.cpp
+  cuda_model_test.cpp
+  devices_test.cpp
   gates_test.cpp
   generator_test.cpp
   golden_test.cpp

@@ -15,8 +15,8 @@ namespace {
 class CpuAttention : public testing::TestWithParam<Precision> {
  protected:
   void SetUp() override {
-    if (GetParam() == Precision::BFloat16 && !cpuMultipliesBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
-    backend_ = makeCpuBackend(2, GetParam());
+    if (lacks(GetParam())) GTEST_SKIP() << "this device cannot";
+    backend_ = testBackend(GetParam());
     stream_ = backend_->makeStream();
   }
 

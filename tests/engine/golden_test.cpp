@@ -27,12 +27,11 @@ std::vector<float> floatsOf(const TensorView& tensor) {
 class Golden : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    if (GetParam().precision == Precision::BFloat16 && !cpuMultipliesBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
+    if (lacks(GetParam().precision)) GTEST_SKIP() << "this device cannot";
     const std::filesystem::path folder = std::filesystem::path(PALIMPSEST_TEST_DATA) / "golden" / GetParam().name;
     file_ = std::make_unique<SafetensorsFile>(SafetensorsFile::open(folder / "golden.safetensors"));
     if (const int bos = ints("bos").front(); bos >= 0) bos_ = bos;
-    transformer_ =
-        std::make_unique<Transformer>(ModelFolder::open(folder), makeCpuBackend(2, GetParam().precision), bos_);
+    transformer_ = std::make_unique<Transformer>(ModelFolder::open(folder), testBackend(GetParam().precision), bos_);
     workspace_ = transformer_->makeWorkspace();
     memory_ = CompressiveMemory(transformer_->memoryShapes());
     std::size_t at = 0;

@@ -88,7 +88,7 @@ TEST_F(MemorySnapshotTest, RestoresEveryBit) {
 
 TEST_F(MemorySnapshotTest, TellsItsArithmeticBeforeAModelIsLoaded) {
   const SnapshotArithmetic arithmetic = arithmeticOf(blob());
-  EXPECT_EQ(arithmetic, (SnapshotArithmetic{Precision::Float32, 2}));
+  EXPECT_EQ(arithmetic, (SnapshotArithmetic{Precision::Float32, 2, ""}));
   const auto again =
       Model::load(tinyFolder(), {.threads = arithmetic.threads, .precision = arithmetic.precision, .progress = {}});
   EXPECT_EQ(arithmeticOf(*again), arithmetic);

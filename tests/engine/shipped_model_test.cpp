@@ -12,12 +12,12 @@ namespace {
 class ShippedModel : public testing::TestWithParam<Precision> {
  protected:
   void SetUp() override {
-    if (GetParam() == Precision::BFloat16 && !cpuMultipliesBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
+    if (lacks(GetParam())) GTEST_SKIP() << "this device cannot";
     const std::filesystem::path source = PALIMPSEST_SOURCE_DIR;
     golden_ = std::make_unique<SafetensorsFile>(
         SafetensorsFile::open(source / "tests" / "data" / "shipped_golden.safetensors"));
     transformer_ = std::make_unique<Transformer>(ModelFolder::open(source / "resources" / "models" / "palimpsest-mini"),
-                                                 makeCpuBackend(2, GetParam()), kBos);
+                                                 testBackend(GetParam()), kBos);
     workspace_ = transformer_->makeWorkspace();
     memory_ = CompressiveMemory(transformer_->memoryShapes());
     const std::vector<TokenId> tokens = ints("tokens");

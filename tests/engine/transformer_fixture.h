@@ -4,15 +4,44 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <random>
 #include <string>
 
+#include "engine/errors.h"
 #include "engine/safetensors.h"
 #include "engine/transformer.h"
 #include "tests/engine/temporary_folder.h"
 
 namespace palimpsest::engine {
+
+// The tests of the arithmetic run once on the CPU, and once more where PALIMPSEST_TEST_DEVICE is "cuda" on the first
+// graphics card.
+inline bool testsCuda() {
+  const char* device = std::getenv("PALIMPSEST_TEST_DEVICE");
+  return device && std::string(device) == "cuda";
+}
+inline std::unique_ptr<Backend> testBackend(Precision precision) {
+#ifdef PALIMPSEST_CUDA
+  if (testsCuda()) return makeCudaBackend(0, precision);
+#endif
+  return makeCpuBackend(2, precision);
+}
+// Whether this device cannot do what is to be tested.
+inline bool lacks(Precision precision) {
+#ifdef PALIMPSEST_CUDA
+  if (testsCuda()) {
+    try {
+      makeCudaBackend(0, precision);
+      return false;
+    } catch (const ModelError&) {
+      return true;
+    }
+  }
+#endif
+  return testsCuda() || (precision == Precision::BFloat16 && !cpuMultipliesBFloat16());
+}
 
 inline std::filesystem::path tinyFolder() { return std::filesystem::path(PALIMPSEST_TEST_DATA) / "tiny-model"; }
 constexpr TokenId kTinyBos = 0;

@@ -17,15 +17,14 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-std::unique_ptr<Transformer> load(const std::filesystem::path& folder, Precision precision = Precision::Float32,
-                                  int threads = 2) {
-  return std::make_unique<Transformer>(ModelFolder::open(folder), makeCpuBackend(threads, precision), kTinyBos);
+std::unique_ptr<Transformer> load(const std::filesystem::path& folder, Precision precision = Precision::Float32) {
+  return std::make_unique<Transformer>(ModelFolder::open(folder), testBackend(precision), kTinyBos);
 }
 
 class TransformerTest : public testing::TestWithParam<Precision> {
  protected:
   void SetUp() override {
-    if (GetParam() == Precision::BFloat16 && !cpuMultipliesBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
+    if (lacks(GetParam())) GTEST_SKIP() << "this device cannot";
     model_ = load(tinyFolder(), GetParam());
     workspace_ = model_->makeWorkspace();
     segments_ =
@@ -215,6 +214,7 @@ std::vector<float> addedNormalizers(const CompressiveMemory& memory, int layer) 
 }
 
 TEST(TransformerReading, EachTokenIsWrittenExactlyOnceAndTheBosNever) {
+  if (lacks(Precision::Float32)) GTEST_SKIP() << "this device cannot";
   const auto model = load(tinyFolder());
   const auto workspace = model->makeWorkspace();
   const auto segments = randomSegments(9, 32, model->config().vocabSize, 3);
@@ -228,6 +228,7 @@ TEST(TransformerReading, EachTokenIsWrittenExactlyOnceAndTheBosNever) {
 }
 
 TEST(TransformerReading, AnUnfinishedSegmentWritesOnlyThePositionsAskedFor) {
+  if (lacks(Precision::Float32)) GTEST_SKIP() << "this device cannot";
   const auto model = load(tinyFolder());
   const auto workspace = model->makeWorkspace();
   std::vector<TokenId> tokens = {kTinyBos};
@@ -255,11 +256,11 @@ TEST(TransformerReading, ThreadCountsDifferByRoundingOnly) {
   const auto segments = randomSegments(6, 32, 512, 5);
   std::vector<std::vector<float>> memories;
   for (const int threads : {1, 2, 3}) {
-    const auto model = load(tinyFolder(), Precision::Float32, threads);
-    EXPECT_EQ(model->backend().threads(), threads);
-    const auto workspace = model->makeWorkspace();
-    CompressiveMemory memory(model->memoryShapes());
-    model->read(*workspace, segments, memory, {});
+    const Transformer model(ModelFolder::open(tinyFolder()), makeCpuBackend(threads, Precision::Float32), kTinyBos);
+    EXPECT_EQ(model.backend().threads(), threads);
+    const auto workspace = model.makeWorkspace();
+    CompressiveMemory memory(model.memoryShapes());
+    model.read(*workspace, segments, memory, {});
     memories.push_back(copyOf(memory.values()));
   }
   EXPECT_LT(relativeError(memories[1], memories[0]), 2e-6);
@@ -267,6 +268,7 @@ TEST(TransformerReading, ThreadCountsDifferByRoundingOnly) {
 }
 
 TEST(TransformerReading, KvGroupsWithoutAnOpenGateHaveNoMemory) {
+  if (lacks(Precision::Float32)) GTEST_SKIP() << "this device cannot";
   const auto model = load(tinyFolder());
   int withGates = 0;
   for (const auto& shape : model->memoryShapes()) {
@@ -278,6 +280,7 @@ TEST(TransformerReading, KvGroupsWithoutAnOpenGateHaveNoMemory) {
 }
 
 TEST(TransformerErrors, AreSentences) {
+  if (lacks(Precision::Float32)) GTEST_SKIP() << "this device cannot";
   const auto model = load(tinyFolder());
   const auto workspace = model->makeWorkspace();
   CompressiveMemory memory(model->memoryShapes());

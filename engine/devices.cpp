@@ -1,0 +1,139 @@
+#include "engine/devices.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+
+#include "engine/backend.h"
+#include "engine/errors.h"
+
+namespace palimpsest::engine {
+
+namespace {
+
+constexpr std::size_t kPassRows = 2048;          // as Transformer takes at once
+constexpr std::size_t kLibraries = 256'000'000;  // kernels, and what cuBLAS works in
+constexpr int kThreads = 2;                      // one reads, one answers
+
+std::size_t sizeOf(const Weight& weight) {
+  return static_cast<std::size_t>(weight.rows) * static_cast<std::size_t>(weight.columns);
+}
+
+std::string notEnough(const GraphicsCard& card, std::size_t free, std::size_t needed) {
+  return card.name + " has " + bytesInWords(free) + " free, and this model needs " + bytesInWords(needed);
+}
+
+DevicePlan planCard(int number, Precision precision, const ModelFolder& folder, const GraphicsCards& here,
+                    const std::function<std::size_t(int card)>& freeBytes) {
+  if (!builtWithCuda() && here.cards.empty())
+    throw ModelError("This program was built without CUDA. Compute on the CPU, or build it again where nvcc is.");
+  const auto card = std::ranges::find(here.cards, number, &GraphicsCard::number);
+  if (card == here.cards.end()) {
+    if (!here.problem.empty()) throw ModelError(here.problem);
+    if (here.cards.empty()) throw ModelError("There is no graphics card that CUDA can use here. Compute on the CPU.");
+    throw ModelError("There is no graphics card number " + std::to_string(number) + " here; there are " +
+                     std::to_string(here.cards.size()) + ", counted from 0.");
+  }
+  if (precision == Precision::BFloat16 && !card->computesBFloat16)
+    throw ModelError(card->name + " does not compute in bf16; choose f32, or leave the precision to the program.");
+  const std::size_t needed = bytesNeeded(folder, card->computesBFloat16 && precision != Precision::Float32);
+  const std::size_t free = freeBytes(number);
+  if (free < needed) {
+    throw ModelError(notEnough(*card, free, needed) +
+                     ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
+  }
+  return {{DeviceChoice::Kind::Cuda, number}, ""};
+}
+
+}  // namespace
+
+std::optional<DeviceChoice> deviceOf(std::string_view words) {
+  using Kind = DeviceChoice::Kind;
+  if (words == "auto") return DeviceChoice{Kind::Automatic};
+  if (words == "cpu") return DeviceChoice{Kind::Cpu};
+  if (words == "cuda") return DeviceChoice{Kind::Cuda};
+  constexpr std::string_view kNumbered = "cuda:";
+  if (!words.starts_with(kNumbered)) return std::nullopt;
+  words.remove_prefix(kNumbered.size());
+  DeviceChoice choice{Kind::Cuda};
+  const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), choice.card);
+  if (error != std::errc() || end != words.data() + words.size() || choice.card < 0) return std::nullopt;
+  return choice;
+}
+
+#ifdef PALIMPSEST_CUDA
+bool builtWithCuda() { return true; }
+#else
+bool builtWithCuda() { return false; }
+GraphicsCards graphicsCards() { return {}; }
+#endif
+
+std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16) {
+  const ModelConfig& config = folder.config();
+  const std::size_t element = bfloat16 ? 2 : 4, hidden = config.hiddenSize, middle = config.intermediateSize;
+  std::size_t numbers = sizeOf(folder.embedTokens()) + sizeOf(folder.lmHead());
+  std::size_t widest = 0, states = 0;  // columns of queries, keys and values; floats of M and z of a layer
+  for (int i = 0; i < config.numLayers; ++i) {
+    std::size_t columns = 0, memory = 0;
+    const auto count = [&](const char* name) {
+      const Weight& weight = folder.layer(i, name);
+      numbers += sizeOf(weight);
+      return static_cast<std::size_t>(weight.rows);
+    };
+    for (const char* name : {"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"})
+      columns += count(name);
+    for (const char* name :
+         {"self_attn.o_proj.weight", "mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight"})
+      count(name);
+    const auto l = static_cast<std::size_t>(i);
+    if (folder.hasMemory() && config.infiniAttention && config.infiniAttention->memoryHeads.at(l) > 0) {
+      const InfiniAttentionConfig& infini = *config.infiniAttention;
+      for (const char* name :
+           {"self_attn.memory_q_proj.weight", "self_attn.memory_k_proj.weight", "self_attn.memory_v_proj.weight"})
+        columns += count(name);
+      count("self_attn.memory_o_proj.weight");
+      memory = static_cast<std::size_t>(infini.memoryKvHeads.at(l)) * infini.memoryHeadDim.at(l) *
+               (static_cast<std::size_t>(infini.memoryValueDim.at(l)) + 1);
+    }
+    widest = std::max(widest, columns);
+    states = std::max(states, memory);
+  }
+  const std::size_t segmentLength = config.infiniAttention ? config.infiniAttention->segmentLength : kPassRows;
+  const std::size_t segments = std::max<std::size_t>(1, kPassRows / std::max<std::size_t>(1, segmentLength));
+  const std::size_t rows = std::max(kPassRows, segments * (segmentLength + 1));
+  const std::size_t angles = sizeof(float) * std::max<std::size_t>(config.maxPositionEmbeddings, rows) * config.headDim;
+  const std::size_t pass = rows * (sizeof(float) * hidden + element * (hidden + 2 * widest + 3 * middle)) +
+                           sizeof(float) * (segments + 1) * states;
+  // A segment that is answered keeps its keys and values of every layer.
+  const std::size_t kept = element * config.numLayers * widest * (segmentLength + 1);
+  return element * numbers + angles + kThreads * pass + kept + kLibraries;
+}
+
+DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, const ModelFolder& folder,
+                      const GraphicsCards& here, const std::function<std::size_t(int card)>& freeBytes) {
+  using Kind = DeviceChoice::Kind;
+  if (wanted.kind == Kind::Cpu) return {{Kind::Cpu}, ""};
+  if (wanted.kind == Kind::Cuda) return planCard(wanted.card, precision, folder, here, freeBytes);
+  std::string why = here.problem;
+  for (const GraphicsCard& card : here.cards) {
+    try {
+      return planCard(card.number, precision, folder, here, freeBytes);
+    } catch (const ModelError& error) {
+      if (why.empty()) why = error.what();
+    }
+  }
+  return {{Kind::Cpu}, why};
+}
+
+std::string bytesInWords(std::size_t bytes) {
+  std::array<char, 32> words{};
+  if (bytes >= 1'000'000'000) {
+    std::snprintf(words.data(), words.size(), "%.1f GB", static_cast<double>(bytes) / 1e9);
+  } else {
+    std::snprintf(words.data(), words.size(), "%.0f MB", static_cast<double>(bytes) / 1e6);
+  }
+  return words.data();
+}
+
+}  // namespace palimpsest::engine

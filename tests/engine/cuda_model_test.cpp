@@ -1,0 +1,99 @@
+// A model on a graphics card: its snapshots, and what it takes there. Skipped where there is no card, and under ctest
+// everywhere but in EngineOnCuda.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "engine/backend.h"
+#include "engine/book_memory.h"
+#include "engine/devices.h"
+#include "engine/memory_snapshot.h"
+#include "tests/engine/generator_fixture.h"
+
+namespace palimpsest::engine {
+namespace {
+
+using Kind = DeviceChoice::Kind;
+
+std::filesystem::path shippedFolder() {
+  return std::filesystem::path(PALIMPSEST_SOURCE_DIR) / "resources" / "models" / "palimpsest-mini";
+}
+std::shared_ptr<const Model> onCard(const std::filesystem::path& folder) {
+  return Model::load(folder, {.device = {Kind::Cuda, 0}, .progress = {}});
+}
+std::shared_ptr<const Model> onCpu(const std::filesystem::path& folder) {
+  return Model::load(folder, {.threads = 2, .device = {Kind::Cpu}, .progress = {}});
+}
+
+Question asking(const std::string& text) {
+  Question question;
+  question.text = text;
+  return question;
+}
+
+class CudaModel : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (graphicsCards().cards.empty()) GTEST_SKIP() << "there is no graphics card";
+  }
+};
+
+const std::string kFact =
+    "The lighthouse keeper was called Tobias Quennell. He had come from Ravensholm in the autumn of 1871, and nobody "
+    "in the village knew why. ";
+
+TEST_F(CudaModel, SaveAndRestoreKeepEveryBit) {
+  const std::string text = bookText(6000);
+  const auto model = onCard(tinyFolder());
+  Generator through(model);
+  CompressiveMemory whole = model->emptyMemory();
+  readAll(through, whole, text);
+
+  std::vector<std::byte> saved = saveSnapshot(*model, model->emptyMemory(), {});
+  ReadingPosition reading;
+  while (!reading.complete) {
+    const auto again = onCard(tinyFolder());
+    MemorySnapshot snapshot = loadSnapshot(*again, saved);
+    Generator next(again);
+    reading = next.read(snapshot.memory, text, snapshot.reading);
+    saved = saveSnapshot(*again, snapshot.memory, reading);
+  }
+  EXPECT_EQ(saved, saveSnapshot(*model, whole, reading));
+  EXPECT_EQ(arithmeticOf(saved).card, model->card());
+}
+
+// Each device answers from what the other has read.
+TEST_F(CudaModel, ASnapshotAnswersOnTheOtherDevice) {
+  const std::shared_ptr<const Model> card = onCard(shippedFolder()), cpu = onCpu(shippedFolder());
+  const auto answer = [](const std::shared_ptr<const Model>& reads, const std::shared_ptr<const Model>& answers) {
+    CompressiveMemory memory = reads->emptyMemory();
+    Generator reader(reads), teller(answers);
+    readAll(reader, memory, kFact + bookText(900));
+    ReadingPosition end;
+    end.complete = true;
+    const MemorySnapshot snapshot = loadSnapshot(*answers, saveSnapshot(*reads, memory, end));
+    return teller.answer(&snapshot.memory, asking("What was the lighthouse keeper called?")).text;
+  };
+  const std::string expected = answer(cpu, cpu);
+  EXPECT_NE(expected, "");
+  EXPECT_EQ(answer(card, card), expected);
+  EXPECT_EQ(answer(card, cpu), expected);
+  EXPECT_EQ(answer(cpu, card), expected);
+}
+
+#ifdef PALIMPSEST_CUDA
+TEST_F(CudaModel, TakesNoMoreOfTheCardThanIsSaid) {
+  const std::size_t before = freeCudaBytes(0);
+  const auto model = onCard(shippedFolder());
+  Generator reads(model), answers(model);
+  CompressiveMemory memory = model->emptyMemory();
+  readAll(reads, memory, bookText(6000));
+  answers.answer(&memory, asking("Who saw the clock?"));
+  const std::size_t taken = before - std::min(before, freeCudaBytes(0));
+  EXPECT_LE(taken, bytesNeeded(ModelFolder::open(shippedFolder()), true));
+  EXPECT_GE(taken, model->transformer().weightBytes());
+}
+#endif
+
+}  // namespace
+}  // namespace palimpsest::engine

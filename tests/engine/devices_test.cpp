@@ -1,0 +1,133 @@
+// Where a model computes: what the reader may ask for, and what is said when it cannot be had.
+#include "engine/devices.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/errors.h"
+#include "engine/model.h"
+#include "tests/engine/transformer_fixture.h"
+
+namespace palimpsest::engine {
+namespace {
+
+using Kind = DeviceChoice::Kind;
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr std::size_t kMuch = 100'000'000'000, kLittle = 1'000'000;
+
+class Devices : public testing::Test {
+ protected:
+  // The plan with cards of so many bytes; of those that were asked for their free bytes, `asked_` keeps the numbers.
+  DevicePlan plan(const DeviceChoice& wanted, const std::vector<std::size_t>& free, Precision precision = {},
+                  const std::string& problem = {}, bool bfloat16 = true) {
+    GraphicsCards here{{}, problem};
+    for (std::size_t i = 0; i < free.size(); ++i)
+      here.cards.push_back({static_cast<int>(i), "Card " + std::to_string(i), bfloat16});
+    return planDevice(wanted, precision, folder_, here, [&](int card) {
+      asked_.push_back(card);
+      return free.at(static_cast<std::size_t>(card));
+    });
+  }
+  std::string refusal(const DeviceChoice& wanted, const std::vector<std::size_t>& free, Precision precision = {},
+                      const std::string& problem = {}, bool bfloat16 = true) {
+    try {
+      plan(wanted, free, precision, problem, bfloat16);
+    } catch (const ModelError& error) {
+      return error.what();
+    }
+    return {};
+  }
+
+  ModelFolder folder_ = ModelFolder::open(tinyFolder());
+  std::vector<int> asked_;
+};
+
+TEST_F(Devices, AreNamedInWords) {
+  EXPECT_EQ(deviceOf("auto"), DeviceChoice());
+  EXPECT_EQ(deviceOf("cpu"), (DeviceChoice{Kind::Cpu}));
+  EXPECT_EQ(deviceOf("cuda"), (DeviceChoice{Kind::Cuda, 0}));
+  EXPECT_EQ(deviceOf("cuda:3"), (DeviceChoice{Kind::Cuda, 3}));
+  for (const char* other : {"", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:1x", "cuda:99999999999", "cpu "})
+    EXPECT_EQ(deviceOf(other), std::nullopt) << other;
+}
+
+TEST_F(Devices, TheFirstCardThatTheModelFitsOnComputes) {
+  EXPECT_EQ(plan({}, {kMuch, kMuch}).device, (DeviceChoice{Kind::Cuda, 0}));
+  EXPECT_EQ(plan({}, {kLittle, kMuch}).device, (DeviceChoice{Kind::Cuda, 1}));
+  EXPECT_EQ(plan({Kind::Cuda, 1}, {kMuch, kMuch}).device, (DeviceChoice{Kind::Cuda, 1}));
+  EXPECT_EQ(plan({}, {kMuch}).fallback, "");
+}
+
+TEST_F(Devices, WithoutACardTheCpuComputesAndNothingIsSaid) {
+  EXPECT_EQ(plan({}, {}).device, (DeviceChoice{Kind::Cpu}));
+  EXPECT_EQ(plan({}, {}).fallback, "");
+}
+
+TEST_F(Devices, TheCpuAskedForAsksNoCard) {
+  EXPECT_EQ(plan({Kind::Cpu}, {kMuch}, {}, "The driver is too old.").device, (DeviceChoice{Kind::Cpu}));
+  EXPECT_TRUE(asked_.empty());
+}
+
+TEST_F(Devices, ACardWithoutRoomIsNamedWithWhatItHasAndWhatIsNeeded) {
+  const DevicePlan fallen = plan({}, {kLittle});
+  EXPECT_EQ(fallen.device, (DeviceChoice{Kind::Cpu}));
+  const std::string needed = bytesInWords(bytesNeeded(folder_, true));
+  const auto says = AllOf(HasSubstr("Card 0 has 1 MB free"), HasSubstr("needs " + needed));
+  EXPECT_THAT(fallen.fallback, says);
+  EXPECT_THAT(refusal({Kind::Cuda, 0}, {kLittle}), says);
+}
+
+TEST_F(Devices, ADriverThatIsTooOldIsSaid) {
+  EXPECT_EQ(plan({}, {}, {}, "The driver is too old.").fallback, "The driver is too old.");
+}
+
+TEST_F(Devices, ACardThatIsNotThereIsRefused) {
+  EXPECT_THAT(refusal({Kind::Cuda, 2}, {kMuch, kMuch}), HasSubstr("no graphics card number 2 here; there are 2"));
+  EXPECT_FALSE(refusal({Kind::Cuda, 0}, {}).empty());
+  if (builtWithCuda()) {
+    EXPECT_EQ(refusal({Kind::Cuda, 0}, {}, {}, "The driver is too old."), "The driver is too old.");
+  } else {
+    EXPECT_THAT(refusal({Kind::Cuda, 0}, {}), HasSubstr("built without CUDA"));
+  }
+}
+
+TEST_F(Devices, ACardWithoutBFloat16ComputesInF32OrSaysSo) {
+  EXPECT_EQ(plan({}, {kMuch}, Precision::Automatic, "", false).device, (DeviceChoice{Kind::Cuda, 0}));
+  EXPECT_THAT(refusal({Kind::Cuda, 0}, {kMuch}, Precision::BFloat16, "", false), HasSubstr("does not compute in bf16"));
+}
+
+TEST_F(Devices, ACardThatFailsWhenAskedIsPassedOver) {
+  const GraphicsCards here{{{0, "Busy", true}}, ""};
+  const auto busy = [](int) -> std::size_t { throw ModelError("The card is busy."); };
+  EXPECT_EQ(planDevice({}, {}, folder_, here, busy).fallback, "The card is busy.");
+  EXPECT_THROW(planDevice({Kind::Cuda, 0}, {}, folder_, here, busy), ModelError);
+}
+
+TEST_F(Devices, WhatAModelNeedsIsMoreThanItsWeights) {
+  const auto shipped =
+      ModelFolder::open(std::filesystem::path(PALIMPSEST_SOURCE_DIR) / "resources" / "models" / "palimpsest-mini");
+  constexpr std::size_t kParameters = 36'000'000;  // and the embedding once more, which is tied
+  EXPECT_GT(bytesNeeded(shipped, true), 2 * kParameters);
+  EXPECT_GT(bytesNeeded(shipped, false), 4 * kParameters);
+  EXPECT_LT(bytesNeeded(shipped, false), std::size_t{1'000'000'000});
+}
+
+TEST_F(Devices, BytesAreToldInWords) {
+  EXPECT_EQ(bytesInWords(16'912'345'678), "16.9 GB");
+  EXPECT_EQ(bytesInWords(640'400'000), "640 MB");
+}
+
+// As every test here: without a card (ctest hides them), so that the CPU is what is left.
+TEST_F(Devices, AModelIsLoadedWhereItCanCompute) {
+  if (!graphicsCards().cards.empty()) GTEST_SKIP() << "a card is here";
+  const auto model = Model::load(tinyFolder(), {.threads = 1, .progress = {}});
+  EXPECT_THAT(model->device(), HasSubstr("CPU"));
+  EXPECT_EQ(model->card(), "");
+  EXPECT_EQ(model->deviceFallback(), "");
+  EXPECT_THROW(Model::load(tinyFolder(), {.device = {Kind::Cuda, 0}, .progress = {}}), ModelError);
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
