@@ -1,0 +1,82 @@
+// The engine's benchmark without Qt, for machines that have a graphics card and no desktop:
+//   palimpsest-engine-bench MODEL TEXT [--device cuda:0] [--seconds 5] [--precision f32]
+// prints one "name value" a line. palimpsest-cli bench measures the same, with the library's database between.
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <stdexcept>
+#include <string>
+
+#include "engine/bench.h"
+#include "engine/errors.h"
+
+namespace {
+
+using namespace palimpsest::engine;
+
+constexpr const char* kUsage =
+    "usage: palimpsest-engine-bench MODEL TEXT [--device auto|cpu|cuda|cuda:N] [--seconds S] [--precision "
+    "auto|f32|bf16]\n";
+
+const std::map<std::string, Precision> kPrecisions = {
+    {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};
+
+void print(const BenchReport& report, const std::string& fallback, double loadSeconds) {
+  const auto line = [](const char* name, const auto& value) { std::cout << name << ' ' << value << '\n'; };
+  line("model", report.model);
+  line("device", report.device);
+  if (!fallback.empty()) line("fallback", fallback);
+  line("load_s", loadSeconds);
+  line("reading_tokens_per_s", report.readingTokensPerSecond);
+  line("products_tokens_per_s", report.ceilingTokensPerSecond);
+  line("products_gflops", report.ceilingGflops);
+  line("share_of_products", report.shareOfCeiling);
+  line("sections", report.sections);
+  line("first_token_ms", report.millisecondsToFirstToken);
+  line("answer_tokens_per_s", report.answerTokensPerSecond);
+  line("tokens_read", report.tokensRead);
+  line("memory_bytes", report.memoryBytes);
+  line("weight_bytes", report.weightBytes);
+}
+
+int run(int count, char** words) {
+  if (count < 3 || count % 2 == 0) throw std::invalid_argument(kUsage);
+  LoadOptions load;
+  BenchOptions options;
+  for (int i = 3; i < count; i += 2) {
+    const std::string name = words[i], value = words[i + 1];
+    if (name == "--device" && deviceOf(value)) {
+      load.device = *deviceOf(value);
+    } else if (name == "--precision" && kPrecisions.contains(value)) {
+      load.precision = kPrecisions.at(value);
+    } else if (name == "--seconds" && std::stod(value) > 0) {
+      options.seconds = std::stod(value);
+    } else {
+      throw std::invalid_argument(kUsage);
+    }
+  }
+  std::ifstream file(words[2], std::ios::binary);
+  if (!file) throw std::invalid_argument(std::string(words[2]) + " cannot be read.\n");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto began = std::chrono::steady_clock::now();
+  const auto model = Model::load(words[1], load);
+  const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - began;
+  print(runBench(model, text, options), model->deviceFallback(), loading.count());
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  try {
+    return run(count, words);
+  } catch (const ModelError& error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+  } catch (const std::invalid_argument& error) {
+    std::cerr << (*error.what() == 's' ? kUsage : error.what());  // std::stod's own
+    return 2;
+  }
+}
