@@ -288,7 +288,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--segment-length", type=int, default=256, help="S, in tokens")
     p.add_argument("--minutes", type=float, default=60, help="of training, all parts of the run together")
     p.add_argument("--steps", type=int, default=0, help="instead of minutes")
-    p.add_argument("--tokens", type=int, default=65536, help="per step and rank; longer documents than this are not drawn")
+    p.add_argument("--tokens", type=int, default=32768, help="per step and rank; longer documents than this are not drawn")
     p.add_argument("--parallel", choices=["auto", "ddp", "fsdp"], default="auto", help="auto: fsdp where the base takes half of a GPU's memory")
     p.add_argument("--dtype", choices=list(DTYPES), default="bfloat16", help="of the base and of matrix products")
     p.add_argument("--no-checkpointing", action="store_true", help="keep all activations: faster, much more memory")
