@@ -40,6 +40,21 @@ class Buffer {
   int columns_;
 };
 
+// Host memory that a device copies from and to by itself while the caller goes on (pinned, for CUDA).
+class HostBuffer {
+ public:
+  virtual ~HostBuffer() = default;
+  HostBuffer(const HostBuffer&) = delete;
+  HostBuffer& operator=(const HostBuffer&) = delete;
+  std::span<float> values() const { return values_; }
+
+ protected:
+  explicit HostBuffer(std::span<float> values) : values_(values) {}
+
+ private:
+  std::span<float> values_;
+};
+
 // A weight [outputs x inputs] in the order that the device's matrix product wants.
 class PackedWeight {
  public:
@@ -108,6 +123,11 @@ class Stream {
   // Buffers of any elements, from element `offset` of the buffer on.
   virtual void upload(std::span<const float> from, Buffer& to, std::size_t offset = 0) = 0;
   virtual void download(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
+  // The same between a HostBuffer and a Float32 buffer, without waiting: what is copied is the device's until wait().
+  virtual std::unique_ptr<HostBuffer> allocateHost(std::size_t floats) = 0;
+  virtual void queueUpload(std::span<const float> from, Buffer& to) = 0;
+  virtual void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
+  virtual void wait() = 0;  // until all that was queued is done
   // Rows [0, rows) of `width` columns, between buffers of the same elements.
   virtual void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                         int toColumn) = 0;

@@ -67,6 +67,23 @@ class DeviceMemory {
   std::size_t bytes_ = 0;
 };
 
+class CudaHostBuffer : public HostBuffer {
+ public:
+  CudaHostBuffer(std::size_t floats, cudaStream_t stream) : HostBuffer({allocate(floats), floats}), stream_(stream) {}
+  ~CudaHostBuffer() override {
+    cudaStreamSynchronize(stream_);  // a copy may be on its way
+    cudaFreeHost(values().data());
+  }
+
+ private:
+  static float* allocate(std::size_t floats) {
+    void* data = nullptr;
+    check(cudaMallocHost(&data, std::max<std::size_t>(floats, 1) * sizeof(float)));
+    return static_cast<float*>(data);
+  }
+  cudaStream_t stream_;
+};
+
 class CudaBuffer : public Buffer {
  public:
   CudaBuffer(int rows, int columns, bool bfloat16)
@@ -156,6 +173,23 @@ class CudaStream : public Stream {
       values = staged;
     }
     check(cudaMemcpyAsync(to.data(), values, to.size_bytes(), cudaMemcpyDeviceToHost, stream_));
+    check(cudaStreamSynchronize(stream_));
+  }
+
+  std::unique_ptr<HostBuffer> allocateHost(std::size_t floats) override {
+    use();
+    return std::make_unique<CudaHostBuffer>(floats, stream_);
+  }
+  void queueUpload(std::span<const float> from, Buffer& to) override {
+    use();
+    check(cudaMemcpyAsync(gpu(to).data(), from.data(), from.size_bytes(), cudaMemcpyHostToDevice, stream_));
+  }
+  void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) override {
+    use();
+    check(cudaMemcpyAsync(to.data(), gpu(from).at(offset), to.size_bytes(), cudaMemcpyDeviceToHost, stream_));
+  }
+  void wait() override {
+    use();
     check(cudaStreamSynchronize(stream_));
   }
 

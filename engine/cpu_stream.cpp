@@ -59,6 +59,16 @@ void CpuStream::download(const Buffer& from, std::size_t offset, std::span<float
   }
 }
 
+std::unique_ptr<HostBuffer> CpuStream::allocateHost(std::size_t floats) {
+  struct Values {
+    std::vector<float> values;
+  };
+  struct Plain : Values, HostBuffer {
+    explicit Plain(std::size_t count) : Values{std::vector<float>(count)}, HostBuffer(Values::values) {}
+  };
+  return std::make_unique<Plain>(floats);
+}
+
 void CpuStream::copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                          int toColumn) {
   const CpuBuffer& source = cpu(from);

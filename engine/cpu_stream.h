@@ -61,6 +61,12 @@ class CpuStream : public Stream {
   std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) override;
   void upload(std::span<const float> from, Buffer& to, std::size_t offset) override;
   void download(const Buffer& from, std::size_t offset, std::span<float> to) override;
+  std::unique_ptr<HostBuffer> allocateHost(std::size_t floats) override;
+  void queueUpload(std::span<const float> from, Buffer& to) override { upload(from, to, 0); }
+  void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) override {
+    download(from, offset, to);
+  }
+  void wait() override {}  // nothing is queued
   void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                 int toColumn) override;
   void beginPass(std::span<const PassSegment> segments) override;

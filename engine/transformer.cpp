@@ -160,19 +160,24 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
     written += static_cast<std::int64_t>(tokens.size());
   }
   makeRoom(w, std::max(passRows_, static_cast<int>(w.tokens.size())));
-  w.memoryAfter.resize(memory.values().size());
   w.places = places;
   if (!places.empty() && !w.placeStates) w.placeStates = w.stream->allocate(2, w.states->columns(), Element::Float32);
 
+  // Copied to and fro without waiting, so that a device has the next layer's work before this one's is done; and what a
+  // pass that is stopped has written is lost.
   Stream& s = *w.stream;
+  s.wait();  // for what an earlier one that was stopped left queued
+  if (!w.memory) w.memory = s.allocateHost(memory.values().size());
+  const std::span<float> values = w.memory->values();
+  std::ranges::copy(memory.values(), values.begin());
   s.beginPass(w.segments);
   s.embed(w.tokens, *embedding_, *w.x);
-  std::size_t done = 0;  // floats of memoryAfter
+  std::size_t done = 0;  // floats of values
   for (int index = 0; index <= lastMemoryLayer_; ++index) {
     if (stop.stop_requested()) throw Stopped();
     const Layer& layer = layers_[index];
-    const std::size_t floats = memory.layer(index).size();
-    s.upload(memory.layer(index), *w.states);
+    const std::span<float> layerValues = values.subspan(done, memory.layer(index).size());
+    s.queueUpload(layerValues, *w.states);
     if (index < lastMemoryLayer_) {
       forward(index, w, {});
     } else {
@@ -180,12 +185,12 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
       s.linear(*w.normed, *layer.memoryKv, *w.memoryKv);
       writePass(index, w, *w.memoryKv, *w.memoryKv, layer.aloneBase, layer.aloneAdded);
     }
-    s.download(*w.states, segments.size() * static_cast<std::size_t>(w.states->columns()),
-               std::span(w.memoryAfter).subspan(done, floats));
-    done += floats;
+    s.queueDownload(*w.states, segments.size() * static_cast<std::size_t>(w.states->columns()), layerValues);
+    done += layerValues.size();
   }
+  s.wait();
   if (stop.stop_requested()) throw Stopped();
-  std::copy(w.memoryAfter.begin(), w.memoryAfter.begin() + static_cast<std::ptrdiff_t>(done), memory.values().begin());
+  std::ranges::copy(values.first(done), memory.values().begin());
   memory.setTokens(memory.tokens() + written);
 }
 

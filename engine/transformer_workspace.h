@@ -35,7 +35,7 @@ class Transformer::Workspace {
   std::unique_ptr<Buffer> lastRows, lastNormed;  // [rows x D] f32 and compute
   std::unique_ptr<Buffer> logits;                // [rows x V] f32
   std::vector<float> hostLogits;
-  std::vector<float> memoryAfter;  // what the memory becomes when the pass is complete
+  std::unique_ptr<HostBuffer> memory;  // of all layers, before each is passed and after
 };
 
 }  // namespace palimpsest::engine

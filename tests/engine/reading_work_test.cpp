@@ -30,6 +30,12 @@ class CountingStream : public Stream {
   void download(const Buffer& from, std::size_t offset, std::span<float> to) override {
     inner_->download(from, offset, to);
   }
+  std::unique_ptr<HostBuffer> allocateHost(std::size_t floats) override { return inner_->allocateHost(floats); }
+  void queueUpload(std::span<const float> from, Buffer& to) override { inner_->queueUpload(from, to); }
+  void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) override {
+    inner_->queueDownload(from, offset, to);
+  }
+  void wait() override { inner_->wait(); }
   void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                 int toColumn) override {
     inner_->copyRows(from, fromRow, fromColumn, rows, width, to, toRow, toColumn);
