@@ -33,3 +33,13 @@ def test_what_is_written_loads(tmp_path, heads):
         assert read.memory_o_proj.weight.abs().sum() > 0  # what is read is heard
     logits = model.head(model.read_and_ask(torch.arange(32).view(1, 1, 32), None)[0])
     assert torch.isfinite(logits).all()
+
+
+def test_the_usual_implementation_is_measured_on_it(tmp_path):
+    subprocess.run([sys.executable, HERE / "random_llama.py", "--shape", "tiny", "--tokenizer", SHIPPED, "--out", tmp_path / "model", "--device", "cpu"], check=True)
+    subprocess.run([sys.executable, HERE / "measure_usual.py", "--model", tmp_path / "model", "--contexts", "64", "1K", "--portion", "256", "--decode", "2",
+                    "--no-compile", "--gigabytes", "0.01", "--seconds", "0.01", "--device", "cpu", "--out", tmp_path / "usual.json"], check=True)
+    report = json.loads((tmp_path / "usual.json").read_text())
+    assert [row["tokens"] for row in report["reading"]] == [64, 1024]
+    assert report["reading"][0]["decoding_eager"] > 0
+    assert report["copy_gb_per_second"] > 0 and report["read_gb_per_second"] > 0
