@@ -85,6 +85,8 @@ std::shared_ptr<const engine::Model> loadModel(const Options& options) {
     if (!model->deviceFallback().empty())
       complain(QStringLiteral("The CPU computes. %1\n").arg(toQt(model->deviceFallback())));
     return model;
+  } catch (const engine::DeviceError& error) {  // another folder would not help
+    throw Exit{NoModel, asSentence(error)};
   } catch (const engine::ModelError& error) {
     throw noModel(QStringLiteral("The model could not be loaded. ") + asSentence(error));
   }

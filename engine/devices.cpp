@@ -27,20 +27,20 @@ std::string notEnough(const GraphicsCard& card, std::size_t free, std::size_t ne
 DevicePlan planCard(int number, Precision precision, const ModelFolder& folder, const GraphicsCards& here,
                     const std::function<std::size_t(int card)>& freeBytes) {
   if (!builtWithCuda() && here.cards.empty())
-    throw ModelError("This program was built without CUDA. Compute on the CPU, or build it again where nvcc is.");
+    throw DeviceError("This program was built without CUDA. Compute on the CPU, or build it again where nvcc is.");
   const auto card = std::ranges::find(here.cards, number, &GraphicsCard::number);
   if (card == here.cards.end()) {
-    if (!here.problem.empty()) throw ModelError(here.problem);
-    if (here.cards.empty()) throw ModelError("There is no graphics card that CUDA can use here. Compute on the CPU.");
-    throw ModelError("There is no graphics card number " + std::to_string(number) + " here; there are " +
+    if (!here.problem.empty()) throw DeviceError(here.problem);
+    if (here.cards.empty()) throw DeviceError("There is no graphics card that CUDA can use here. Compute on the CPU.");
+    throw DeviceError("There is no graphics card number " + std::to_string(number) + " here; there are " +
                      std::to_string(here.cards.size()) + ", counted from 0.");
   }
   if (precision == Precision::BFloat16 && !card->computesBFloat16)
-    throw ModelError(card->name + " does not compute in bf16; choose f32, or leave the precision to the program.");
+    throw DeviceError(card->name + " does not compute in bf16; choose f32, or leave the precision to the program.");
   const std::size_t needed = bytesNeeded(folder, card->computesBFloat16 && precision != Precision::Float32);
   const std::size_t free = freeBytes(number);
   if (free < needed) {
-    throw ModelError(notEnough(*card, free, needed) +
+    throw DeviceError(notEnough(*card, free, needed) +
                      ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
   }
   return {{DeviceChoice::Kind::Cuda, number}, ""};

@@ -47,7 +47,7 @@ struct DevicePlan {
   std::string fallback;  // a sentence, where a card is here and yet the CPU computes; else ""
 };
 
-// freeBytes: of the card of that number, asked only of those that are considered. Throws ModelError where `wanted`
+// freeBytes: of the card of that number, asked only of those that are considered. Throws DeviceError where `wanted`
 // names a card that is not there, that has too little room, or that lacks the precision; what freeBytes throws counts
 // as no room where the choice is free, and passes where it is not.
 DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, const ModelFolder& folder,

@@ -13,6 +13,12 @@ class ModelError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The device that was asked for cannot compute; another can.
+class DeviceError : public ModelError {
+ public:
+  using ModelError::ModelError;
+};
+
 // What is wrong with a file or folder of a model, in the one form that all such errors have: "Palimpsest cannot use
 // /m/config.json: "vocab_size" is missing. Fetch the model again, or choose another one." `why` comes without full
 // stop.

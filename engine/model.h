@@ -26,9 +26,9 @@ struct LoadOptions {
 
 class Model {
  public:
-  // Loads a Hugging Face Llama folder, with or without memory heads. Throws ModelError, also for what would stand in
-  // the way only later: a chat template of an unknown kind, a tokenizer of another model. Where the device is left to
-  // the program and a card fails, the CPU computes (deviceFallback()).
+  // Loads a Hugging Face Llama folder, with or without memory heads. Throws DeviceError, and ModelError, also for what
+  // would stand in the way only later: a chat template of an unknown kind, a tokenizer of another model. Where the
+  // device is left to the program and a card fails, the CPU computes (deviceFallback()).
   static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const LoadOptions& options = {});
   ~Model();
 

@@ -346,6 +346,10 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_THAT(runBare({S("list"), S("--threads"), S("5000")}).err, HasText("from 0 to 4096, not “5000”"));
   EXPECT_EQ(runBare({S("list"), S("--device"), S("gpu")}).code, cli::WrongUsage);
   EXPECT_THAT(runBare({S("list"), S("--device"), S("gpu")}).err, HasText("auto, cpu, cuda or cuda:1, not “gpu”"));
+  const Result noCard = run({S("bench"), S("--device"), S("cuda")});  // ctest hides the cards
+  EXPECT_EQ(noCard.code, cli::NoModel);
+  EXPECT_THAT(noCard.err, HasText("CUDA"));
+  EXPECT_THAT(noCard.err, testing::Not(HasText("another folder")));
   run({S("read"), book()});
   EXPECT_EQ(run({S("ask"), S("Moby-Dick"), S("q")}).code, cli::NoSuchBook);
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--db"), database(), S("--model"), path(S("no-model"))}).code,
