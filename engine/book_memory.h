@@ -11,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -99,8 +98,6 @@ class BookMemory {
     MemorySnapshot snapshot;
     mutable SnapshotBlob blob;  // once it has been saved
   };
-  // read(memory): one pass into `memory`, and the position after it.
-  void advanceBy(const std::function<ReadingPosition(CompressiveMemory& memory)>& read, const Generator& generator);
   std::size_t mostSections() const;
   void mergeSections();
 

@@ -82,21 +82,20 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
 ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading,
                                 std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
                                 std::stop_token stop) {
+  checkReading(text, reading, stop);
   const auto most = static_cast<std::size_t>(model_->transformer().passSegments());
-  const auto take = [&](std::int64_t position) { return cutPass(workspace_->cutter, text, position, most); };
-  return readPass(memory, text, take, reading, places, noted, std::move(stop));
+  const TextPass pass = cutPass(workspace_->cutter, text, reading.position, most);
+  return readPass(memory, text, pass, reading, places, noted, std::move(stop));
 }
 
 ReadingPosition Generator::read(CompressiveMemory& memory, TextPasses& passes, ReadingPosition reading,
                                 std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
                                 std::stop_token stop) {
-  const auto take = [&](std::int64_t position) { return passes.take(position); };
-  return readPass(memory, passes.text(), take, reading, places, noted, std::move(stop));
+  checkReading(passes.text(), reading, stop);
+  return readPass(memory, passes.text(), passes.take(reading.position), reading, places, noted, std::move(stop));
 }
 
-ReadingPosition Generator::readPass(CompressiveMemory& memory, std::string_view text, const TakePass& take,
-                                    ReadingPosition reading, std::span<const std::int64_t> places,
-                                    std::vector<PlaceMemory>& noted, std::stop_token stop) {
+void Generator::checkReading(std::string_view text, const ReadingPosition& reading, const std::stop_token& stop) const {
   if (!model_->hasMemory()) {
     throw ModelError("The model '" + model_->name() +
                      "' has no memory heads, so it cannot read a book into memory; it can answer from passages.");
@@ -106,10 +105,14 @@ ReadingPosition Generator::readPass(CompressiveMemory& memory, std::string_view 
                      std::to_string(text.size()) + ". Read the book again.");
   }
   if (stop.stop_requested()) throw Stopped();
+}
+
+ReadingPosition Generator::readPass(CompressiveMemory& memory, std::string_view text, const TextPass& pass,
+                                    ReadingPosition reading, std::span<const std::int64_t> places,
+                                    std::vector<PlaceMemory>& noted, std::stop_token stop) {
   std::vector<PassPlace> inPass;
   std::vector<ReadingPosition> placesReached;
   auto place = std::ranges::upper_bound(places, reading.position);
-  const TextPass pass = take(reading.position);
   for (std::size_t i = 0; i < pass.segments.size(); ++i) {
     const std::vector<TokenId>& tokens = pass.segments[i];
     for (; place != places.end() && *place <= pass.ends[i]; ++place) {

@@ -130,8 +130,8 @@ class Generator {
 
  private:
   struct Workspace;
-  using TakePass = std::function<TextPass(std::int64_t position)>;
-  ReadingPosition readPass(CompressiveMemory& memory, std::string_view text, const TakePass& take,
+  void checkReading(std::string_view text, const ReadingPosition& reading, const std::stop_token& stop) const;
+  ReadingPosition readPass(CompressiveMemory& memory, std::string_view text, const TextPass& pass,
                            ReadingPosition reading, std::span<const std::int64_t> places,
                            std::vector<PlaceMemory>& noted, std::stop_token stop);
   Prompt promptOf(const Question& question) const;

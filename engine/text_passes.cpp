@@ -3,7 +3,6 @@
 #include <optional>
 #include <utility>
 
-#include "engine/errors.h"
 #include "engine/transformer.h"
 
 namespace palimpsest::engine {

@@ -1,4 +1,5 @@
-// A text as the passes that a Generator reads, each cut and tokenised while the one before it is computed.
+// A text as the passes that a Generator reads; for a graphics card each is cut and tokenised while the one before it is
+// computed.
 #pragma once
 
 #include <cstdint>
