@@ -1,11 +1,13 @@
 // The engine's benchmark without Qt, for machines that have a graphics card and no desktop:
 //   palimpsest-engine-bench MODEL TEXT [--device cuda:0] [--seconds 5] [--precision f32]
 // prints one "name value" a line. palimpsest-cli bench measures the same, with the library's database between.
+#include <charconv>
 #include <chrono>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -41,6 +43,13 @@ void print(const BenchReport& report, const std::string& fallback, double loadSe
   line("weight_bytes", report.weightBytes);
 }
 
+std::optional<double> positive(const std::string& words) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), number);
+  if (error != std::errc() || end != words.data() + words.size() || !(number > 0)) return std::nullopt;
+  return number;
+}
+
 int run(int count, char** words) {
   if (count < 3 || count % 2 == 0) throw std::invalid_argument(kUsage);
   LoadOptions load;
@@ -51,8 +60,8 @@ int run(int count, char** words) {
       load.device = *deviceOf(value);
     } else if (name == "--precision" && kPrecisions.contains(value)) {
       load.precision = kPrecisions.at(value);
-    } else if (name == "--seconds" && std::stod(value) > 0) {
-      options.seconds = std::stod(value);
+    } else if (name == "--seconds" && positive(value)) {
+      options.seconds = *positive(value);
     } else {
       throw std::invalid_argument(kUsage);
     }
@@ -76,7 +85,7 @@ int main(int count, char** words) {
     std::cerr << error.what() << '\n';
     return 1;
   } catch (const std::invalid_argument& error) {
-    std::cerr << (*error.what() == 's' ? kUsage : error.what());  // std::stod's own
+    std::cerr << error.what();
     return 2;
   }
 }
