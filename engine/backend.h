@@ -192,7 +192,7 @@ class Backend {
 // threads 0 = the physical cores. Throws ModelError when bf16 is asked of a CPU without it.
 std::unique_ptr<Backend> makeCpuBackend(int threads, Precision precision);
 // The graphics card number `device`, one of graphicsCards(). Throws ModelError where it cannot be had, or bf16 is asked
-// of one without it. This and the next only where PALIMPSEST_CUDA is defined.
+// of one without it; without CUDA always, and so does the next.
 std::unique_ptr<Backend> makeCudaBackend(int device, Precision precision);
 std::size_t freeCudaBytes(int device);  // of its memory, now. Throws ModelError.
 

@@ -442,6 +442,8 @@ class CudaBackend : public Backend {
 
 }  // namespace
 
+bool builtWithCuda() { return true; }
+
 GraphicsCards graphicsCards() {
   GraphicsCards here;
   int count = 0, driver = 0;

@@ -5,20 +5,15 @@
 #include <charconv>
 #include <cstdio>
 
-#include "engine/backend.h"
 #include "engine/errors.h"
+#include "engine/transformer.h"
 
 namespace palimpsest::engine {
 
 namespace {
 
-constexpr std::size_t kPassRows = 2048;          // as Transformer takes at once
 constexpr std::size_t kLibraries = 256'000'000;  // kernels, and what cuBLAS works in
 constexpr int kThreads = 2;                      // one reads, one answers
-
-std::size_t sizeOf(const Weight& weight) {
-  return static_cast<std::size_t>(weight.rows) * static_cast<std::size_t>(weight.columns);
-}
 
 std::string notEnough(const GraphicsCard& card, std::size_t free, std::size_t needed) {
   return card.name + " has " + bytesInWords(free) + " free, and this model needs " + bytesInWords(needed);
@@ -33,7 +28,7 @@ DevicePlan planCard(int number, Precision precision, const ModelFolder& folder, 
     if (!here.problem.empty()) throw DeviceError(here.problem);
     if (here.cards.empty()) throw DeviceError("There is no graphics card that CUDA can use here. Compute on the CPU.");
     throw DeviceError("There is no graphics card number " + std::to_string(number) + " here; there are " +
-                     std::to_string(here.cards.size()) + ", counted from 0.");
+                      std::to_string(here.cards.size()) + ", counted from 0.");
   }
   if (precision == Precision::BFloat16 && !card->computesBFloat16)
     throw DeviceError(card->name + " does not compute in bf16; choose f32, or leave the precision to the program.");
@@ -41,7 +36,7 @@ DevicePlan planCard(int number, Precision precision, const ModelFolder& folder, 
   const std::size_t free = freeBytes(number);
   if (free < needed) {
     throw DeviceError(notEnough(*card, free, needed) +
-                     ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
+                      ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
   }
   return {{DeviceChoice::Kind::Cuda, number}, ""};
 }
@@ -62,51 +57,27 @@ std::optional<DeviceChoice> deviceOf(std::string_view words) {
   return choice;
 }
 
-#ifdef PALIMPSEST_CUDA
-bool builtWithCuda() { return true; }
-#else
-bool builtWithCuda() { return false; }
-GraphicsCards graphicsCards() { return {}; }
-#endif
-
 std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16) {
   const ModelConfig& config = folder.config();
   const std::size_t element = bfloat16 ? 2 : 4, hidden = config.hiddenSize, middle = config.intermediateSize;
-  std::size_t numbers = sizeOf(folder.embedTokens()) + sizeOf(folder.lmHead());
-  std::size_t widest = 0, states = 0;  // columns of queries, keys and values; floats of M and z of a layer
+  std::size_t numbers = 2 * hidden * static_cast<std::size_t>(config.vocabSize);  // embedding and head, tied or not
+  std::size_t widest = 0, states = 0, lastKeysAndValues = 0;
   for (int i = 0; i < config.numLayers; ++i) {
-    std::size_t columns = 0, memory = 0;
-    const auto count = [&](const char* name) {
-      const Weight& weight = folder.layer(i, name);
-      numbers += sizeOf(weight);
-      return static_cast<std::size_t>(weight.rows);
-    };
-    for (const char* name : {"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"})
-      columns += count(name);
-    for (const char* name :
-         {"self_attn.o_proj.weight", "mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight"})
-      count(name);
-    const auto l = static_cast<std::size_t>(i);
-    if (folder.hasMemory() && config.infiniAttention && config.infiniAttention->memoryHeads.at(l) > 0) {
-      const InfiniAttentionConfig& infini = *config.infiniAttention;
-      for (const char* name :
-           {"self_attn.memory_q_proj.weight", "self_attn.memory_k_proj.weight", "self_attn.memory_v_proj.weight"})
-        columns += count(name);
-      count("self_attn.memory_o_proj.weight");
-      memory = static_cast<std::size_t>(infini.memoryKvHeads.at(l)) * infini.memoryHeadDim.at(l) *
-               (static_cast<std::size_t>(infini.memoryValueDim.at(l)) + 1);
-    }
-    widest = std::max(widest, columns);
-    states = std::max(states, memory);
+    const AttentionLayout heads = layoutOf(folder, i);
+    numbers += hidden * (static_cast<std::size_t>(heads.qkvWidth + heads.attentionWidth) + 3 * middle);
+    widest = std::max(widest, static_cast<std::size_t>(heads.qkvWidth));
+    states = std::max(states, heads.memoryShape.floats());
+    if (heads.hasMemory())
+      lastKeysAndValues = static_cast<std::size_t>(heads.memoryKeys.width + heads.memoryValues.width);
   }
-  const std::size_t segmentLength = config.infiniAttention ? config.infiniAttention->segmentLength : kPassRows;
-  const std::size_t segments = std::max<std::size_t>(1, kPassRows / std::max<std::size_t>(1, segmentLength));
-  const std::size_t rows = std::max(kPassRows, segments * (segmentLength + 1));
+  numbers += hidden * lastKeysAndValues;  // of the last layer with a memory, once more by themselves
+  const PassSize size = passSizeOf(config, true);
+  const std::size_t rows = size.rows;
   const std::size_t angles = sizeof(float) * std::max<std::size_t>(config.maxPositionEmbeddings, rows) * config.headDim;
   const std::size_t pass = rows * (sizeof(float) * hidden + element * (hidden + 2 * widest + 3 * middle)) +
-                           sizeof(float) * (segments + 1) * states;
+                           sizeof(float) * (static_cast<std::size_t>(size.segments) + 1) * states;
   // A segment that is answered keeps its keys and values of every layer.
-  const std::size_t kept = element * config.numLayers * widest * (segmentLength + 1);
+  const std::size_t kept = element * config.numLayers * widest * rows / size.segments;
   return element * numbers + angles + kThreads * pass + kept + kLibraries;
 }
 

@@ -23,19 +23,8 @@ struct Model::Parts {
 namespace {
 
 std::unique_ptr<Backend> makeBackend(const DeviceChoice& device, const LoadOptions& options) {
-#ifdef PALIMPSEST_CUDA
   if (device.kind == DeviceChoice::Kind::Cuda) return makeCudaBackend(device.card, options.precision);
-#endif
-  (void)device;
   return makeCpuBackend(options.threads, options.precision);
-}
-
-std::size_t freeBytesOf([[maybe_unused]] int card) {
-#ifdef PALIMPSEST_CUDA
-  return freeCudaBytes(card);
-#else
-  return 0;
-#endif
 }
 
 }  // namespace
@@ -55,7 +44,7 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
                      ": they do not belong together. Get both from the same place.");
   using Kind = DeviceChoice::Kind;
   const GraphicsCards cards = options.device.kind == Kind::Cpu ? GraphicsCards() : graphicsCards();
-  DevicePlan plan = planDevice(options.device, options.precision, files, cards, freeBytesOf);
+  DevicePlan plan = planDevice(options.device, options.precision, files, cards, freeCudaBytes);
   try {
     parts.loadWeights(files, plan.device, options);
   } catch (const ModelError& error) {

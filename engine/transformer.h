@@ -47,6 +47,15 @@ struct PassPlace {
   CompressiveMemory memory = {};
 };
 
+// What read() takes at once; fixed for a model. bos: whether one opens every segment.
+struct PassSize {
+  int segments = 1;
+  int rows = 0;  // of the longest pass
+};
+PassSize passSizeOf(const ModelConfig& config, bool bos);
+// The heads of a layer of this folder.
+AttentionLayout layoutOf(const ModelFolder& folder, int layer);
+
 // Immutable once made and thread-safe; what changes is passed in. Throws ModelError.
 class Transformer {
  public:
@@ -60,7 +69,7 @@ class Transformer {
   const Backend& backend() const { return *backend_; }
   bool hasMemory() const { return lastMemoryLayer_ >= 0; }
   const std::vector<CompressiveMemory::LayerShape>& memoryShapes() const { return memoryShapes_; }
-  int passSegments() const { return passSegments_; }  // segments that read() takes at once; fixed for a model
+  int passSegments() const { return passSegments_; }  // segments that read() takes at once
   std::size_t weightBytes() const;
 
   // Buffers of one thread. They grow with the longest pass seen and are then kept.

@@ -80,6 +80,28 @@ std::vector<double> ropeFrequencies(const ModelConfig& config) {
 
 }  // namespace
 
+PassSize passSizeOf(const ModelConfig& config, bool bos) {
+  const int segmentLength =
+      config.infiniAttention ? config.infiniAttention->segmentLength : config.maxPositionEmbeddings;
+  const int segments = std::max(1, kPassTokens / segmentLength);
+  return {segments, std::max(kPassTokens, segments * (segmentLength + (bos ? 1 : 0)))};
+}
+
+AttentionLayout layoutOf(const ModelFolder& folder, int layer) {
+  const ModelConfig& config = folder.config();
+  HeadCounts added;
+  std::vector<float> gates;
+  if (folder.hasMemory() && config.infiniAttention) {
+    const InfiniAttentionConfig& infini = *config.infiniAttention;
+    const auto l = static_cast<std::size_t>(layer);
+    if (infini.memoryHeads.at(l) > 0)
+      added = {infini.memoryHeads[l], infini.memoryKvHeads.at(l), infini.memoryHeadDim.at(l),
+               infini.memoryValueDim.at(l)};
+    for (const float beta : folder.memoryGate(layer)) gates.push_back(gateOf(beta));
+  }
+  return makeAttentionLayout({config.numHeads, config.numKvHeads, config.headDim}, added, gates);
+}
+
 Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> backend, std::optional<TokenId> bos,
                          const std::function<void(double share)>& progress)
     : config_(folder.config()), backend_(std::move(backend)), bos_(bos) {
@@ -88,14 +110,13 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
                      std::to_string(*bos_) + ", but the model knows only " + std::to_string(config_.vocabSize) +
                      " tokens. They do not belong together: get both from the same place.");
   }
-  int segmentLength = config_.maxPositionEmbeddings;
   if (config_.infiniAttention) {
     rule_ = config_.infiniAttention->memoryUpdate;
     epsilon_ = config_.infiniAttention->epsilon;
-    segmentLength = config_.infiniAttention->segmentLength;
   }
-  passSegments_ = std::max(1, kPassTokens / segmentLength);
-  passRows_ = std::max(kPassTokens, passSegments_ * (segmentLength + (bos_ ? 1 : 0)));
+  const PassSize pass = passSizeOf(config_, bos_.has_value());
+  passSegments_ = pass.segments;
+  passRows_ = pass.rows;
 
   const int steps = config_.numLayers + 1;
   const auto tell = [&](int done) {
@@ -133,19 +154,9 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
 
 void Transformer::loadLayer(const ModelFolder& folder, int index) {
   const auto at = [&](const char* name) { return &folder.layer(index, name); };
-  HeadCounts added;
-  std::vector<float> gates;
-  if (folder.hasMemory() && config_.infiniAttention) {
-    const InfiniAttentionConfig& infini = *config_.infiniAttention;
-    const auto l = static_cast<std::size_t>(index);
-    if (infini.memoryHeads.at(l) > 0)
-      added = {infini.memoryHeads[l], infini.memoryKvHeads.at(l), infini.memoryHeadDim.at(l),
-               infini.memoryValueDim.at(l)};
-    for (const float beta : folder.memoryGate(index)) gates.push_back(gateOf(beta));
-  }
-
   Layer layer;
-  layer.heads = makeAttentionLayout({config_.numHeads, config_.numKvHeads, config_.headDim}, added, gates);
+  layer.heads = layoutOf(folder, index);
+  const HeadCounts& added = layer.heads.added;
   if (added.heads > 0 && config_.infiniAttention->memoryScaled) {
     const std::vector<float> powers = at("self_attn.memory_power")->toFloats();
     const std::vector<float> sizes = at("self_attn.memory_size")->toFloats();

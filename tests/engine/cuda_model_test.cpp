@@ -81,7 +81,6 @@ TEST_F(CudaModel, ASnapshotAnswersOnTheOtherDevice) {
   EXPECT_EQ(answer(cpu, card), expected);
 }
 
-#ifdef PALIMPSEST_CUDA
 TEST_F(CudaModel, TakesNoMoreOfTheCardThanIsSaid) {
   const std::size_t before = freeCudaBytes(0);
   const auto model = onCard(shippedFolder());
@@ -93,7 +92,6 @@ TEST_F(CudaModel, TakesNoMoreOfTheCardThanIsSaid) {
   EXPECT_LE(taken, bytesNeeded(ModelFolder::open(shippedFolder()), true));
   EXPECT_GE(taken, model->transformer().weightBytes());
 }
-#endif
 
 }  // namespace
 }  // namespace palimpsest::engine

@@ -23,14 +23,11 @@ inline bool testsCuda() {
   return device && std::string(device) == "cuda";
 }
 inline std::unique_ptr<Backend> testBackend(Precision precision) {
-#ifdef PALIMPSEST_CUDA
   if (testsCuda()) return makeCudaBackend(0, precision);
-#endif
   return makeCpuBackend(2, precision);
 }
 // Whether this device cannot do what is to be tested.
 inline bool lacks(Precision precision) {
-#ifdef PALIMPSEST_CUDA
   if (testsCuda()) {
     try {
       makeCudaBackend(0, precision);
@@ -39,8 +36,7 @@ inline bool lacks(Precision precision) {
       return true;
     }
   }
-#endif
-  return testsCuda() || (precision == Precision::BFloat16 && !cpuMultipliesBFloat16());
+  return precision == Precision::BFloat16 && !cpuMultipliesBFloat16();
 }
 
 inline std::filesystem::path tinyFolder() { return std::filesystem::path(PALIMPSEST_TEST_DATA) / "tiny-model"; }
