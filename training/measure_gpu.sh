@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The figures of docs/performance.md on a graphics card: the shipped model and a random one of Llama 3.1 8B's exact shape
+# How fast a graphics card reads and answers: the shipped model and a random one of Llama 3.1 8B's exact shape
 # with eight memory heads a layer, in the program's engine, and the same weights in transformers, one after another.
 #   training/measure_gpu.sh BENCH OUT [FOLDER]
 # BENCH: palimpsest-engine-bench, built with CUDA; OUT: where the figures go; FOLDER: where the 16 GB of weights go (made

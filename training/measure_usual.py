@@ -1,5 +1,5 @@
 """What a usual implementation does with the same weights, and what the machine's memory allows: transformers with SDPA and a
-KV cache, for the comparison in docs/performance.md.
+KV cache, to compare the engine with (measure_gpu.sh).
 
     python training/measure_usual.py --model FOLDER [--contexts 8K 32K 128K 256K] [--out usual.json]
 
