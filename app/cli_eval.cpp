@@ -7,6 +7,7 @@
 #include "app/words.h"
 #include "engine/errors.h"
 #include "engine/generator.h"
+#include "engine/text_passes.h"
 
 namespace palimpsest::app::cli {
 
@@ -69,7 +70,8 @@ class Evaluation {
  private:
   std::int64_t read(std::size_t d) {
     engine::BookMemory& book = books_.emplace_back(model_);
-    while (!book.reading().complete) book.advance(generator_, documents_[d].text, stop_);
+    engine::TextPasses passes(model_, documents_[d].text);
+    while (!book.reading().complete) book.advance(generator_, passes, stop_);
     return book.reading().tokens;
   }
 

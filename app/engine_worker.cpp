@@ -101,6 +101,7 @@ void EngineWorker::startReading(qint64 id, std::stop_token stop) {
 void EngineWorker::open(Reading& reading, qint64 id) {
   const storage::Library library(database());
   reading.text = library.text(id);
+  reading.passes.emplace(model_, reading.text);
   const auto document = library.find(id);
   if (document && document->pageCount > 0) findPages(reading, library.passages(id));
   if (const auto stored = storage::MemoryStore(database()).load(id, model_->fingerprint())) {
@@ -160,7 +161,7 @@ void EngineWorker::nextPass() {
 
 void EngineWorker::readPass(Reading& reading) {
   const Clock::time_point start = Clock::now();
-  reading.held.book.advance(generatorOf(reading), reading.text, reading.stop);
+  reading.held.book.advance(generatorOf(reading), *reading.passes, reading.stop);
   const double seconds = secondsSince(start);
   const engine::ReadingPosition& at = reading.held.reading();
   reading.secondsSpent += seconds;

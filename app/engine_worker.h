@@ -18,6 +18,7 @@
 #include "app/library_items.h"
 #include "engine/book_memory.h"
 #include "engine/generator.h"
+#include "engine/text_passes.h"
 #include "storage/database.h"
 #include "storage/library.h"
 #include "ui/records.h"
@@ -118,6 +119,7 @@ class EngineWorker : public QObject {
     explicit Reading(Held begun) : held(std::move(begun)) {}
     Held held;
     std::string text;
+    std::optional<engine::TextPasses> passes;  // of it
     std::vector<PageStart> pages;
     std::stop_token stop;
     std::unique_ptr<engine::Generator> generator;  // where it was begun with another number of threads

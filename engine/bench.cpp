@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "engine/errors.h"
 #include "engine/generator.h"
 #include "engine/section_choice.h"
+#include "engine/text_passes.h"
 #include "engine/transformer.h"
 
 namespace palimpsest::engine {
@@ -28,21 +30,29 @@ class Stopwatch {
 // The text again and again, always further than a pass reads: a book without an end.
 class EndlessText {
  public:
-  EndlessText(const Model& model, std::string_view once) : once_(once) {
-    const auto& infini = model.config().infiniAttention;
+  EndlessText(std::shared_ptr<const Model> model, std::string_view once) : model_(std::move(model)), once_(once) {
+    const auto& infini = model_->config().infiniAttention;
     const int segment = infini ? infini->segmentLength : 0;
-    ahead_ = kBytesPerToken * static_cast<std::size_t>(segment * model.transformer().passSegments());
+    ahead_ = kBytesPerToken * static_cast<std::size_t>(segment * model_->transformer().passSegments());
   }
-  const std::string& beyond(std::int64_t position) {
-    while (text_.size() < static_cast<std::size_t>(position) + ahead_) text_.append(once_).append("\n\n");
-    return text_;
+  // Valid until the next call.
+  TextPasses& beyond(std::int64_t position) {
+    const std::size_t needed = static_cast<std::size_t>(position) + 2 * ahead_;  // of this pass and the next one
+    if (text_.size() < needed) {
+      passes_.reset();
+      while (text_.size() < 2 * needed) text_.append(once_).append("\n\n");
+    }
+    if (!passes_) passes_.emplace(model_, text_);
+    return *passes_;
   }
 
  private:
   static constexpr std::size_t kBytesPerToken = 64;  // more than there are in any prose
+  std::shared_ptr<const Model> model_;
   std::string_view once_;
   std::size_t ahead_ = 0;
   std::string text_;
+  std::optional<TextPasses> passes_;
 };
 
 // Passes and their products alone take turns, so that whatever else the machine does slows both alike.
@@ -54,13 +64,13 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
   Generator generator(model);
   const auto workspace = transformer.makeWorkspace();
   const int bos = model->tokenizer().bosToken() ? 1 : 0;
-  EndlessText endless(*model, text);
+  EndlessText endless(model, text);
   double readingSeconds = 0, productSeconds = 0, tokens = 0, operations = 0;
   for (int pass = 0; readingSeconds < seconds; ++pass) {
     const ReadingPosition before = book.reading();
-    const std::string& far = endless.beyond(before.position);
+    TextPasses& passes = endless.beyond(before.position);
     const Stopwatch whole;
-    book.advance(generator, far, stop);
+    book.advance(generator, passes, stop);
     const double passSeconds = whole.seconds();
     const ReadingPosition& reading = book.reading();
     const double passTokens = static_cast<double>(reading.tokens - before.tokens);

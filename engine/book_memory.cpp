@@ -37,12 +37,23 @@ std::size_t BookMemory::mostSections() const {
 }
 
 void BookMemory::advance(Generator& generator, std::string_view text, std::stop_token stop) {
+  advanceBy([&](CompressiveMemory& memory) { return generator.read(memory, text, reading(), places_, notes_, stop); },
+            generator);
+}
+
+void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_token stop) {
+  advanceBy([&](CompressiveMemory& memory) { return generator.read(memory, passes, reading(), places_, notes_, stop); },
+            generator);
+}
+
+void BookMemory::advanceBy(const std::function<ReadingPosition(CompressiveMemory& memory)>& read,
+                           const Generator& generator) {
   const std::int64_t before = whole_.reading.segments;
   std::shared_ptr<Milestone> milestone;
   if (mostSections() > 1 && before > 0)
     milestone = std::make_shared<Milestone>(
         Milestone{{whole_.memory.clone(), whole_.reading, whole_.fingerprint, whole_.arithmetic}, {}});
-  whole_.reading = generator.read(whole_.memory, text, whole_.reading, places_, notes_, std::move(stop));
+  whole_.reading = read(whole_.memory);
   whole_.arithmetic = {model_->precision(), generator.threads(), model_->card()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
   differences_.clear();

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -25,6 +26,7 @@
 namespace palimpsest::engine {
 
 class Generator;
+class TextPasses;
 
 // Never changes once it is there, and may be shared between threads.
 using SnapshotBlob = std::shared_ptr<const std::vector<std::byte>>;
@@ -63,6 +65,7 @@ class BookMemory {
 
   // Reads one pass (see Generator::read) and notes where it ended. Throws ModelError, Stopped; unchanged then.
   void advance(Generator& generator, std::string_view text, std::stop_token stop = {});
+  void advance(Generator& generator, TextPasses& passes, std::stop_token stop = {});
 
   const MemorySnapshot& snapshot() const { return whole_; }
   const CompressiveMemory& whole() const { return whole_.memory; }
@@ -96,6 +99,8 @@ class BookMemory {
     MemorySnapshot snapshot;
     mutable SnapshotBlob blob;  // once it has been saved
   };
+  // read(memory): one pass into `memory`, and the position after it.
+  void advanceBy(const std::function<ReadingPosition(CompressiveMemory& memory)>& read, const Generator& generator);
   std::size_t mostSections() const;
   void mergeSections();
 

@@ -24,6 +24,7 @@ list(APPEND ENGINE_SOURCES
   model.cpp
   section_choice.cpp
   section_rule.cpp
+  text_passes.cpp
   transformer.cpp
   transformer_extend.cpp
   transformer_load.cpp)

@@ -8,7 +8,7 @@
 #include "engine/book_card.h"
 #include "engine/errors.h"
 #include "engine/section_choice.h"
-#include "engine/segment_cutter.h"
+#include "engine/text_passes.h"
 #include "engine/transformer.h"
 
 namespace palimpsest::engine {
@@ -21,10 +21,6 @@ std::string trimmed(const std::string& text) {
   const auto begin = text.find_first_not_of(kWhiteSpace);
   if (begin == std::string::npos) return {};
   return text.substr(begin, text.find_last_not_of(kWhiteSpace) + 1 - begin);
-}
-
-int segmentLength(const ModelConfig& config) {
-  return config.infiniAttention ? config.infiniAttention->segmentLength : config.maxPositionEmbeddings;
 }
 
 // Tokens of the context that are kept for the answer.
@@ -40,12 +36,12 @@ std::vector<float> biased(const ModelConfig& config, std::span<const float> logi
 }
 
 // How many of a segment's tokens stand before byte `place` of the text: those that its beginning has by itself as well.
-int tokensBefore(const Tokenizer& tokenizer, std::string_view text, const Segment& segment, std::int64_t place) {
-  if (place == segment.end) return static_cast<int>(segment.tokens.size());
-  const auto begin = static_cast<std::size_t>(segment.begin);
-  const std::vector<TokenId> alone = tokenizer.encode(text.substr(begin, static_cast<std::size_t>(place) - begin));
-  const auto [same, end] = std::ranges::mismatch(segment.tokens, alone);
-  return static_cast<int>(same - segment.tokens.begin());
+int tokensBefore(const Tokenizer& tokenizer, std::string_view text, std::int64_t begin, std::span<const TokenId> tokens,
+                 std::int64_t place) {
+  const auto length = static_cast<std::size_t>(place - begin);
+  const std::vector<TokenId> alone = tokenizer.encode(text.substr(static_cast<std::size_t>(begin), length));
+  const auto [same, end] = std::ranges::mismatch(tokens, alone);
+  return static_cast<int>(same - tokens.begin());
 }
 
 Question withoutPassages(Question question) {
@@ -57,9 +53,7 @@ Question withoutPassages(Question question) {
 
 struct Generator::Workspace {
   Workspace(const Model& model, int threads)
-      : transformer(model.transformer().makeWorkspace(threads)),
-        cutter(model.tokenizer(), segmentLength(model.config()),
-               model.config().infiniAttention ? model.config().infiniAttention->segmentCutter : 1) {}
+      : transformer(model.transformer().makeWorkspace(threads)), cutter(cutterOf(model)) {}
 
   Transformer::WorkspacePointer transformer;
   SegmentCutter cutter;
@@ -88,6 +82,21 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
 ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text, ReadingPosition reading,
                                 std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
                                 std::stop_token stop) {
+  const auto most = static_cast<std::size_t>(model_->transformer().passSegments());
+  const auto take = [&](std::int64_t position) { return cutPass(workspace_->cutter, text, position, most); };
+  return readPass(memory, text, take, reading, places, noted, std::move(stop));
+}
+
+ReadingPosition Generator::read(CompressiveMemory& memory, TextPasses& passes, ReadingPosition reading,
+                                std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
+                                std::stop_token stop) {
+  const auto take = [&](std::int64_t position) { return passes.take(position); };
+  return readPass(memory, passes.text(), take, reading, places, noted, std::move(stop));
+}
+
+ReadingPosition Generator::readPass(CompressiveMemory& memory, std::string_view text, const TakePass& take,
+                                    ReadingPosition reading, std::span<const std::int64_t> places,
+                                    std::vector<PlaceMemory>& noted, std::stop_token stop) {
   if (!model_->hasMemory()) {
     throw ModelError("The model '" + model_->name() +
                      "' has no memory heads, so it cannot read a book into memory; it can answer from passages.");
@@ -97,31 +106,28 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
                      std::to_string(text.size()) + ". Read the book again.");
   }
   if (stop.stop_requested()) throw Stopped();
-  std::vector<std::vector<TokenId>> segments;
   std::vector<PassPlace> inPass;
   std::vector<ReadingPosition> placesReached;
   auto place = std::ranges::upper_bound(places, reading.position);
-  const auto most = static_cast<std::size_t>(model_->transformer().passSegments());
-  bool ended = false;
-  while (segments.size() < most) {
-    std::optional<Segment> next = workspace_->cutter.next(text, reading.position);
-    ended = !next;
-    if (ended) break;
-    for (; place != places.end() && *place <= next->end; ++place) {
-      const int before = tokensBefore(model_->tokenizer(), text, *next, *place);
+  const TextPass pass = take(reading.position);
+  for (std::size_t i = 0; i < pass.segments.size(); ++i) {
+    const std::vector<TokenId>& tokens = pass.segments[i];
+    for (; place != places.end() && *place <= pass.ends[i]; ++place) {
+      const int before = *place == pass.ends[i]
+                             ? static_cast<int>(tokens.size())
+                             : tokensBefore(model_->tokenizer(), text, pass.begins[i], tokens, *place);
       if (before == 0) continue;
-      inPass.push_back({static_cast<int>(segments.size()), before});
+      inPass.push_back({static_cast<int>(i), before});
       placesReached.push_back({*place, reading.tokens + before, reading.segments + 1, false});
     }
-    reading.position = next->end;
-    reading.tokens += static_cast<std::int64_t>(next->tokens.size());
+    reading.position = pass.ends[i];
+    reading.tokens += static_cast<std::int64_t>(tokens.size());
     reading.segments += 1;
-    segments.push_back(std::move(next->tokens));
   }
-  if (!segments.empty()) model_->transformer().read(*workspace_->transformer, segments, memory, stop, inPass);
+  if (!pass.segments.empty()) model_->transformer().read(*workspace_->transformer, pass.segments, memory, stop, inPass);
   for (std::size_t i = 0; i < inPass.size(); ++i) noted.push_back({placesReached[i], std::move(inPass[i].memory)});
-  reading.complete = ended || text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) ==
-                                  std::string_view::npos;
+  reading.complete = pass.ended || text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) ==
+                                       std::string_view::npos;
   if (reading.complete) reading.position = static_cast<std::int64_t>(text.size());
   return reading;
 }

@@ -18,6 +18,7 @@
 #include "engine/model.h"
 #include "engine/prompt.h"
 #include "engine/sampler.h"
+#include "engine/text_passes.h"
 
 namespace palimpsest::engine {
 
@@ -85,6 +86,11 @@ class Generator {
                        std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
                        std::stop_token stop = {});
 
+  // The same, with the same bits, of a text whose next pass is cut while this one is computed.
+  ReadingPosition read(CompressiveMemory& memory, TextPasses& passes, ReadingPosition reading,
+                       std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
+                       std::stop_token stop = {});
+
   // `memory` == nullptr: from passages only. The memory is never changed (generation works on a clone).
   // When `stop` is requested the text so far is returned with End::Stopped.
   Generation answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText = {},
@@ -124,6 +130,10 @@ class Generator {
 
  private:
   struct Workspace;
+  using TakePass = std::function<TextPass(std::int64_t position)>;
+  ReadingPosition readPass(CompressiveMemory& memory, std::string_view text, const TakePass& take,
+                           ReadingPosition reading, std::span<const std::int64_t> places,
+                           std::vector<PlaceMemory>& noted, std::stop_token stop);
   Prompt promptOf(const Question& question) const;
   struct Begun;
   void checkSections(std::span<const CompressiveMemory* const> sections) const;

@@ -19,4 +19,5 @@ list(APPEND ENGINE_TEST_SOURCES
   section_rule_test.cpp
   shipped_model_test.cpp
   story_test.cpp
+  text_passes_test.cpp
   transformer_test.cpp)
