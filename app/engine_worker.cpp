@@ -101,7 +101,7 @@ void EngineWorker::startReading(qint64 id, std::stop_token stop) {
 void EngineWorker::open(Reading& reading, qint64 id) {
   const storage::Library library(database());
   reading.text = library.text(id);
-  reading.passes.emplace(model_, reading.text);
+  reading.passes = std::make_unique<engine::TextPasses>(model_, reading.text);
   const auto document = library.find(id);
   if (document && document->pageCount > 0) findPages(reading, library.passages(id));
   if (const auto stored = storage::MemoryStore(database()).load(id, model_->fingerprint())) {
@@ -213,6 +213,7 @@ void EngineWorker::report(Reading& reading) {
 }
 
 void EngineWorker::endReading(ReadingEnd::Outcome outcome, const QString& problem) {
+  reading_->passes.reset();  // they look into the text, which is moved
   Reading reading = std::move(*reading_);
   reading_.reset();
   const qint64 id = reading.held.id;

@@ -119,7 +119,7 @@ class EngineWorker : public QObject {
     explicit Reading(Held begun) : held(std::move(begun)) {}
     Held held;
     std::string text;
-    std::optional<engine::TextPasses> passes;  // of it
+    std::unique_ptr<engine::TextPasses> passes;  // of it
     std::vector<PageStart> pages;
     std::stop_token stop;
     std::unique_ptr<engine::Generator> generator;  // where it was begun with another number of threads

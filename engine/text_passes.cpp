@@ -29,8 +29,11 @@ TextPass cutPass(SegmentCutter& cutter, std::string_view text, std::int64_t posi
   return pass;
 }
 
-TextPasses::TextPasses(std::shared_ptr<const Model> model, std::string_view text)
-    : model_(std::move(model)), text_(text), cutter_(cutterOf(*model_)) {}
+TextPasses::TextPasses(std::shared_ptr<const Model> model, std::string_view text, Ahead ahead)
+    : model_(std::move(model)),
+      text_(text),
+      cutter_(cutterOf(*model_)),
+      cutsAhead_(ahead == Ahead::Always || !model_->card().empty()) {}
 
 TextPasses::~TextPasses() = default;  // of a future of std::async: waits
 
@@ -43,7 +46,7 @@ TextPass TextPasses::take(std::int64_t position) {
     ahead_ = {};
     pass = cutPass(cutter_, text_, position, most);
   }
-  if (!pass.ended && !pass.segments.empty()) {
+  if (cutsAhead_ && !pass.ended && !pass.segments.empty()) {
     aheadPosition_ = pass.ends.back();
     ahead_ = std::async(std::launch::async, [this, most] { return cutPass(cutter_, text_, aheadPosition_, most); });
   }

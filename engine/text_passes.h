@@ -22,12 +22,13 @@ struct TextPass {
 // From byte `position` of `text` on, `most` segments at most. Throws ModelError like SegmentCutter::next.
 TextPass cutPass(SegmentCutter& cutter, std::string_view text, std::int64_t position, std::size_t most);
 
-// Cuts the next pass on a thread of its own, so that a device need not wait for the tokenizer. One thread at a time may
-// call it.
+// Cuts the next pass on a thread of its own, so that a graphics card need not wait for the tokenizer. One thread at a
+// time may call it.
 class TextPasses {
  public:
+  enum class Ahead { WhereACardComputes, Always };  // on the CPU the threads that compute would wait for that one
   // `text` is the whole stored text; it must stay where it is, and as it is, for as long as this object.
-  TextPasses(std::shared_ptr<const Model> model, std::string_view text);
+  TextPasses(std::shared_ptr<const Model> model, std::string_view text, Ahead ahead = Ahead::WhereACardComputes);
   ~TextPasses();  // waits for the pass that is being cut
 
   std::string_view text() const { return text_; }
@@ -39,6 +40,7 @@ class TextPasses {
   std::shared_ptr<const Model> model_;
   std::string_view text_;
   SegmentCutter cutter_;  // of one thread: the caller's while ahead_ holds nothing, else that of ahead_
+  bool cutsAhead_;
   std::int64_t aheadPosition_ = 0;
   std::future<TextPass> ahead_;
 };

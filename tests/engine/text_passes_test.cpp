@@ -31,7 +31,7 @@ class TextPassesTest : public testing::Test {
 
 TEST_F(TextPassesTest, InOrderToTheEnd) {
   const std::string text = bookText(9000);
-  TextPasses passes(model_, text);
+  TextPasses passes(model_, text, TextPasses::Ahead::Always);
   std::int64_t position = 0;
   int taken = 0;
   for (bool ended = false; !ended; ++taken) {
@@ -45,7 +45,7 @@ TEST_F(TextPassesTest, InOrderToTheEnd) {
 
 TEST_F(TextPassesTest, TheSameOneAgainAndOthersOutOfOrder) {
   const std::string text = bookText(9000);
-  TextPasses passes(model_, text);
+  TextPasses passes(model_, text, TextPasses::Ahead::Always);
   const std::int64_t second = passes.take(0).ends.back();
   const std::int64_t third = passes.take(second).ends.back();
   for (const std::int64_t position : {std::int64_t{0}, third, second, second, std::int64_t{0}})
@@ -53,7 +53,7 @@ TEST_F(TextPassesTest, TheSameOneAgainAndOthersOutOfOrder) {
 }
 
 TEST_F(TextPassesTest, OfNothingButWhiteSpaceThereAreNone) {
-  TextPasses passes(model_, " \n\n ");
+  TextPasses passes(model_, " \n\n ", TextPasses::Ahead::Always);
   EXPECT_TRUE(passes.take(0).segments.empty());
   EXPECT_TRUE(passes.take(0).ended);
 }
@@ -61,7 +61,7 @@ TEST_F(TextPassesTest, OfNothingButWhiteSpaceThereAreNone) {
 TEST_F(TextPassesTest, AnObjectThatGoesWhileItCutsIsNoHarm) {
   for (int i = 0; i < 20; ++i) {
     const std::string text = bookText(3000, static_cast<unsigned>(i));
-    TextPasses(model_, text).take(0);
+    TextPasses(model_, text, TextPasses::Ahead::Always).take(0);
   }
 }
 
@@ -71,7 +71,7 @@ TEST_F(TextPassesTest, AReadingThatIsStoppedGoesOnWhereItStood) {
   CompressiveMemory expected = model_->emptyMemory();
   readAll(generator, expected, text);
 
-  TextPasses passes(model_, text);
+  TextPasses passes(model_, text, TextPasses::Ahead::Always);
   CompressiveMemory memory = model_->emptyMemory();
   std::vector<PlaceMemory> none;
   std::stop_source stopped;
