@@ -17,9 +17,10 @@ constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 constexpr int kBlockRows = kWarps * 16;  // times kRowTiles
 constexpr int kKeyTile = 64;             // two of K and two of V are in shared memory
 constexpr int kChunk = 8;                // bf16 of 16 bytes, what is copied and swizzled as one
-constexpr float kLog2E = 1.4426950408889634F;
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+
+constexpr float kLog2E = 1.4426950408889634F;
 
 // Where chunk `chunk` of row `row` of a tile [rows x kDim] stands, in bytes. Eight rows' chunks of one number are in
 // eight different groups of banks, for ldmatrix, and so are eight neighbours of a row, for the copy.
@@ -130,7 +131,7 @@ __global__ void __launch_bounds__(kThreads)
     const unsigned inBuffer = static_cast<unsigned>(buffer) * kTileBytes;
 
     float score[kRowTiles][kKeyTile / 8][4] = {};  // Q K^T
-#pragma unroll
+#pragma unroll 4                                   // a whole head at once would need more registers than there are
     for (int k = 0; k < kDim / 16; ++k) {
       unsigned q[kRowTiles][4];
 #pragma unroll

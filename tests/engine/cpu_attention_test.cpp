@@ -220,6 +220,8 @@ TEST_P(CpuAttention, LocalOfGroupedHeads) {
     EXPECT_EQ(ours, attend());
     const std::string shape = std::to_string(dim) + " dimensions, " + std::to_string(count) + " heads, " +
                               std::to_string(rows_) + " rows, " + std::to_string(most) + " keys";
+    // In f32 the rounding of running sums grows with the number of keys.
+    const double limit = tolerance() + 1e-9 * most;
     const auto row = [&](int r, int column, int width) {
       return std::span(ours).subspan(static_cast<std::size_t>(r * count * dim + column),
                                      static_cast<std::size_t>(width));
@@ -230,7 +232,7 @@ TEST_P(CpuAttention, LocalOfGroupedHeads) {
         if (rows_ > 300 && i % 64 > 1 && i % 64 < 62 && i % 37 != 0 && i + 1 < segment.rows) continue;
         for (const LocalHead& head : heads) {
           const auto theirs = attentionOf(q, qColumns, k, kColumns, v, vColumns, segment, i, head, dim);
-          ASSERT_LT(relativeError(row(segment.begin + i, head.out, dim), theirs), tolerance())
+          ASSERT_LT(relativeError(row(segment.begin + i, head.out, dim), theirs), limit)
               << shape << ", row " << segment.begin + i << ", query at " << head.query;
         }
         if (kvCount == 1) continue;
