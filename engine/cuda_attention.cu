@@ -130,8 +130,9 @@ __global__ void __launch_bounds__(kThreads)
     if (idle || from > lastPosition) continue;  // none of the warp's rows sees the tile
     const unsigned inBuffer = static_cast<unsigned>(buffer) * kTileBytes;
 
-    float score[kRowTiles][kKeyTile / 8][4] = {};  // Q K^T
-#pragma unroll 4                                   // a whole head at once would need more registers than there are
+    // Q K^T; with all of a head unrolled at once registers would be spilled.
+    float score[kRowTiles][kKeyTile / 8][4] = {};
+#pragma unroll 4
     for (int k = 0; k < kDim / 16; ++k) {
       unsigned q[kRowTiles][4];
 #pragma unroll
