@@ -129,6 +129,8 @@ class CudaStream : public Stream {
   CudaStream(int device, bool bfloat16) : device_(device), bfloat16_(bfloat16) {
     use();
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device_));
+    flashAttention_ = bfloat16_ && cuda::flashAttentionIsBuilt();
     check(cublasCreate(&products_));
     check(cublasSetStream(products_, stream_));
     // f32 is f32, not tf32, and the sums of bf16 products are f32 to their end.
@@ -214,6 +216,7 @@ class CudaStream : public Stream {
     for (const PassSegment& s : segments_) {
       pass_.rows = std::max(pass_.rows, s.begin + s.rows);
       pass_.longest = std::max(pass_.longest, s.rows);
+      pass_.mostKeys = std::max(pass_.mostKeys, s.firstPosition + s.rows);
     }
     std::vector<int> segmentOfRow(static_cast<std::size_t>(pass_.rows));
     for (std::size_t s = 0; s < segments_.size(); ++s)
@@ -268,11 +271,25 @@ class CudaStream : public Stream {
                        ". Compute on the CPU.");
     }
     const LocalHead* list = constant(heads);
+    const int count = static_cast<int>(heads.size());
+    if (flashAttention_ &&
+        cuda::takesFlashAttention(heads, dim, queries.columns(), keys.columns(), values.columns(), out.columns())) {
+      const std::vector<cuda::HeadGroup> groups = cuda::groupHeads(heads);
+      const cuda::FlashPlan plan = cuda::planFlashAttention(pass_, groups, count, dim, processors_);
+      const cuda::HeadGroup* groupList = constant(std::span(groups));
+      float* partial = static_cast<float*>(room(scratch_, plan.roomFloats * sizeof(float)));
+      withType(gpu(out).isBFloat16(), [&]<class Out>(Out) {
+        cuda::flashAttention<Out>(pass_, gpu(queries).as<const Bf16>(), gpu(keys).as<const Bf16>(),
+                                  gpu(values).as<const Bf16>(), list, count, groupList, dim, plan, partial,
+                                  gpu(out).as<Out>(), stream_);
+      });
+      check(cudaGetLastError());
+      return;
+    }
     withType(gpu(queries).isBFloat16(), [&]<class T>(T) {
       withType(gpu(out).isBFloat16(), [&]<class Out>(Out) {
         cuda::localAttention<T, Out>(pass_, gpu(queries).as<const T>(), gpu(keys).as<const T>(),
-                                     gpu(values).as<const T>(), list, static_cast<int>(heads.size()), dim,
-                                     gpu(out).as<Out>(), stream_);
+                                     gpu(values).as<const T>(), list, count, dim, gpu(out).as<Out>(), stream_);
       });
     });
     check(cudaGetLastError());
@@ -286,13 +303,19 @@ class CudaStream : public Stream {
     const auto to = gpu(states).as<float>();
     withType(gpu(keys).isBFloat16(), [&]<class T>(T) {
       const auto k = gpu(keys).as<const T>(), v = gpu(values).as<const T>();
+      if (rule == MemoryUpdate::Linear && cuda::takesMemoryWriteTiles(heads, dims, keys.columns(), values.columns())) {
+        const cuda::MemoryWritePlan plan = cuda::planMemoryWrite(pass_, count, dims, processors_);
+        float* sums = static_cast<float*>(room(scratch_, plan.roomFloats * sizeof(float)));
+        cuda::memoryWriteTiles<T>(pass_, k, v, list, count, dims, plan, sums, to, stream_);
+        return;
+      }
       if (rule == MemoryUpdate::Linear) {
         cuda::memoryWrite<T>(pass_, k, v, list, count, dims, to, stream_);
         cuda::sumStates(pass_.count, list, count, dims, to, stream_);
         return;
       }
       float* unknown = static_cast<float*>(
-          room(unknown_, static_cast<std::size_t>(count) * pass_.longest * dims.value * sizeof(float)));
+          room(scratch_, static_cast<std::size_t>(count) * pass_.longest * dims.value * sizeof(float)));
       for (int s = 0; s < pass_.count; ++s) {
         const int rows = segments_[s].rows - segments_[s].unwritten;
         cuda::memoryWriteDelta<T>(pass_, s, rows, k, v, list, count, dims, epsilon, to, unknown, stream_);
@@ -305,10 +328,12 @@ class CudaStream : public Stream {
                   const Buffer& states, Buffer& out) override {
     if (heads.empty()) return;
     const MemoryReader* list = constant(heads);
+    const bool tiles = cuda::takesMemoryReadTiles(heads, dims, queries.columns(), states.columns(), out.columns());
     withType(gpu(queries).isBFloat16(), [&]<class T>(T) {
       withType(gpu(out).isBFloat16(), [&]<class Out>(Out) {
-        cuda::memoryRead<T, Out>(pass_, gpu(queries).as<const T>(), list, static_cast<int>(heads.size()), dims, epsilon,
-                                 gpu(states).as<const float>(), gpu(out).as<Out>(), stream_);
+        const auto read = tiles ? cuda::memoryReadTiles<T, Out> : cuda::memoryRead<T, Out>;
+        read(pass_, gpu(queries).as<const T>(), list, static_cast<int>(heads.size()), dims, epsilon,
+             gpu(states).as<const float>(), gpu(out).as<Out>(), stream_);
       });
     });
     check(cudaGetLastError());
@@ -373,11 +398,13 @@ class CudaStream : public Stream {
 
   int device_;
   bool bfloat16_;
+  int processors_ = 0;
+  bool flashAttention_ = false;
   cudaStream_t stream_ = nullptr;
   cublasHandle_t products_ = nullptr;
   std::vector<PassSegment> segments_;
   cuda::Pass pass_;
-  DeviceMemory passSegments_, passRows_, tokens_, staging_, unknown_;
+  DeviceMemory passSegments_, passRows_, tokens_, staging_, scratch_;
   std::map<std::string, DeviceMemory> lists_;  // by their bytes
 };
 
