@@ -23,13 +23,15 @@ constexpr const char* kUsage =
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};
 
-void print(const BenchReport& report, const std::string& room, const std::string& fallback, double loadSeconds) {
+void print(const BenchReport& report, const std::string& room, const std::string& fallback, double loadSeconds,
+           double perplexity) {
   const auto line = [](const char* name, const auto& value) { std::cout << name << ' ' << value << '\n'; };
   line("model", report.model);
   line("device", report.device);
   if (!room.empty()) line("room", room);
   if (!fallback.empty()) line("fallback", fallback);
   line("load_s", loadSeconds);
+  line("perplexity", perplexity);
   line("reading_tokens_per_s", report.readingTokensPerSecond);
   line("products_tokens_per_s", report.ceilingTokensPerSecond);
   line("products_gflops", report.ceilingGflops);
@@ -68,7 +70,7 @@ int run(int count, char** words) {
   const auto began = std::chrono::steady_clock::now();
   const auto model = Model::load(words[1], load);
   const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - began;
-  print(runBench(model, text, options), room, model->deviceFallback(), loading.count());
+  print(runBench(model, text, options), room, model->deviceFallback(), loading.count(), perplexityOf(*model, text));
   return 0;
 }
 

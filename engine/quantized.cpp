@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kLargestInt8 = 127;
 constexpr int kLeastInt4 = -8, kLargestInt4 = 7;
+constexpr std::size_t kWorthThreads = 1 << 17;  // weights; of fewer, other threads are waited for longer than they help
 // What is smaller counts as zero: scales far from the end of f32, whose inverses are numbers.
 constexpr float kLeastWeight = 1e-30F;
 // The scales that are tried, as multiples of the one that gives -8 to a group's largest weight. With the first, weights
@@ -111,7 +112,7 @@ QuantizedRows quantize(std::span<const float> rows, int inputs, WeightType type)
   const auto groups = static_cast<std::int64_t>(rows.size()) / group;
   made.scales.resize(static_cast<std::size_t>(groups));
   bool finite = true;
-#pragma omp parallel for schedule(static) reduction(&& : finite)
+#pragma omp parallel for schedule(static) reduction(&& : finite) if (rows.size() >= kWorthThreads)
   for (std::int64_t g = 0; g < groups; ++g) {
     const float* weights = rows.data() + g * group;
     std::int8_t* values = made.values.data() + g * group;
@@ -173,7 +174,7 @@ QuantizedTiles tilesOf(const QuantizedRows& rows) {
       std::memcpy(made.scales.data() + index * sizeof scale, &scale, sizeof scale);
     }
   };
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows.values.size() >= kWorthThreads)
   for (std::int64_t strip = 0; strip < (count + kTileRows - 1) / kTileRows; ++strip) {
     for (int r = 0; r < kTileRows && strip * kTileRows + r < count; ++r) {
       const auto row = static_cast<std::size_t>(strip * kTileRows + r);

@@ -1,7 +1,8 @@
 // Weights of fewer bits, without a zero point, made when a model is loaded; activations keep their precision.
 //
 //   Int8  value = scale q, q in -127..127. An f32 scale for each output row: four bytes a row are nothing, and a folder
-//         whose rows are int8 already comes out as it was, but for the last bit of f32.
+//         whose rows are int8 already comes out as it was, but for the last bit of f32 (and where rows of two weights
+//         are joined to one, as those of o and memory_o are).
 //   Int4  value = scale q, q in -8..7. A bf16 scale for each group of 128 inputs of a row, or of 64 where the inputs
 //         are no multiple of 128: 4.125 or 4.25 bits a weight. bf16 reaches as far as f32 does, f16 would not; that its
 //         steps are coarse costs next to nothing, since q is rounded for the scale as it is kept.

@@ -475,7 +475,7 @@ TEST(OptionsTest, FilesBecomeAbsoluteAndNonsenseIsRefused) {
   EXPECT_EQ(options.assistant.weights, engine::WeightType::Int4);
   for (const char* option : {"--threads", "--device", "--weights"}) {
     parseOptions({"palimpsest", option, "many"}, &problem);
-    EXPECT_THAT(problem, HasText(QString("%1 wants").arg(option)));
+    EXPECT_TRUE(problem.startsWith(QString("%1 wants").arg(option))) << problem.toStdString();
     EXPECT_THAT(problem, HasText("not “many”"));
   }
 }
