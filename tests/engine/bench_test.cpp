@@ -77,8 +77,8 @@ TEST(Bench, TellsThePerplexityOfAText) {
   };
   const std::string text = bookText(500);
   const double full = perplexity(WeightType::Full, text);
-  EXPECT_GT(full, 512 / 4.0);  // of 512 tokens; the weights are random
-  EXPECT_LT(full, 512 * 4.0);
+  EXPECT_GT(full, 512);  // of 512 tokens: its weights are random, and it is sure of what is wrong
+  EXPECT_LT(full, 512 * 32);
   EXPECT_NEAR(perplexity(WeightType::Int8, text) / full, 1, 0.02);
   EXPECT_NE(perplexity(WeightType::Int4, text), full);
   EXPECT_THROW(perplexity(WeightType::Full, ""), ModelError);
