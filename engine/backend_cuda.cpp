@@ -7,10 +7,12 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "engine/cuda_kernels.h"
+#include "engine/cuda_quantized.h"
 #include "engine/devices.h"
 #include "engine/errors.h"
 
@@ -116,6 +118,41 @@ class CudaWeight : public PackedWeight {
     return static_cast<std::size_t>(outputs()) * static_cast<std::size_t>(inputs()) * values.elementBytes();
   }
   CudaBuffer values;
+};
+
+// Of fewer bits, as tilesOf() lays it out.
+class CudaQuantized : public PackedWeight {
+ public:
+  CudaQuantized(WeightType type, int outputs, int inputs)
+      : PackedWeight(outputs, inputs),
+        type_(type),
+        values_(tileBytes(type, outputs, inputs)),
+        scales_(scaleBytes(type, outputs, inputs)) {}
+  std::size_t bytes() const override { return values_.bytes() + scales_.bytes(); }
+  cuda::QuantizedMatrix matrix() const { return {type_, values_.data(), scales_.data(), outputs(), inputs()}; }
+
+  // In blocks of whole tiles and some megabytes, as CudaBackend::fill().
+  void fill(const RowSource& source) {
+    const int block = std::max(1, (8 << 20) / inputs() / kTileRows) * kTileRows;
+    std::vector<float> rows;
+    for (int row = 0; row < outputs(); row += block) {
+      const int here = std::min(block, outputs() - row);
+      rows.resize(static_cast<std::size_t>(here) * inputs());
+      source(row, here, rows);
+      const QuantizedTiles tiles = tilesOf(quantize(rows, inputs(), type_));
+      put(tiles.values, values_, tileBytes(type_, row, inputs()));
+      put(tiles.scales, scales_, scaleBytes(type_, row, inputs()));
+    }
+    check(cudaStreamSynchronize(nullptr));  // as in constants()
+  }
+
+ private:
+  static void put(const std::vector<std::byte>& from, const DeviceMemory& to, std::size_t offset) {
+    check(cudaMemcpy(static_cast<std::byte*>(to.data()) + offset, from.data(), from.size(), cudaMemcpyHostToDevice));
+  }
+
+  WeightType type_;
+  DeviceMemory values_, scales_;
 };
 
 // f(type): with a value of the type that the buffer holds.
@@ -385,15 +422,52 @@ class CudaStream : public Stream {
     return static_cast<const T*>(kept->second.data());
   }
 
-  // out = in W^T + beta out. cuBLAS counts columns first, so that it sees out^T = W in^T.
+  // out = in W^T + beta out
   void product(const Buffer& in, const PackedWeight& weight, Buffer& out, float beta) {
     use();
+    if (const auto* quantized = dynamic_cast<const CudaQuantized*>(&weight))
+      return product(gpu(in), quantized->matrix(), gpu(out), beta);
     const CudaBuffer& w = static_cast<const CudaWeight&>(weight).values;
-    const auto typeOf = [](const CudaBuffer& b) { return b.isBFloat16() ? CUDA_R_16BF : CUDA_R_32F; };
+    product(gpu(in), w.data(), w.isBFloat16(), 0, weight.outputs(), weight.inputs(), gpu(out), beta);
+  }
+
+  // Into columns [begin, begin + outputs) of `out`; w is [outputs x inputs]. cuBLAS counts columns first, so that it
+  // sees out^T = W in^T.
+  void product(const CudaBuffer& in, const void* w, bool bfloat16, int begin, int outputs, int inputs, CudaBuffer& out,
+               float beta) {
+    const auto typeOf = [](bool half) { return half ? CUDA_R_16BF : CUDA_R_32F; };
     const float one = 1.0F;
-    check(cublasGemmEx(products_, CUBLAS_OP_T, CUBLAS_OP_N, weight.outputs(), pass_.rows, weight.inputs(), &one,
-                       w.data(), typeOf(w), weight.inputs(), gpu(in).data(), typeOf(gpu(in)), in.columns(), &beta,
-                       gpu(out).data(), typeOf(gpu(out)), out.columns(), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    check(cublasGemmEx(products_, CUBLAS_OP_T, CUBLAS_OP_N, outputs, pass_.rows, inputs, &one, w, typeOf(bfloat16),
+                       inputs, in.data(), typeOf(in.isBFloat16()), in.columns(), &beta,
+                       out.at(static_cast<std::size_t>(begin)), typeOf(out.isBFloat16()), out.columns(),
+                       CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+  }
+
+  void product(const CudaBuffer& in, const cuda::QuantizedMatrix& weight, CudaBuffer& out, float beta) {
+    withType(in.isBFloat16(), [&]<class T>(T) {
+      const auto from = in.as<const T>();
+      if (cuda::multipliesFew<T>(weight, pass_.rows, from)) {
+        if (out.isBFloat16()) {
+          // `out` is of fewer bits than `in` nowhere
+          if constexpr (std::is_same_v<T, Bf16>)
+            cuda::productOfFew<T, Bf16>(weight, pass_.rows, from, out.as<Bf16>(), beta != 0.0F, stream_);
+        } else {
+          cuda::productOfFew<T, float>(weight, pass_.rows, from, out.as<float>(), beta != 0.0F, stream_);
+        }
+        check(cudaGetLastError());
+        return;
+      }
+      // As many rows at a time as there is room for dequantised ones.
+      const std::size_t rowBytes = sizeof(T) * static_cast<std::size_t>(weight.inputs);
+      const int most = std::max(1, static_cast<int>(kDequantizedBytes / rowBytes / kTileRows)) * kTileRows;
+      T* w = static_cast<T*>(room(dequantized_, rowBytes * std::min(most, weight.outputs)));
+      for (int begin = 0; begin < weight.outputs; begin += most) {
+        const int rows = std::min(most, weight.outputs - begin);
+        cuda::dequantize<T>(weight, begin, rows, w, stream_);
+        check(cudaGetLastError());
+        product(in, w, std::is_same_v<T, Bf16>, begin, rows, weight.inputs, out, beta);
+      }
+    });
   }
 
   int device_;
@@ -404,7 +478,7 @@ class CudaStream : public Stream {
   cublasHandle_t products_ = nullptr;
   std::vector<PassSegment> segments_;
   cuda::Pass pass_;
-  DeviceMemory passSegments_, passRows_, tokens_, staging_, scratch_;
+  DeviceMemory passSegments_, passRows_, tokens_, staging_, scratch_, dequantized_;
   std::map<std::string, DeviceMemory> lists_;  // by their bytes
 };
 
@@ -419,8 +493,13 @@ class CudaBackend : public Backend {
   int threads() const override { return 1; }
   int paddedRows(int rows) const override { return rows; }
 
-  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) override {
+  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
     check(cudaSetDevice(device_));
+    if (type != WeightType::Full) {
+      auto made = std::make_unique<CudaQuantized>(type, outputs, inputs);
+      made->fill(source);
+      return made;
+    }
     auto made = std::make_unique<CudaWeight>(outputs, inputs, bfloat16_);
     fill(made->values, source);
     return made;

@@ -54,7 +54,7 @@ void BookMemory::advanceBy(const std::function<ReadingPosition(CompressiveMemory
     milestone = std::make_shared<Milestone>(
         Milestone{{whole_.memory.clone(), whole_.reading, whole_.fingerprint, whole_.arithmetic}, {}});
   whole_.reading = read(whole_.memory);
-  whole_.arithmetic = {model_->precision(), generator.threads(), model_->card()};
+  whole_.arithmetic = {model_->precision(), generator.threads(), model_->card(), model_->weights()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
   differences_.clear();
   if (milestone) milestones_.push_back(std::move(milestone));

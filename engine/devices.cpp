@@ -7,6 +7,7 @@
 
 #include "engine/backend.h"
 #include "engine/errors.h"
+#include "engine/quantized.h"
 
 namespace palimpsest::engine {
 
@@ -20,12 +21,39 @@ std::size_t sizeOf(const Weight& weight) {
   return static_cast<std::size_t>(weight.rows) * static_cast<std::size_t>(weight.columns);
 }
 
-std::string notEnough(const GraphicsCard& card, std::size_t free, std::size_t needed) {
-  return card.name + " has " + bytesInWords(free) + " free, and this model needs " + bytesInWords(needed);
+// As a device keeps a weight [outputs x inputs]; `element` bytes a number where it is Full.
+std::size_t bytesOf(WeightType wanted, std::size_t element, std::size_t outputs, std::size_t inputs) {
+  const WeightType type = keptAs(wanted, static_cast<int>(inputs));
+  if (type == WeightType::Full) return element * outputs * inputs;
+  return tileBytes(type, static_cast<int>(outputs), static_cast<int>(inputs)) +
+         scaleBytes(type, static_cast<int>(outputs), static_cast<int>(inputs));
 }
 
-DevicePlan planCard(int number, Precision precision, const ModelFolder& folder, const GraphicsCards& here,
-                    const std::function<std::size_t(int card)>& freeBytes) {
+// The weights that are asked for, or the best that fit where none are. Throws ModelError where they do not.
+DevicePlan fitOn(const GraphicsCard& card, WeightType wanted, std::size_t free,
+                 const std::function<std::size_t(WeightType weights)>& needs) {
+  const WeightType first = wanted == WeightType::Automatic ? WeightType::Full : wanted;
+  DevicePlan plan{{DeviceChoice::Kind::Cuda, card.number}, first, "", ""};
+  std::string words = card.name + ": needs " + bytesInWords(needs(first));
+  if (first != WeightType::Full) words += " in " + std::string(nameOf(first));
+  words += ", " + bytesInWords(free) + " free";
+  plan.room = words + ".";
+  if (needs(first) <= free) return plan;
+  for (const WeightType fewer : {WeightType::Int8, WeightType::Int4}) {
+    if (fewer <= first || needs(fewer) > free) continue;
+    const std::string name(nameOf(fewer));
+    plan.room = words + ": " + name + " fits, " + bytesInWords(needs(fewer)) + ".";
+    plan.weights = fewer;
+    if (wanted == WeightType::Automatic) return plan;
+    throw ModelError(plan.room + " Choose " + name +
+                     " weights, close other programs that use the card, or compute on the CPU.");
+  }
+  if (first != WeightType::Int4) words += "; int4 would need " + bytesInWords(needs(WeightType::Int4));
+  throw ModelError(words + ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
+}
+
+DevicePlan planCard(int number, Precision precision, WeightType weights, const ModelFolder& folder,
+                    const GraphicsCards& here, const std::function<std::size_t(int card)>& freeBytes) {
   if (!builtWithCuda() && here.cards.empty())
     throw ModelError("This program was built without CUDA. Compute on the CPU, or build it again where nvcc is.");
   const auto card = std::ranges::find(here.cards, number, &GraphicsCard::number);
@@ -37,13 +65,8 @@ DevicePlan planCard(int number, Precision precision, const ModelFolder& folder, 
   }
   if (precision == Precision::BFloat16 && !card->computesBFloat16)
     throw ModelError(card->name + " does not compute in bf16; choose f32, or leave the precision to the program.");
-  const std::size_t needed = bytesNeeded(folder, card->computesBFloat16 && precision != Precision::Float32);
-  const std::size_t free = freeBytes(number);
-  if (free < needed) {
-    throw ModelError(notEnough(*card, free, needed) +
-                     ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
-  }
-  return {{DeviceChoice::Kind::Cuda, number}, ""};
+  const bool bfloat16 = card->computesBFloat16 && precision != Precision::Float32;
+  return fitOn(*card, weights, freeBytes(number), [&](WeightType type) { return bytesNeeded(folder, bfloat16, type); });
 }
 
 }  // namespace
@@ -62,6 +85,26 @@ std::optional<DeviceChoice> deviceOf(std::string_view words) {
   return choice;
 }
 
+std::optional<WeightType> weightsOf(std::string_view words) {
+  for (const WeightType type : {WeightType::Automatic, WeightType::Full, WeightType::Int8, WeightType::Int4})
+    if (words == nameOf(type)) return type;
+  return std::nullopt;
+}
+
+std::string_view nameOf(WeightType type) {
+  switch (type) {
+    case WeightType::Automatic:
+      return "auto";
+    case WeightType::Full:
+      return "full";
+    case WeightType::Int8:
+      return "int8";
+    case WeightType::Int4:
+      return "int4";
+  }
+  return "";
+}
+
 #ifdef PALIMPSEST_CUDA
 bool builtWithCuda() { return true; }
 #else
@@ -69,33 +112,37 @@ bool builtWithCuda() { return false; }
 GraphicsCards graphicsCards() { return {}; }
 #endif
 
-std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16) {
+std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16, WeightType weights) {
   const ModelConfig& config = folder.config();
   const std::size_t element = bfloat16 ? 2 : 4, hidden = config.hiddenSize, middle = config.intermediateSize;
-  std::size_t numbers = sizeOf(folder.embedTokens()) + sizeOf(folder.lmHead());
+  std::size_t bytes = element * sizeOf(folder.embedTokens());
+  std::size_t largest = 0;             // bytes of a weight, were it Full
   std::size_t widest = 0, states = 0;  // columns of queries, keys and values; floats of M and z of a layer
+  const auto count = [&](WeightType wanted, std::size_t outputs, std::size_t inputs) {
+    bytes += bytesOf(wanted, element, outputs, inputs);
+    largest = std::max(largest, element * outputs * inputs);
+  };
+  count(keptAsHead(weights), static_cast<std::size_t>(folder.lmHead().rows), hidden);
   for (int i = 0; i < config.numLayers; ++i) {
-    std::size_t columns = 0, memory = 0;
-    const auto count = [&](const char* name) {
-      const Weight& weight = folder.layer(i, name);
-      numbers += sizeOf(weight);
-      return static_cast<std::size_t>(weight.rows);
-    };
-    for (const char* name : {"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"})
-      columns += count(name);
-    for (const char* name :
-         {"self_attn.o_proj.weight", "mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight"})
-      count(name);
+    const auto at = [&](const char* name) -> const Weight& { return folder.layer(i, name); };
+    const auto rowsOf = [&](const char* name) { return static_cast<std::size_t>(at(name).rows); };
+    std::size_t columns =
+        rowsOf("self_attn.q_proj.weight") + rowsOf("self_attn.k_proj.weight") + rowsOf("self_attn.v_proj.weight");
+    auto attention = static_cast<std::size_t>(at("self_attn.o_proj.weight").columns);
+    std::size_t memory = 0;
     const auto l = static_cast<std::size_t>(i);
     if (folder.hasMemory() && config.infiniAttention && config.infiniAttention->memoryHeads.at(l) > 0) {
       const InfiniAttentionConfig& infini = *config.infiniAttention;
-      for (const char* name :
-           {"self_attn.memory_q_proj.weight", "self_attn.memory_k_proj.weight", "self_attn.memory_v_proj.weight"})
-        columns += count(name);
-      count("self_attn.memory_o_proj.weight");
+      columns += rowsOf("self_attn.memory_q_proj.weight") + rowsOf("self_attn.memory_k_proj.weight") +
+                 rowsOf("self_attn.memory_v_proj.weight");
+      attention += static_cast<std::size_t>(at("self_attn.memory_o_proj.weight").columns);
       memory = static_cast<std::size_t>(infini.memoryKvHeads.at(l)) * infini.memoryHeadDim.at(l) *
                (static_cast<std::size_t>(infini.memoryValueDim.at(l)) + 1);
     }
+    count(weights, columns, hidden);
+    count(weights, hidden, attention);
+    count(weights, 2 * middle, hidden);
+    count(weights, hidden, middle);
     widest = std::max(widest, columns);
     states = std::max(states, memory);
   }
@@ -104,26 +151,31 @@ std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16) {
   const std::size_t rows = std::max(kPassRows, segments * (segmentLength + 1));
   const std::size_t angles = sizeof(float) * std::max<std::size_t>(config.maxPositionEmbeddings, rows) * config.headDim;
   const std::size_t pass = rows * (sizeof(float) * hidden + element * (hidden + 2 * widest + 3 * middle)) +
-                           sizeof(float) * (segments + 1) * states;
+                           sizeof(float) * (segments + 1) * states +
+                           (weights > WeightType::Full ? std::min(largest, kDequantizedBytes) : 0);
   // A segment that is answered keeps its keys and values of every layer.
   const std::size_t kept = element * config.numLayers * widest * (segmentLength + 1);
-  return element * numbers + angles + kThreads * pass + kept + kLibraries;
+  return bytes + angles + kThreads * pass + kept + kLibraries;
 }
 
-DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, const ModelFolder& folder,
+DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, WeightType weights, const ModelFolder& folder,
                       const GraphicsCards& here, const std::function<std::size_t(int card)>& freeBytes) {
   using Kind = DeviceChoice::Kind;
-  if (wanted.kind == Kind::Cpu) return {{Kind::Cpu}, ""};
-  if (wanted.kind == Kind::Cuda) return planCard(wanted.card, precision, folder, here, freeBytes);
-  std::string why = here.problem;
+  DevicePlan cpu{{Kind::Cpu}, weights == WeightType::Automatic ? WeightType::Full : weights, "", ""};
+  if (wanted.kind == Kind::Cpu) return cpu;
+  if (wanted.kind == Kind::Cuda) return planCard(wanted.card, precision, weights, folder, here, freeBytes);
+  cpu.fallback = here.problem;
+  std::optional<DevicePlan> best;
   for (const GraphicsCard& card : here.cards) {
     try {
-      return planCard(card.number, precision, folder, here, freeBytes);
+      const DevicePlan plan = planCard(card.number, precision, weights, folder, here, freeBytes);
+      if (!best || plan.weights < best->weights) best = plan;
+      if (weights != WeightType::Automatic || plan.weights == WeightType::Full) break;
     } catch (const ModelError& error) {
-      if (why.empty()) why = error.what();
+      if (cpu.fallback.empty()) cpu.fallback = error.what();
     }
   }
-  return {{Kind::Cpu}, why};
+  return best ? *best : cpu;
 }
 
 std::string bytesInWords(std::size_t bytes) {

@@ -346,6 +346,9 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_THAT(runBare({S("list"), S("--threads"), S("5000")}).err, HasText("from 0 to 4096, not “5000”"));
   EXPECT_EQ(runBare({S("list"), S("--device"), S("gpu")}).code, cli::WrongUsage);
   EXPECT_THAT(runBare({S("list"), S("--device"), S("gpu")}).err, HasText("auto, cpu, cuda or cuda:1, not “gpu”"));
+  EXPECT_EQ(runBare({S("list"), S("--weights"), S("int2")}).code, cli::WrongUsage);
+  EXPECT_THAT(runBare({S("list"), S("--weights"), S("int2")}).err, HasText("auto, full, int8 or int4, not “int2”"));
+  EXPECT_THAT(runBare({S("--help")}).out.simplified(), HasText("save no memory"));
   run({S("read"), book()});
   EXPECT_EQ(run({S("ask"), S("Moby-Dick"), S("q")}).code, cli::NoSuchBook);
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--db"), database(), S("--model"), path(S("no-model"))}).code,
@@ -529,6 +532,8 @@ TEST_F(CliTest, BenchMeasuresReadingAndAnswering) {
   const Result said = run(verb);
   EXPECT_EQ(said.code, cli::Done);
   EXPECT_THAT(said.out, HasText("tokens/s"));
+  const QJsonObject byInt4 = json(run(verb + QStringList{S("--json"), S("--weights"), S("int4")})).object();
+  EXPECT_THAT(byInt4[u"device"].toString(), HasText(", int4 weights"));
   EXPECT_EQ(run({S("bench"), path(S("none.txt"))}).code, cli::Failed);
 }
 
