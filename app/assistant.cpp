@@ -31,8 +31,9 @@ storage::Database openForReading(const std::filesystem::path& file) {
 Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(assistant), options(std::move(given)) {
   errands.setMaxThreadCount(2);
   engineThread.setObjectName(QStringLiteral("engine"));
-  engine = new EngineWorker({options.database, options.threads, options.device, options.checkpointSeconds},
-                            [this](auto memory) { saveMemory(std::move(memory)); });
+  engine =
+      new EngineWorker({options.database, options.threads, options.device, options.weights, options.checkpointSeconds},
+                       [this](auto memory) { saveMemory(std::move(memory)); });
   engine->moveToThread(&engineThread);
   QObject::connect(engine, &EngineWorker::modelLoaded, self,
                    [this](quint64 number, const auto& status, const auto& loaded) {

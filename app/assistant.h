@@ -19,6 +19,7 @@ struct AssistantOptions {
   std::filesystem::path modelFolder;
   int threads = 0;  // of the CPU; 0 = the physical cores
   engine::DeviceChoice device = {};
+  engine::WeightType weights = engine::WeightType::Automatic;
   double checkpointSeconds = 3.0;  // at least this often while reading
   double watchSeconds = 1.0;       // how often a read-only library is asked whether another Palimpsest changed it
   bool loadModel = true;           // false: nothing will be read or asked (list, export, remove)

@@ -123,6 +123,12 @@ Options parseOptions(const QStringList& commandLine) {
                                   QStringLiteral("Where to compute: cpu (default), cuda (the first graphics card), "
                                                  "cuda:1, ..., or auto: a card that the model fits on, else the CPU."),
                                   QStringLiteral("device"), QStringLiteral("cpu"));
+  const QCommandLineOption weights(
+      {QStringLiteral("weights")},
+      QStringLiteral("How weights are kept: full, int8, int4, or auto (default): the best that fits on the graphics "
+                     "card, full on the CPU. On the CPU, int8 and int4 compute with the values that a card would have, "
+                     "but save no memory."),
+      QStringLiteral("weights"), QStringLiteral("auto"));
   const QCommandLineOption way({QStringLiteral("way")},
                                QStringLiteral("ask: memory, both (memory and passages) or passages."),
                                QStringLiteral("way"), QStringLiteral("memory"));
@@ -167,8 +173,8 @@ Options parseOptions(const QStringList& commandLine) {
                                  QStringLiteral("export, summarize --out: write over a file that is there."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
-  parser.addOptions({db,         model,   threads, device, way,   temperature, topP,     seed, out, password, first,
-                     checkpoint, seconds, chapter, upTo,   again, all,         knockOut, json, yes, force});
+  parser.addOptions({db,    model,      threads, device,  weights, way,   temperature, topP,     seed, out, password,
+                     first, checkpoint, seconds, chapter, upTo,    again, all,         knockOut, json, yes, force});
   // Not Qt's own: that comes with --help-all, whose Qt options do nothing here.
   const QCommandLineOption help({QStringLiteral("h"), QStringLiteral("help")}, QStringLiteral("This text."));
   parser.addOption(help);
@@ -195,6 +201,11 @@ Options parseOptions(const QStringList& commandLine) {
     throw Exit{WrongUsage,
                QStringLiteral("--device wants auto, cpu, cuda or cuda:1, not “%1”.").arg(parser.value(device))};
   options.assistant.device = *chosenDevice;
+  const auto chosenWeights = engine::weightsOf(parser.value(weights).toStdString());
+  if (!chosenWeights)
+    throw Exit{WrongUsage,
+               QStringLiteral("--weights wants auto, full, int8 or int4, not “%1”.").arg(parser.value(weights))};
+  options.assistant.weights = *chosenWeights;
   options.way = wayOf(parser.value(way));
   options.sampling = samplingOf(parser.value(temperature), parser.value(topP), parser.value(seed));
   options.out = parser.value(out);

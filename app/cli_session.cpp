@@ -80,6 +80,10 @@ std::shared_ptr<const engine::Model> loadModel(const Options& options) {
   engine::LoadOptions load;
   load.threads = options.assistant.threads;
   load.device = options.assistant.device;
+  load.weights = options.assistant.weights;
+  load.planned = [](const engine::DevicePlan& plan) {
+    if (!plan.room.empty()) complain(toQt(plan.room) + QLatin1Char('\n'));
+  };
   try {
     auto model = engine::Model::load(options.assistant.modelFolder, load);
     if (!model->deviceFallback().empty())

@@ -25,8 +25,10 @@ QString modelProblem(const std::exception& error) {
 }
 
 QString arithmeticWords(const engine::SnapshotArithmetic& arithmetic) {
-  const QString precision =
+  QString precision =
       arithmetic.precision == engine::Precision::BFloat16 ? QStringLiteral("bf16") : QStringLiteral("f32");
+  if (arithmetic.weights != engine::WeightType::Full)
+    precision = EngineWorker::tr("%1 with %2 weights").arg(precision, toQt(std::string(nameOf(arithmetic.weights))));
   if (!arithmetic.card.empty()) return EngineWorker::tr("%1 in %2").arg(toQt(arithmetic.card), precision);
   return arithmetic.threads == 1 ? EngineWorker::tr("1 thread in %1").arg(precision)
                                  : EngineWorker::tr("%n threads in %1", nullptr, arithmetic.threads).arg(precision);
@@ -57,6 +59,10 @@ void EngineWorker::load(quint64 number, const std::filesystem::path& folder, std
     engine::LoadOptions load;
     load.threads = options_.threads;
     load.device = options_.device;
+    load.weights = options_.weights;
+    load.planned = [this](const engine::DevicePlan& plan) {
+      if (plan.weights != options_.weights && plan.weights != engine::WeightType::Full) emit notice(toQt(plan.room));
+    };
     load.progress = [stop](double) {
       if (stop.stop_requested()) throw engine::Stopped();
     };
@@ -123,7 +129,8 @@ void EngineWorker::open(Reading& reading, qint64 id) {
 void EngineWorker::keepArithmetic(Reading& reading, const engine::SnapshotArithmetic& begun, const std::string& title) {
   const engine::SnapshotArithmetic own = engine::arithmeticOf(*model_);
   if (begun == own) return;
-  if (begun.precision == own.precision && begun.card == own.card && begun.threads <= QThread::idealThreadCount()) {
+  if (begun.precision == own.precision && begun.card == own.card && begun.weights == own.weights &&
+      begun.threads <= QThread::idealThreadCount()) {
     reading.generator = std::make_unique<engine::Generator>(model_, begun.threads);
     return;
   }

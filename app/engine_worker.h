@@ -70,6 +70,7 @@ struct EngineOptions {
   std::filesystem::path database;
   int threads = 0;
   engine::DeviceChoice device = {};
+  engine::WeightType weights = engine::WeightType::Automatic;
   double checkpointSeconds = 3.0;
 };
 

@@ -30,10 +30,16 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
                                   "Where to compute: cpu, cuda (the first graphics card), cuda:1, ..., or auto: a card "
                                   "that the model fits on, else the CPU."),
       QStringLiteral("device"), QStringLiteral("cpu"));
+  const QCommandLineOption weights(
+      QStringLiteral("weights"),
+      QCoreApplication::translate("Options",
+                                  "How weights are kept: full, int8, int4, or auto: the best that fits on the graphics "
+                                  "card, full on the CPU, where int8 and int4 save no memory."),
+      QStringLiteral("weights"), QStringLiteral("auto"));
   QCommandLineParser parser;
   parser.setApplicationDescription(
       QCoreApplication::translate("Options", "A reader that remembers: reads a book once and answers from memory."));
-  parser.addOptions({db, model, threads, device});
+  parser.addOptions({db, model, threads, device, weights});
   parser.addHelpOption();
   parser.addVersionOption();
   parser.addPositionalArgument(QStringLiteral("file"),
@@ -53,6 +59,12 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   } else {
     *problem = QCoreApplication::translate("Options", "--device wants auto, cpu, cuda or cuda:1, not “%1”.")
                    .arg(parser.value(device));
+  }
+  if (const auto chosenWeights = engine::weightsOf(parser.value(weights).toStdString())) {
+    options.assistant.weights = *chosenWeights;
+  } else {
+    *problem = QCoreApplication::translate("Options", "--weights wants auto, full, int8 or int4, not “%1”.")
+                   .arg(parser.value(weights));
   }
   const bool modelNamed = parser.isSet(model) || qEnvironmentVariableIsSet("PALIMPSEST_MODEL");
   // A folder that was chosen in the window counts as long as it is there.

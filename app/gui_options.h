@@ -1,4 +1,5 @@
-// The command line of the window: palimpsest [--db FILE] [--model FOLDER] [--threads N] [--device D] [FILE...]
+// The command line of the window: palimpsest [--db FILE] [--model FOLDER] [--threads N] [--device D]
+// [--weights W] [FILE...]
 #pragma once
 
 #include <QString>

@@ -180,8 +180,10 @@ class Backend {
   virtual int threads() const = 0;
   virtual int paddedRows(int rows) const = 0;
 
-  // Reads the weight in blocks of rows, so that no whole f32 copy of a large model is needed.
-  virtual std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) = 0;
+  // Reads the weight in blocks of rows, so that no whole f32 copy of a large model is needed. `type` is what keptAs()
+  // (quantized.h) makes of the type that is wanted. The CPU keeps the values of fewer bits as it keeps all others.
+  virtual std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source,
+                                             WeightType type = WeightType::Full) = 0;
   // A table for embed(), Compute.
   virtual std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) = 0;
   virtual std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) = 0;  // Float32

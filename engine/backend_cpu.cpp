@@ -12,6 +12,7 @@
 
 #include "engine/cpu_stream.h"
 #include "engine/errors.h"
+#include "engine/quantized.h"
 
 namespace palimpsest::engine {
 
@@ -68,9 +69,10 @@ class CpuBackend : public Backend {
   int threads() const override { return settings_.threads; }
   int paddedRows(int rows) const override { return cpuPaddedRows(rows); }
 
-  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) override {
+  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
     omp_set_num_threads(settings_.threads);
-    return packCpuWeight(settings_.engine, settings_.type(), kTypicalPassRows, outputs, inputs, source);
+    return packCpuWeight(settings_.engine, settings_.type(), kTypicalPassRows, outputs, inputs,
+                         quantizedSource(source, inputs, type));
   }
 
   std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {

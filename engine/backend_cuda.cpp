@@ -7,10 +7,12 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "engine/cuda_kernels.h"
+#include "engine/cuda_quantized.h"
 #include "engine/devices.h"
 #include "engine/errors.h"
 
@@ -118,6 +120,41 @@ class CudaWeight : public PackedWeight {
   CudaBuffer values;
 };
 
+// Of fewer bits, as tilesOf() lays it out.
+class CudaQuantized : public PackedWeight {
+ public:
+  CudaQuantized(WeightType type, int outputs, int inputs)
+      : PackedWeight(outputs, inputs),
+        type_(type),
+        values_(tileBytes(type, outputs, inputs)),
+        scales_(scaleBytes(type, outputs, inputs)) {}
+  std::size_t bytes() const override { return values_.bytes() + scales_.bytes(); }
+  cuda::QuantizedMatrix matrix() const { return {type_, values_.data(), scales_.data(), outputs(), inputs()}; }
+
+  // In blocks of whole tiles and some megabytes, as CudaBackend::fill().
+  void fill(const RowSource& source) {
+    const int block = std::max(1, (8 << 20) / inputs() / kTileRows) * kTileRows;
+    std::vector<float> rows;
+    for (int row = 0; row < outputs(); row += block) {
+      const int here = std::min(block, outputs() - row);
+      rows.resize(static_cast<std::size_t>(here) * inputs());
+      source(row, here, rows);
+      const QuantizedTiles tiles = tilesOf(quantize(rows, inputs(), type_));
+      put(tiles.values, values_, tileBytes(type_, row, inputs()));
+      put(tiles.scales, scales_, scaleBytes(type_, row, inputs()));
+    }
+    check(cudaStreamSynchronize(nullptr));  // as in constants()
+  }
+
+ private:
+  static void put(const std::vector<std::byte>& from, const DeviceMemory& to, std::size_t offset) {
+    check(cudaMemcpy(static_cast<std::byte*>(to.data()) + offset, from.data(), from.size(), cudaMemcpyHostToDevice));
+  }
+
+  WeightType type_;
+  DeviceMemory values_, scales_;
+};
+
 // f(type): with a value of the type that the buffer holds.
 template <class F>
 void withType(bool bfloat16, F f) {
@@ -129,6 +166,8 @@ class CudaStream : public Stream {
   CudaStream(int device, bool bfloat16) : device_(device), bfloat16_(bfloat16) {
     use();
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device_));
+    flashAttention_ = bfloat16_ && cuda::flashAttentionIsBuilt();
     check(cublasCreate(&products_));
     check(cublasSetStream(products_, stream_));
     // f32 is f32, not tf32, and the sums of bf16 products are f32 to their end.
@@ -214,6 +253,7 @@ class CudaStream : public Stream {
     for (const PassSegment& s : segments_) {
       pass_.rows = std::max(pass_.rows, s.begin + s.rows);
       pass_.longest = std::max(pass_.longest, s.rows);
+      pass_.mostKeys = std::max(pass_.mostKeys, s.firstPosition + s.rows);
     }
     std::vector<int> segmentOfRow(static_cast<std::size_t>(pass_.rows));
     for (std::size_t s = 0; s < segments_.size(); ++s)
@@ -268,11 +308,25 @@ class CudaStream : public Stream {
                        ". Compute on the CPU.");
     }
     const LocalHead* list = constant(heads);
+    const int count = static_cast<int>(heads.size());
+    if (flashAttention_ &&
+        cuda::takesFlashAttention(heads, dim, queries.columns(), keys.columns(), values.columns(), out.columns())) {
+      const std::vector<cuda::HeadGroup> groups = cuda::groupHeads(heads);
+      const cuda::FlashPlan plan = cuda::planFlashAttention(pass_, groups, count, dim, processors_);
+      const cuda::HeadGroup* groupList = constant(std::span(groups));
+      float* partial = static_cast<float*>(room(scratch_, plan.roomFloats * sizeof(float)));
+      withType(gpu(out).isBFloat16(), [&]<class Out>(Out) {
+        cuda::flashAttention<Out>(pass_, gpu(queries).as<const Bf16>(), gpu(keys).as<const Bf16>(),
+                                  gpu(values).as<const Bf16>(), list, count, groupList, dim, plan, partial,
+                                  gpu(out).as<Out>(), stream_);
+      });
+      check(cudaGetLastError());
+      return;
+    }
     withType(gpu(queries).isBFloat16(), [&]<class T>(T) {
       withType(gpu(out).isBFloat16(), [&]<class Out>(Out) {
         cuda::localAttention<T, Out>(pass_, gpu(queries).as<const T>(), gpu(keys).as<const T>(),
-                                     gpu(values).as<const T>(), list, static_cast<int>(heads.size()), dim,
-                                     gpu(out).as<Out>(), stream_);
+                                     gpu(values).as<const T>(), list, count, dim, gpu(out).as<Out>(), stream_);
       });
     });
     check(cudaGetLastError());
@@ -286,13 +340,19 @@ class CudaStream : public Stream {
     const auto to = gpu(states).as<float>();
     withType(gpu(keys).isBFloat16(), [&]<class T>(T) {
       const auto k = gpu(keys).as<const T>(), v = gpu(values).as<const T>();
+      if (rule == MemoryUpdate::Linear && cuda::takesMemoryWriteTiles(heads, dims, keys.columns(), values.columns())) {
+        const cuda::MemoryWritePlan plan = cuda::planMemoryWrite(pass_, count, dims, processors_);
+        float* sums = static_cast<float*>(room(scratch_, plan.roomFloats * sizeof(float)));
+        cuda::memoryWriteTiles<T>(pass_, k, v, list, count, dims, plan, sums, to, stream_);
+        return;
+      }
       if (rule == MemoryUpdate::Linear) {
         cuda::memoryWrite<T>(pass_, k, v, list, count, dims, to, stream_);
         cuda::sumStates(pass_.count, list, count, dims, to, stream_);
         return;
       }
       float* unknown = static_cast<float*>(
-          room(unknown_, static_cast<std::size_t>(count) * pass_.longest * dims.value * sizeof(float)));
+          room(scratch_, static_cast<std::size_t>(count) * pass_.longest * dims.value * sizeof(float)));
       for (int s = 0; s < pass_.count; ++s) {
         const int rows = segments_[s].rows - segments_[s].unwritten;
         cuda::memoryWriteDelta<T>(pass_, s, rows, k, v, list, count, dims, epsilon, to, unknown, stream_);
@@ -305,10 +365,12 @@ class CudaStream : public Stream {
                   const Buffer& states, Buffer& out) override {
     if (heads.empty()) return;
     const MemoryReader* list = constant(heads);
+    const bool tiles = cuda::takesMemoryReadTiles(heads, dims, queries.columns(), states.columns(), out.columns());
     withType(gpu(queries).isBFloat16(), [&]<class T>(T) {
       withType(gpu(out).isBFloat16(), [&]<class Out>(Out) {
-        cuda::memoryRead<T, Out>(pass_, gpu(queries).as<const T>(), list, static_cast<int>(heads.size()), dims, epsilon,
-                                 gpu(states).as<const float>(), gpu(out).as<Out>(), stream_);
+        const auto read = tiles ? cuda::memoryReadTiles<T, Out> : cuda::memoryRead<T, Out>;
+        read(pass_, gpu(queries).as<const T>(), list, static_cast<int>(heads.size()), dims, epsilon,
+             gpu(states).as<const float>(), gpu(out).as<Out>(), stream_);
       });
     });
     check(cudaGetLastError());
@@ -360,24 +422,63 @@ class CudaStream : public Stream {
     return static_cast<const T*>(kept->second.data());
   }
 
-  // out = in W^T + beta out. cuBLAS counts columns first, so that it sees out^T = W in^T.
+  // out = in W^T + beta out
   void product(const Buffer& in, const PackedWeight& weight, Buffer& out, float beta) {
     use();
+    if (const auto* quantized = dynamic_cast<const CudaQuantized*>(&weight))
+      return product(gpu(in), quantized->matrix(), gpu(out), beta);
     const CudaBuffer& w = static_cast<const CudaWeight&>(weight).values;
-    const auto typeOf = [](const CudaBuffer& b) { return b.isBFloat16() ? CUDA_R_16BF : CUDA_R_32F; };
+    product(gpu(in), w.data(), w.isBFloat16(), 0, weight.outputs(), weight.inputs(), gpu(out), beta);
+  }
+
+  // Into columns [begin, begin + outputs) of `out`; w is [outputs x inputs]. cuBLAS counts columns first, so that it
+  // sees out^T = W in^T.
+  void product(const CudaBuffer& in, const void* w, bool bfloat16, int begin, int outputs, int inputs, CudaBuffer& out,
+               float beta) {
+    const auto typeOf = [](bool half) { return half ? CUDA_R_16BF : CUDA_R_32F; };
     const float one = 1.0F;
-    check(cublasGemmEx(products_, CUBLAS_OP_T, CUBLAS_OP_N, weight.outputs(), pass_.rows, weight.inputs(), &one,
-                       w.data(), typeOf(w), weight.inputs(), gpu(in).data(), typeOf(gpu(in)), in.columns(), &beta,
-                       gpu(out).data(), typeOf(gpu(out)), out.columns(), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    check(cublasGemmEx(products_, CUBLAS_OP_T, CUBLAS_OP_N, outputs, pass_.rows, inputs, &one, w, typeOf(bfloat16),
+                       inputs, in.data(), typeOf(in.isBFloat16()), in.columns(), &beta,
+                       out.at(static_cast<std::size_t>(begin)), typeOf(out.isBFloat16()), out.columns(),
+                       CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+  }
+
+  void product(const CudaBuffer& in, const cuda::QuantizedMatrix& weight, CudaBuffer& out, float beta) {
+    withType(in.isBFloat16(), [&]<class T>(T) {
+      const auto from = in.as<const T>();
+      if (cuda::multipliesFew<T>(weight, pass_.rows, from)) {
+        if (out.isBFloat16()) {
+          // `out` is of fewer bits than `in` nowhere
+          if constexpr (std::is_same_v<T, Bf16>)
+            cuda::productOfFew<T, Bf16>(weight, pass_.rows, from, out.as<Bf16>(), beta != 0.0F, stream_);
+        } else {
+          cuda::productOfFew<T, float>(weight, pass_.rows, from, out.as<float>(), beta != 0.0F, stream_);
+        }
+        check(cudaGetLastError());
+        return;
+      }
+      // As many rows at a time as there is room for dequantised ones.
+      const std::size_t rowBytes = sizeof(T) * static_cast<std::size_t>(weight.inputs);
+      const int most = std::max(1, static_cast<int>(kDequantizedBytes / rowBytes / kTileRows)) * kTileRows;
+      T* w = static_cast<T*>(room(dequantized_, rowBytes * std::min(most, weight.outputs)));
+      for (int begin = 0; begin < weight.outputs; begin += most) {
+        const int rows = std::min(most, weight.outputs - begin);
+        cuda::dequantize<T>(weight, begin, rows, w, stream_);
+        check(cudaGetLastError());
+        product(in, w, std::is_same_v<T, Bf16>, begin, rows, weight.inputs, out, beta);
+      }
+    });
   }
 
   int device_;
   bool bfloat16_;
+  int processors_ = 0;
+  bool flashAttention_ = false;
   cudaStream_t stream_ = nullptr;
   cublasHandle_t products_ = nullptr;
   std::vector<PassSegment> segments_;
   cuda::Pass pass_;
-  DeviceMemory passSegments_, passRows_, tokens_, staging_, unknown_;
+  DeviceMemory passSegments_, passRows_, tokens_, staging_, scratch_, dequantized_;
   std::map<std::string, DeviceMemory> lists_;  // by their bytes
 };
 
@@ -392,8 +493,13 @@ class CudaBackend : public Backend {
   int threads() const override { return 1; }
   int paddedRows(int rows) const override { return rows; }
 
-  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) override {
+  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
     check(cudaSetDevice(device_));
+    if (type != WeightType::Full) {
+      auto made = std::make_unique<CudaQuantized>(type, outputs, inputs);
+      made->fill(source);
+      return made;
+    }
     auto made = std::make_unique<CudaWeight>(outputs, inputs, bfloat16_);
     fill(made->values, source);
     return made;

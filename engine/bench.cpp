@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -160,6 +161,35 @@ BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, 
   report.sections = static_cast<int>(book.sections().size());
   benchAnswer(model, book, options, stop, report);
   return report;
+}
+
+double perplexityOf(const Model& model, std::string_view text, std::size_t most) {
+  constexpr std::size_t kBytesPerToken = 16,
+                        kSegment = 256;  // more bytes than a token has; where no memory says how long
+  const std::vector<TokenId> tokens = model.tokenizer().encode(text.substr(0, most * kBytesPerToken));
+  const auto& infini = model.config().infiniAttention;
+  const std::size_t length = infini ? static_cast<std::size_t>(infini->segmentLength) : kSegment;
+  const auto vocab = static_cast<std::size_t>(model.config().vocabSize);
+  const auto workspace = model.transformer().makeWorkspace();
+  double sum = 0;
+  std::size_t count = 0;
+  for (std::size_t begin = 0; begin < std::min(most, tokens.size()); begin += length) {
+    std::vector<TokenId> segment;
+    if (const auto bos = model.tokenizer().bosToken()) segment.push_back(*bos);
+    segment.insert(segment.end(), tokens.begin() + static_cast<std::ptrdiff_t>(begin),
+                   tokens.begin() + static_cast<std::ptrdiff_t>(std::min({begin + length, most, tokens.size()})));
+    SegmentState state = model.transformer().beginSegment(*workspace, nullptr);
+    const auto logits = model.transformer().extend(*workspace, state, segment, {}, static_cast<int>(segment.size()));
+    for (std::size_t i = 0; i + 1 < segment.size(); ++i, ++count) {
+      const std::span<const float> row = logits.subspan(i * vocab, vocab);
+      const double largest = *std::ranges::max_element(row);
+      double all = 0;
+      for (const float logit : row) all += std::exp(logit - largest);
+      sum += largest + std::log(all) - row[static_cast<std::size_t>(segment[i + 1])];
+    }
+  }
+  if (count == 0) throw ModelError("The text to measure with is too short to tell a perplexity. Give a longer one.");
+  return std::exp(sum / static_cast<double>(count));
 }
 
 }  // namespace palimpsest::engine

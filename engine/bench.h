@@ -49,4 +49,8 @@ struct BenchReport {
 BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, const BenchOptions& options = {},
                      std::stop_token stop = {});
 
+// exp of the mean of -ln p over the first `most` tokens of the text, segment by segment without a memory: what fewer
+// bits cost the base. Throws ModelError where there are not two tokens.
+double perplexityOf(const Model& model, std::string_view text, std::size_t most = 4096);
+
 }  // namespace palimpsest::engine

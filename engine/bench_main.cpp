@@ -1,5 +1,5 @@
 // The engine's benchmark without Qt, for machines that have a graphics card and no desktop:
-//   palimpsest-engine-bench MODEL TEXT [--device cuda:0] [--seconds 5] [--precision f32]
+//   palimpsest-engine-bench MODEL TEXT [--device cuda:0] [--seconds 5] [--precision f32] [--weights int4]
 // prints one "name value" a line. palimpsest-cli bench measures the same, with the library's database between.
 #include <charconv>
 #include <chrono>
@@ -20,17 +20,20 @@ using namespace palimpsest::engine;
 
 constexpr const char* kUsage =
     "usage: palimpsest-engine-bench MODEL TEXT [--device auto|cpu|cuda|cuda:N] [--seconds S] [--precision "
-    "auto|f32|bf16]\n";
+    "auto|f32|bf16] [--weights auto|full|int8|int4]\n";
 
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};
 
-void print(const BenchReport& report, const std::string& fallback, double loadSeconds) {
+void print(const BenchReport& report, const std::string& room, const std::string& fallback, double loadSeconds,
+           double perplexity) {
   const auto line = [](const char* name, const auto& value) { std::cout << name << ' ' << value << '\n'; };
   line("model", report.model);
   line("device", report.device);
+  if (!room.empty()) line("room", room);
   if (!fallback.empty()) line("fallback", fallback);
   line("load_s", loadSeconds);
+  line("perplexity", perplexity);
   line("reading_tokens_per_s", report.readingTokensPerSecond);
   line("products_tokens_per_s", report.ceilingTokensPerSecond);
   line("products_gflops", report.ceilingGflops);
@@ -60,6 +63,8 @@ int run(int count, char** words) {
       load.device = *deviceOf(value);
     } else if (name == "--precision" && kPrecisions.contains(value)) {
       load.precision = kPrecisions.at(value);
+    } else if (name == "--weights" && weightsOf(value)) {
+      load.weights = *weightsOf(value);
     } else if (name == "--seconds" && positive(value)) {
       options.seconds = *positive(value);
     } else {
@@ -69,10 +74,12 @@ int run(int count, char** words) {
   std::ifstream file(words[2], std::ios::binary);
   if (!file) throw std::invalid_argument(std::string(words[2]) + " cannot be read.\n");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::string room;
+  load.planned = [&](const DevicePlan& plan) { room = plan.room; };
   const auto began = std::chrono::steady_clock::now();
   const auto model = Model::load(words[1], load);
   const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - began;
-  print(runBench(model, text, options), model->deviceFallback(), loading.count());
+  print(runBench(model, text, options), room, model->deviceFallback(), loading.count(), perplexityOf(*model, text));
   return 0;
 }
 

@@ -48,7 +48,7 @@ void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_tok
     milestone = std::make_shared<Milestone>(
         Milestone{{whole_.memory.clone(), whole_.reading, whole_.fingerprint, whole_.arithmetic}, {}});
   whole_.reading = generator.read(whole_.memory, passes, whole_.reading, places_, notes_, std::move(stop));
-  whole_.arithmetic = {model_->precision(), generator.threads(), model_->card()};
+  whole_.arithmetic = {model_->precision(), generator.threads(), model_->card(), model_->weights()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
   differences_.clear();
   if (milestone) milestones_.push_back(std::move(milestone));

@@ -22,6 +22,7 @@ list(APPEND ENGINE_SOURCES
   memory_snapshot.cpp
   memory_sum.cpp
   model.cpp
+  quantized.cpp
   section_choice.cpp
   section_rule.cpp
   text_passes.cpp
@@ -32,7 +33,7 @@ list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)
 
 # cuBLAS is found beside its toolkit when the program starts; without a card nothing of it runs.
 if(PALIMPSEST_CUDA)
-  list(APPEND ENGINE_SOURCES backend_cuda.cpp cuda_kernels.cu)
+  list(APPEND ENGINE_SOURCES backend_cuda.cpp cuda_attention.cu cuda_kernels.cu cuda_memory.cu cuda_quantized.cu)
   list(APPEND ENGINE_PRIVATE_LIBS CUDA::cudart_static CUDA::cublas)
 else()
   list(APPEND ENGINE_SOURCES backend_no_cuda.cpp)

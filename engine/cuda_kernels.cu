@@ -1,38 +1,13 @@
-#include <cmath>
-
-#include "engine/cuda_kernels.h"
+#include "engine/cuda_device.cuh"
 
 namespace palimpsest::engine::cuda {
 
 namespace {
 
-using Bf16 = __nv_bfloat16;
-
-constexpr int kWarp = 32;
 constexpr int kWarps = 4;        // warps of a block, where a warp has a row of its own
 constexpr int kReadRows = 16;    // query rows that share what they read of M
 constexpr int kWriteTile = 32;   // M is written in tiles of so many rows and columns
 constexpr int kMostPerLane = 8;  // dimensions of a head over the lanes of a warp: 256
-
-__device__ float toFloat(float x) { return x; }
-__device__ float toFloat(Bf16 x) { return __bfloat162float(x); }
-template <class T>
-__device__ T fromFloat(float x);
-template <>
-__device__ float fromFloat<float>(float x) {
-  return x;
-}
-template <>
-__device__ Bf16 fromFloat<Bf16>(float x) {
-  return __float2bfloat16_rn(x);
-}
-
-__device__ float sigma(float x) { return x > 0.0F ? x + 1.0F : expf(x); }  // ELU + 1
-
-__device__ float warpSum(float x) {
-  for (int lane = kWarp / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffU, x, lane);
-  return x;
-}
 
 // The sum over a block, known to every thread. `room` holds one float for each warp.
 __device__ float blockSum(float x, float* room) {
@@ -43,15 +18,6 @@ __device__ float blockSum(float x, float* room) {
   float sum = 0.0F;
   for (unsigned w = 0; w < blockDim.x / kWarp; ++w) sum += room[w];
   return sum;
-}
-
-template <class T>
-__device__ T* at(Rows<T> x, int row, int column = 0) {
-  return x.data + static_cast<std::size_t>(row) * x.columns + column;
-}
-
-unsigned blocksFor(std::size_t count, unsigned threads) {
-  return static_cast<unsigned>((count + threads - 1) / threads);
 }
 
 template <class From, class To>

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "engine/errors.h"
+#include "engine/quantized.h"
 #include "engine/transformer.h"
 
 namespace palimpsest::engine {
@@ -15,12 +16,43 @@ namespace {
 constexpr std::size_t kLibraries = 256'000'000;  // kernels, and what cuBLAS works in
 constexpr int kThreads = 2;                      // one reads, one answers
 
-std::string notEnough(const GraphicsCard& card, std::size_t free, std::size_t needed) {
-  return card.name + " has " + bytesInWords(free) + " free, and this model needs " + bytesInWords(needed);
+std::size_t sizeOf(const Weight& weight) {
+  return static_cast<std::size_t>(weight.rows) * static_cast<std::size_t>(weight.columns);
 }
 
-DevicePlan planCard(int number, Precision precision, const ModelFolder& folder, const GraphicsCards& here,
-                    const std::function<std::size_t(int card)>& freeBytes) {
+// As a device keeps a weight [outputs x inputs]; `element` bytes a number where it is Full.
+std::size_t bytesOf(WeightType wanted, std::size_t element, std::size_t outputs, std::size_t inputs) {
+  const WeightType type = keptAs(wanted, static_cast<int>(inputs));
+  if (type == WeightType::Full) return element * outputs * inputs;
+  return tileBytes(type, static_cast<int>(outputs), static_cast<int>(inputs)) +
+         scaleBytes(type, static_cast<int>(outputs), static_cast<int>(inputs));
+}
+
+// The weights that are asked for, or the best that fit where none are. Throws DeviceError where they do not.
+DevicePlan fitOn(const GraphicsCard& card, WeightType wanted, std::size_t free,
+                 const std::function<std::size_t(WeightType weights)>& needs) {
+  const WeightType first = wanted == WeightType::Automatic ? WeightType::Full : wanted;
+  DevicePlan plan{{DeviceChoice::Kind::Cuda, card.number}, first, "", ""};
+  std::string words = card.name + ": needs " + bytesInWords(needs(first));
+  if (first != WeightType::Full) words += " in " + std::string(nameOf(first));
+  words += ", " + bytesInWords(free) + " free";
+  plan.room = words + ".";
+  if (needs(first) <= free) return plan;
+  for (const WeightType fewer : {WeightType::Int8, WeightType::Int4}) {
+    if (fewer <= first || needs(fewer) > free) continue;
+    const std::string name(nameOf(fewer));
+    plan.room = words + ": " + name + " fits, " + bytesInWords(needs(fewer)) + ".";
+    plan.weights = fewer;
+    if (wanted == WeightType::Automatic) return plan;
+    throw DeviceError(plan.room + " Choose " + name +
+                      " weights, close other programs that use the card, or compute on the CPU.");
+  }
+  if (first != WeightType::Int4) words += "; int4 would need " + bytesInWords(needs(WeightType::Int4));
+  throw DeviceError(words + ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
+}
+
+DevicePlan planCard(int number, Precision precision, WeightType weights, const ModelFolder& folder,
+                    const GraphicsCards& here, const std::function<std::size_t(int card)>& freeBytes) {
   if (!builtWithCuda() && here.cards.empty())
     throw DeviceError("This program was built without CUDA. Compute on the CPU, or build it again where nvcc is.");
   const auto card = std::ranges::find(here.cards, number, &GraphicsCard::number);
@@ -32,13 +64,8 @@ DevicePlan planCard(int number, Precision precision, const ModelFolder& folder, 
   }
   if (precision == Precision::BFloat16 && !card->computesBFloat16)
     throw DeviceError(card->name + " does not compute in bf16; choose f32, or leave the precision to the program.");
-  const std::size_t needed = bytesNeeded(folder, card->computesBFloat16 && precision != Precision::Float32);
-  const std::size_t free = freeBytes(number);
-  if (free < needed) {
-    throw DeviceError(notEnough(*card, free, needed) +
-                      ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
-  }
-  return {{DeviceChoice::Kind::Cuda, number}, ""};
+  const bool bfloat16 = card->computesBFloat16 && precision != Precision::Float32;
+  return fitOn(*card, weights, freeBytes(number), [&](WeightType type) { return bytesNeeded(folder, bfloat16, type); });
 }
 
 }  // namespace
@@ -57,44 +84,80 @@ std::optional<DeviceChoice> deviceOf(std::string_view words) {
   return choice;
 }
 
-std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16) {
+std::optional<WeightType> weightsOf(std::string_view words) {
+  for (const WeightType type : {WeightType::Automatic, WeightType::Full, WeightType::Int8, WeightType::Int4})
+    if (words == nameOf(type)) return type;
+  return std::nullopt;
+}
+
+std::string_view nameOf(WeightType type) {
+  switch (type) {
+    case WeightType::Automatic:
+      return "auto";
+    case WeightType::Full:
+      return "full";
+    case WeightType::Int8:
+      return "int8";
+    case WeightType::Int4:
+      return "int4";
+  }
+  return "";
+}
+
+std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16, WeightType weights) {
   const ModelConfig& config = folder.config();
   const std::size_t element = bfloat16 ? 2 : 4, hidden = config.hiddenSize, middle = config.intermediateSize;
-  std::size_t numbers = 2 * hidden * static_cast<std::size_t>(config.vocabSize);  // embedding and head, tied or not
+  const auto vocabulary = static_cast<std::size_t>(config.vocabSize);
+  std::size_t bytes = element * vocabulary * hidden;  // the token table
+  std::size_t largest = 0;                            // bytes of a weight, were it Full
+  const auto count = [&](WeightType wanted, std::size_t outputs, std::size_t inputs) {
+    bytes += bytesOf(wanted, element, outputs, inputs);
+    largest = std::max(largest, element * outputs * inputs);
+  };
+  count(keptAsHead(weights), vocabulary, hidden);
   std::size_t widest = 0, states = 0, lastKeysAndValues = 0;
   for (int i = 0; i < config.numLayers; ++i) {
     const AttentionLayout heads = layoutOf(folder, i);
-    numbers += hidden * (static_cast<std::size_t>(heads.qkvWidth + heads.attentionWidth) + 3 * middle);
-    widest = std::max(widest, static_cast<std::size_t>(heads.qkvWidth));
+    const auto columns = static_cast<std::size_t>(heads.qkvWidth);
+    count(weights, columns, hidden);
+    count(weights, hidden, static_cast<std::size_t>(heads.attentionWidth));
+    count(weights, 2 * middle, hidden);
+    count(weights, hidden, middle);
+    widest = std::max(widest, columns);
     states = std::max(states, heads.memoryShape.floats());
     if (heads.hasMemory())
       lastKeysAndValues = static_cast<std::size_t>(heads.memoryKeys.width + heads.memoryValues.width);
   }
-  numbers += hidden * lastKeysAndValues;  // of the last layer with a memory, once more by themselves
+  if (lastKeysAndValues > 0) count(weights, lastKeysAndValues, hidden);  // of the last memory, once more by themselves
   const PassSize size = passSizeOf(config, true);
   const std::size_t rows = size.rows;
   const std::size_t angles = sizeof(float) * std::max<std::size_t>(config.maxPositionEmbeddings, rows) * config.headDim;
   const std::size_t pass = rows * (sizeof(float) * hidden + element * (hidden + 2 * widest + 3 * middle)) +
-                           sizeof(float) * (static_cast<std::size_t>(size.segments) + 1) * states;
+                           sizeof(float) * (static_cast<std::size_t>(size.segments) + 1) * states +
+                           (weights > WeightType::Full ? std::min(largest, kDequantizedBytes) : 0);
   // A segment that is answered keeps its keys and values of every layer.
   const std::size_t kept = element * config.numLayers * widest * rows / size.segments;
-  return element * numbers + angles + kThreads * pass + kept + kLibraries;
+  return bytes + angles + kThreads * pass + kept + kLibraries;
 }
 
-DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, const ModelFolder& folder,
+DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, WeightType weights, const ModelFolder& folder,
                       const GraphicsCards& here, const std::function<std::size_t(int card)>& freeBytes) {
   using Kind = DeviceChoice::Kind;
-  if (wanted.kind == Kind::Cpu) return {{Kind::Cpu}, ""};
-  if (wanted.kind == Kind::Cuda) return planCard(wanted.card, precision, folder, here, freeBytes);
-  std::string why = here.problem;
+  DevicePlan cpu{{Kind::Cpu}, weights == WeightType::Automatic ? WeightType::Full : weights, "", ""};
+  if (wanted.kind == Kind::Cpu) return cpu;
+  if (wanted.kind == Kind::Cuda) return planCard(wanted.card, precision, weights, folder, here, freeBytes);
+  cpu.fallback = here.problem;
+  std::optional<DevicePlan> best;
   for (const GraphicsCard& card : here.cards) {
     try {
-      return planCard(card.number, precision, folder, here, freeBytes);
+      const DevicePlan plan = planCard(card.number, precision, weights, folder, here, freeBytes);
+      if (!best || plan.weights < best->weights) best = plan;
+      if (weights != WeightType::Automatic || plan.weights == WeightType::Full) break;
     } catch (const ModelError& error) {
-      if (why.empty()) why = error.what();
+      if (cpu.fallback.empty()) cpu.fallback = error.what();
     }
   }
-  return {{Kind::Cpu}, why};
+  return best ? *best : cpu;
 }
 
 std::string bytesInWords(std::size_t bytes) {

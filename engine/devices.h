@@ -24,6 +24,10 @@ struct DeviceChoice {
 // "auto", "cpu", "cuda" (the first card), "cuda:1". nullopt: none of these.
 std::optional<DeviceChoice> deviceOf(std::string_view words);
 
+// "auto", "full", "int8", "int4". nullopt: none of these.
+std::optional<WeightType> weightsOf(std::string_view words);
+std::string_view nameOf(WeightType type);
+
 struct GraphicsCard {
   int number = 0;
   std::string name;  // "NVIDIA H200"
@@ -40,17 +44,21 @@ GraphicsCards graphicsCards();
 bool builtWithCuda();
 
 // What a model takes of a device, in bytes: its weights, and the buffers of one thread that reads and one that answers.
-std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16);
+// Of `weights`, Automatic counts as Full.
+std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16, WeightType weights = WeightType::Full);
 
 struct DevicePlan {
-  DeviceChoice device;   // never Automatic
+  DeviceChoice device;                    // never Automatic
+  WeightType weights = WeightType::Full;  // never Automatic
+  std::string room;      // of a card: "NVIDIA L4: needs 16.9 GB, 10.2 GB free: int4 fits, 5.6 GB."; of the CPU ""
   std::string fallback;  // a sentence, where a card is here and yet the CPU computes; else ""
 };
 
-// freeBytes: of the card of that number, asked only of those that are considered. Throws DeviceError where `wanted`
-// names a card that is not there, that has too little room, or that lacks the precision; what freeBytes throws counts
-// as no room where the choice is free, and passes where it is not.
-DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, const ModelFolder& folder,
+// Where weights are left to the program, those of the most bits that fit: where the card is, too, on the first card
+// that takes such. freeBytes: of the card of that number, asked only of those that are considered. Throws DeviceError
+// where `wanted` names a card that is not there, that has too little room, or that lacks the precision; what freeBytes
+// throws counts as no room where the choice is free, and passes where it is not.
+DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, WeightType weights, const ModelFolder& folder,
                       const GraphicsCards& here, const std::function<std::size_t(int card)>& freeBytes);
 
 // "16.9 GB", "640 MB": powers of ten, as drives and cards are sold.

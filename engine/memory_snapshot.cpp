@@ -164,9 +164,16 @@ SnapshotArithmetic arithmeticIn(const SafetensorsFile& file) {
     refuse(Reason::Damaged, "its header names a precision \"" + precision + "\" that is not known.");
   if (threads < 1 || threads > kMostThreads)
     refuse(Reason::Damaged, "its header names " + std::to_string(threads) + " threads, which cannot be.");
-  const auto card = file.metadata().find("card");
+  const auto optional = [&](const char* key, const char* otherwise) {
+    const auto found = file.metadata().find(key);
+    return found == file.metadata().end() ? std::string(otherwise) : found->second;
+  };
+  const std::string weights = optional("weights", "full");
+  const auto type = weightsOf(weights);
+  if (!type || *type == WeightType::Automatic)
+    refuse(Reason::Damaged, "its header names weights \"" + weights + "\" that are not known.");
   return {precision == kBFloat16 ? Precision::BFloat16 : Precision::Float32, static_cast<int>(threads),
-          card == file.metadata().end() ? "" : card->second};
+          optional("card", ""), *type};
 }
 
 void copyTensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
@@ -197,6 +204,7 @@ std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memor
   set("precision", arithmetic.precision == Precision::BFloat16 ? kBFloat16 : kFloat32);
   set("threads", std::to_string(arithmetic.threads));
   if (!arithmetic.card.empty()) set("card", arithmetic.card);
+  if (arithmetic.weights != WeightType::Full) set("weights", std::string(nameOf(arithmetic.weights)));
   set("sha256", kNoDigest);
   const std::string size = std::to_string(bytes);
   set("bytes", std::string(20 - size.size(), '0') + size);
@@ -261,6 +269,8 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
 
 SnapshotArithmetic arithmeticOf(std::span<const std::byte> blob) { return arithmeticIn(openChecked(blob)); }
 
-SnapshotArithmetic arithmeticOf(const Model& model) { return {model.precision(), model.threads(), model.card()}; }
+SnapshotArithmetic arithmeticOf(const Model& model) {
+  return {model.precision(), model.threads(), model.card(), model.weights()};
+}
 
 }  // namespace palimpsest::engine

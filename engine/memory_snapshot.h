@@ -29,6 +29,7 @@ struct SnapshotArithmetic {
   Precision precision = Precision::Float32;  // Float32 or BFloat16
   int threads = 1;
   std::string card;  // name of the graphics card; "" = the CPU
+  WeightType weights = WeightType::Full;
   bool operator==(const SnapshotArithmetic&) const = default;
 };
 
@@ -41,8 +42,9 @@ struct MemorySnapshot {
 
 // Safetensors bytes: tensors "layers.{i}.{part}.M" [heads, keyDim, valueDim], "layers.{i}.{part}.z" [heads, keyDim],
 // F32, with part "base" (gated heads) or "added" (memory heads), each where the layer has it; metadata: format version,
-// fingerprint, rule, cutter, tokens, position, segments, precision, threads, card (where it is not the CPU), the blob's
-// size, SHA-256 over all with its own place zeroed. `arithmetic` is what read; not given, what this model reads with.
+// fingerprint, rule, cutter, tokens, position, segments, precision, threads, card (where it is not the CPU), weights
+// (where they are not full), the blob's size, SHA-256 over all with its own place zeroed. `arithmetic` is what read;
+// not given, what this model reads with.
 std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
                                     const std::optional<SnapshotArithmetic>& arithmetic = std::nullopt);
 

@@ -17,7 +17,7 @@ struct Model::Parts {
   std::optional<Transformer> transformer;
   std::string deviceFallback;
 
-  void loadWeights(const ModelFolder& files, const DeviceChoice& device, const LoadOptions& options);
+  void loadWeights(const ModelFolder& files, const DevicePlan& plan, const LoadOptions& options);
 };
 
 namespace {
@@ -44,22 +44,25 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
                      ": they do not belong together. Get both from the same place.");
   using Kind = DeviceChoice::Kind;
   const GraphicsCards cards = options.device.kind == Kind::Cpu ? GraphicsCards() : graphicsCards();
-  DevicePlan plan = planDevice(options.device, options.precision, files, cards, freeCudaBytes);
+  DevicePlan plan = planDevice(options.device, options.precision, options.weights, files, cards, freeCudaBytes);
+  if (options.planned) options.planned(plan);
   try {
-    parts.loadWeights(files, plan.device, options);
+    parts.loadWeights(files, plan, options);
   } catch (const ModelError& error) {
     if (plan.device.kind == Kind::Cpu || options.device.kind != Kind::Automatic) throw;
-    plan = {{Kind::Cpu}, error.what()};
-    parts.loadWeights(files, plan.device, options);
+    plan = planDevice({Kind::Cpu}, options.precision, options.weights, files, {}, freeCudaBytes);
+    plan.fallback = error.what();
+    parts.loadWeights(files, plan, options);
   }
   parts.deviceFallback = plan.fallback;
   parts.fingerprint = files.fingerprint();
   return model;
 }
 
-void Model::Parts::loadWeights(const ModelFolder& files, const DeviceChoice& device, const LoadOptions& options) {
+void Model::Parts::loadWeights(const ModelFolder& files, const DevicePlan& plan, const LoadOptions& options) {
   try {
-    transformer.emplace(files, makeBackend(device, options), tokenizer->bosToken(), options.progress);
+    transformer.emplace(files, makeBackend(plan.device, options), tokenizer->bosToken(), options.progress,
+                        plan.weights);
   } catch (const dnnl::error& error) {
     throw ModelError("The weights of " + files.path().string() +
                      " could not be prepared for this CPU: " + error.what() + ". Choose another model.");
@@ -76,7 +79,11 @@ bool Model::hasMemory() const { return parts_->transformer->hasMemory(); }
 CompressiveMemory Model::emptyMemory() const { return CompressiveMemory(parts_->transformer->memoryShapes()); }
 const std::string& Model::fingerprint() const { return parts_->fingerprint; }
 const std::string& Model::name() const { return config().name; }
-std::string Model::device() const { return parts_->transformer->backend().description(); }
+std::string Model::device() const {
+  const std::string device = parts_->transformer->backend().description();
+  return weights() == WeightType::Full ? device : device + ", " + std::string(nameOf(weights())) + " weights";
+}
+WeightType Model::weights() const { return parts_->transformer->weights(); }
 const std::string& Model::deviceFallback() const { return parts_->deviceFallback; }
 std::string Model::card() const { return parts_->transformer->backend().card(); }
 int Model::threads() const { return parts_->transformer->backend().threads(); }

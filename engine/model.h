@@ -21,6 +21,9 @@ struct LoadOptions {
   int threads = 0;                             // of the CPU; 0 = the physical cores
   Precision precision = Precision::Automatic;  // bf16 where the device computes it, else f32
   DeviceChoice device = {};
+  WeightType weights = WeightType::Automatic;  // the best that fits on the card; Full on the CPU
+  // Before the weights are read: where, in how many bits, and of a card what is needed and what is free.
+  std::function<void(const DevicePlan& plan)> planned = {};
   std::function<void(double share)> progress;  // 0..1
 };
 
@@ -40,10 +43,11 @@ class Model {
   CompressiveMemory emptyMemory() const;
   const std::string& fingerprint() const;  // hex SHA-256, see DESIGN: what a snapshot belongs to
   const std::string& name() const;
-  std::string device() const;                 // "CPU, 2 threads, bf16": for the status line
+  std::string device() const;                 // "NVIDIA L4, bf16, int4 weights": for the status line
   const std::string& deviceFallback() const;  // a sentence: why the CPU computes though a card is here; else ""
   std::string card() const;                   // name of the graphics card that computes; "" = the CPU
   Precision precision() const;
+  WeightType weights() const;  // never Automatic
   int threads() const;
 
  private:

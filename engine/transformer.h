@@ -60,13 +60,14 @@ AttentionLayout layoutOf(const ModelFolder& folder, int layer);
 class Transformer {
  public:
   // bos: the token that opens every segment, where the tokenizer adds one. Reads all weights; `folder` may go
-  // afterwards.
+  // afterwards. The token table and the norms are Full whatever `weights` says.
   Transformer(const ModelFolder& folder, std::unique_ptr<Backend> backend, std::optional<TokenId> bos,
-              const std::function<void(double share)>& progress = {});
+              const std::function<void(double share)>& progress = {}, WeightType weights = WeightType::Full);
   ~Transformer();
 
   const ModelConfig& config() const { return config_; }
   const Backend& backend() const { return *backend_; }
+  WeightType weights() const { return weights_; }
   bool hasMemory() const { return lastMemoryLayer_ >= 0; }
   const std::vector<CompressiveMemory::LayerShape>& memoryShapes() const { return memoryShapes_; }
   int passSegments() const { return passSegments_; }  // segments that read() takes at once
@@ -118,6 +119,7 @@ class Transformer {
     std::vector<MemoryWriter> aloneBase, aloneAdded;  // as columns of memoryKv's product
   };
 
+  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) const;
   void loadLayer(const ModelFolder& folder, int index);
   void makeRopeTables();
   void makeRoom(Workspace& workspace, int rows) const;
@@ -146,6 +148,7 @@ class Transformer {
   ModelConfig config_;
   std::unique_ptr<Backend> backend_;
   std::optional<TokenId> bos_;
+  WeightType weights_;
   MemoryUpdate rule_ = MemoryUpdate::Linear;
   float epsilon_ = 1e-6F;
   std::unique_ptr<Buffer> embedding_;        // [V x D]

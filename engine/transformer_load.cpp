@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "engine/errors.h"
+#include "engine/quantized.h"
 #include "engine/transformer.h"
 
 namespace palimpsest::engine {
@@ -103,8 +104,8 @@ AttentionLayout layoutOf(const ModelFolder& folder, int layer) {
 }
 
 Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> backend, std::optional<TokenId> bos,
-                         const std::function<void(double share)>& progress)
-    : config_(folder.config()), backend_(std::move(backend)), bos_(bos) {
+                         const std::function<void(double share)>& progress, WeightType weights)
+    : config_(folder.config()), backend_(std::move(backend)), bos_(bos), weights_(weights) {
   if (bos_ && (*bos_ < 0 || *bos_ >= config_.vocabSize)) {
     throw ModelError("The tokenizer of " + folder.path().string() + " starts texts with token " +
                      std::to_string(*bos_) + ", but the model knows only " + std::to_string(config_.vocabSize) +
@@ -124,7 +125,7 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
   };
   const int vocab = config_.vocabSize, hidden = config_.hiddenSize;
   embedding_ = backend_->table(vocab, hidden, stacked({&folder.embedTokens()}));
-  head_ = backend_->pack(vocab, hidden, stacked({&folder.lmHead()}));
+  head_ = backend_->pack(vocab, hidden, stacked({&folder.lmHead()}), keptAs(keptAsHead(weights_), hidden));
   finalNorm_ = backend_->constants(1, hidden, folder.finalNorm().toFloats());
   makeRopeTables();
   tell(1);
@@ -146,10 +147,14 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
     parts = {parts[0], at("self_attn.memory_q_proj.weight"), parts[1], at("self_attn.memory_k_proj.weight"),
              parts[2], at("self_attn.memory_v_proj.weight")};
   }
-  last.memoryKv = backend_->pack(keys.width + values.width, hidden, twoRanges(stacked(parts), hidden, keys, values));
+  last.memoryKv = pack(keys.width + values.width, hidden, twoRanges(stacked(parts), hidden, keys, values));
   const int value = keys.width - values.begin;
   last.aloneBase = moved(last.heads.baseMemory.writers, -keys.begin, value);
   last.aloneAdded = moved(last.heads.addedMemory.writers, -keys.begin, value);
+}
+
+std::unique_ptr<PackedWeight> Transformer::pack(int outputs, int inputs, const RowSource& source) const {
+  return backend_->pack(outputs, inputs, source, keptAs(weights_, inputs));
 }
 
 void Transformer::loadLayer(const ModelFolder& folder, int index) {
@@ -175,10 +180,10 @@ void Transformer::loadLayer(const ModelFolder& folder, int index) {
            qkv[2], at("self_attn.memory_v_proj.weight")};
     o.push_back(at("self_attn.memory_o_proj.weight"));
   }
-  layer.qkv = backend_->pack(heads.qkvWidth, hidden, stacked(qkv));
-  layer.o = backend_->pack(hidden, heads.attentionWidth, joined(o));
-  layer.gateUp = backend_->pack(2 * middle, hidden, stacked({at("mlp.gate_proj.weight"), at("mlp.up_proj.weight")}));
-  layer.down = backend_->pack(hidden, middle, stacked({at("mlp.down_proj.weight")}));
+  layer.qkv = pack(heads.qkvWidth, hidden, stacked(qkv));
+  layer.o = pack(hidden, heads.attentionWidth, joined(o));
+  layer.gateUp = pack(2 * middle, hidden, stacked({at("mlp.gate_proj.weight"), at("mlp.up_proj.weight")}));
+  layer.down = pack(hidden, middle, stacked({at("mlp.down_proj.weight")}));
   layer.attentionNorm = backend_->constants(1, hidden, at("input_layernorm.weight")->toFloats());
   layer.feedForwardNorm = backend_->constants(1, hidden, at("post_attention_layernorm.weight")->toFloats());
 

@@ -182,6 +182,25 @@ TEST_F(AssistantTest, AReadingBegunOnAGraphicsCardGoesOnOnTheCpuAndSaysSo) {
   EXPECT_THAT(notices_[0], HasText("goes on with 1 thread in"));
 }
 
+TEST_F(AssistantTest, AReadingBegunWithOtherWeightsGoesOnAndSaysSo) {
+  AssistantOptions withInt4 = withThreads(1);
+  withInt4.weights = engine::WeightType::Int4;
+  start(withInt4);
+  const qint64 id = add(longBook());
+  ASSERT_TRUE(waitForProgress(id, 0.02));
+  EXPECT_THAT(assistant_->model().device, HasText(", int4 weights"));
+  assistant_->pause(id);
+  ASSERT_TRUE(waitForState(id, BookState::Paused));
+  EXPECT_EQ(engine::arithmeticOf(snapshot(id)).weights, engine::WeightType::Int4);
+  start(withThreads(1));
+  ASSERT_TRUE(waitFor([&] { return assistant_->model().loaded; }));
+  assistant_->resume(id);
+  ASSERT_TRUE(waitForState(id, BookState::Ready));
+  EXPECT_EQ(engine::arithmeticOf(snapshot(id)).weights, engine::WeightType::Full);
+  ASSERT_EQ(notices_.size(), 1);
+  EXPECT_THAT(notices_[0], HasText(" with int4 weights and goes on with 1 thread in"));
+}
+
 TEST_F(AssistantTest, ClosingWhileReadingLosesNothing) {
   start();
   const qint64 id = add(longBook());

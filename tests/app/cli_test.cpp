@@ -350,6 +350,9 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(noCard.code, cli::NoModel);
   EXPECT_THAT(noCard.err, HasText("CUDA"));
   EXPECT_THAT(noCard.err, testing::Not(HasText("another folder")));
+  EXPECT_EQ(runBare({S("list"), S("--weights"), S("int2")}).code, cli::WrongUsage);
+  EXPECT_THAT(runBare({S("list"), S("--weights"), S("int2")}).err, HasText("auto, full, int8 or int4, not “int2”"));
+  EXPECT_THAT(runBare({S("--help")}).out.simplified(), HasText("save no memory"));
   run({S("read"), book()});
   EXPECT_EQ(run({S("ask"), S("Moby-Dick"), S("q")}).code, cli::NoSuchBook);
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--db"), database(), S("--model"), path(S("no-model"))}).code,
@@ -533,6 +536,8 @@ TEST_F(CliTest, BenchMeasuresReadingAndAnswering) {
   const Result said = run(verb);
   EXPECT_EQ(said.code, cli::Done);
   EXPECT_THAT(said.out, HasText("tokens/s"));
+  const QJsonObject byInt4 = json(run(verb + QStringList{S("--json"), S("--weights"), S("int4")})).object();
+  EXPECT_THAT(byInt4[u"device"].toString(), HasText(", int4 weights"));
   EXPECT_EQ(run({S("bench"), path(S("none.txt"))}).code, cli::Failed);
 }
 

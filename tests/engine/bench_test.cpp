@@ -69,6 +69,21 @@ TEST(Bench, NeedsAText) {
   EXPECT_THROW(runBench(model, " \n ", {.seconds = 0.05, .answerTokens = 1, .keep = {}, .fetch = {}}), ModelError);
 }
 
+TEST(Bench, TellsThePerplexityOfAText) {
+  const auto perplexity = [](WeightType weights, std::string_view text) {
+    const auto model =
+        Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .weights = weights, .progress = {}});
+    return perplexityOf(*model, text);
+  };
+  const std::string text = bookText(500);
+  const double full = perplexity(WeightType::Full, text);
+  EXPECT_GT(full, 512);  // of 512 tokens: its weights are random, and it is sure of what is wrong
+  EXPECT_LT(full, 512 * 32);
+  EXPECT_NEAR(perplexity(WeightType::Int8, text) / full, 1, 0.02);
+  EXPECT_NE(perplexity(WeightType::Int4, text), full);
+  EXPECT_THROW(perplexity(WeightType::Full, ""), ModelError);
+}
+
 TEST(Bench, StopsWhenAsked) {
   const auto model = Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = {}});
   std::stop_source source;

@@ -18,11 +18,11 @@ using Kind = DeviceChoice::Kind;
 std::filesystem::path shippedFolder() {
   return std::filesystem::path(PALIMPSEST_SOURCE_DIR) / "resources" / "models" / "palimpsest-mini";
 }
-std::shared_ptr<const Model> onCard(const std::filesystem::path& folder) {
-  return Model::load(folder, {.device = {Kind::Cuda, 0}, .progress = {}});
+std::shared_ptr<const Model> onCard(const std::filesystem::path& folder, WeightType weights = WeightType::Automatic) {
+  return Model::load(folder, {.device = {Kind::Cuda, 0}, .weights = weights, .progress = {}});
 }
-std::shared_ptr<const Model> onCpu(const std::filesystem::path& folder) {
-  return Model::load(folder, {.threads = 2, .device = {Kind::Cpu}, .progress = {}});
+std::shared_ptr<const Model> onCpu(const std::filesystem::path& folder, WeightType weights = WeightType::Automatic) {
+  return Model::load(folder, {.threads = 2, .device = {Kind::Cpu}, .weights = weights, .progress = {}});
 }
 
 Question asking(const std::string& text) {
@@ -62,6 +62,26 @@ TEST_F(CudaModel, SaveAndRestoreKeepEveryBit) {
   EXPECT_EQ(arithmeticOf(saved).card, model->card());
 }
 
+TEST_F(CudaModel, KeepsWeightsInTheBitsThatAreAskedFor) {
+  std::vector<std::size_t> bytes;
+  for (const WeightType weights : {WeightType::Automatic, WeightType::Int8, WeightType::Int4}) {
+    const auto model = onCard(shippedFolder(), weights);
+    bytes.push_back(model->transformer().weightBytes());
+    if (weights != WeightType::Automatic) {
+      EXPECT_TRUE(model->device().ends_with(", " + std::string(nameOf(weights)) + " weights")) << model->device();
+    }
+    CompressiveMemory memory = model->emptyMemory();
+    Generator generator(model);
+    readAll(generator, memory, kFact);
+    const Question question = asking("What was the lighthouse keeper called?");
+    EXPECT_EQ(generator.answer(&memory, question).text,
+              Generator(onCpu(shippedFolder(), weights)).answer(&memory, question).text)
+        << model->device();
+  }
+  EXPECT_LT(bytes[1], bytes[0]);
+  EXPECT_LT(bytes[2], bytes[1]);
+}
+
 // Each device answers from what the other has read.
 TEST_F(CudaModel, ASnapshotAnswersOnTheOtherDevice) {
   const std::shared_ptr<const Model> card = onCard(shippedFolder()), cpu = onCpu(shippedFolder());
@@ -82,15 +102,18 @@ TEST_F(CudaModel, ASnapshotAnswersOnTheOtherDevice) {
 }
 
 TEST_F(CudaModel, TakesNoMoreOfTheCardThanIsSaid) {
-  const std::size_t before = freeCudaBytes(0);
-  const auto model = onCard(shippedFolder());
-  Generator reads(model), answers(model);
-  CompressiveMemory memory = model->emptyMemory();
-  readAll(reads, memory, bookText(6000));
-  answers.answer(&memory, asking("Who saw the clock?"));
-  const std::size_t taken = before - std::min(before, freeCudaBytes(0));
-  EXPECT_LE(taken, bytesNeeded(ModelFolder::open(shippedFolder()), true));
-  EXPECT_GE(taken, model->transformer().weightBytes());
+  const bool bfloat16 = graphicsCards().cards[0].computesBFloat16;
+  for (const WeightType weights : {WeightType::Full, WeightType::Int8, WeightType::Int4}) {
+    const std::size_t before = freeCudaBytes(0);
+    const auto model = onCard(shippedFolder(), weights);
+    Generator reads(model), answers(model);
+    CompressiveMemory memory = model->emptyMemory();
+    readAll(reads, memory, bookText(6000));
+    answers.answer(&memory, asking("Who saw the clock?"));
+    const std::size_t taken = before - std::min(before, freeCudaBytes(0));
+    EXPECT_LE(taken, bytesNeeded(ModelFolder::open(shippedFolder()), bfloat16, weights)) << nameOf(weights);
+    EXPECT_GE(taken, model->transformer().weightBytes()) << nameOf(weights);
+  }
 }
 
 }  // namespace

@@ -21,19 +21,20 @@ class Devices : public testing::Test {
  protected:
   // The plan with cards of so many bytes; of those that were asked for their free bytes, `asked_` keeps the numbers.
   DevicePlan plan(const DeviceChoice& wanted, const std::vector<std::size_t>& free, Precision precision = {},
-                  const std::string& problem = {}, bool bfloat16 = true) {
+                  const std::string& problem = {}, bool bfloat16 = true, WeightType weights = WeightType::Automatic) {
     GraphicsCards here{{}, problem};
     for (std::size_t i = 0; i < free.size(); ++i)
       here.cards.push_back({static_cast<int>(i), "Card " + std::to_string(i), bfloat16});
-    return planDevice(wanted, precision, folder_, here, [&](int card) {
+    return planDevice(wanted, precision, weights, folder_, here, [&](int card) {
       asked_.push_back(card);
       return free.at(static_cast<std::size_t>(card));
     });
   }
   std::string refusal(const DeviceChoice& wanted, const std::vector<std::size_t>& free, Precision precision = {},
-                      const std::string& problem = {}, bool bfloat16 = true) {
+                      const std::string& problem = {}, bool bfloat16 = true,
+                      WeightType weights = WeightType::Automatic) {
     try {
-      plan(wanted, free, precision, problem, bfloat16);
+      plan(wanted, free, precision, problem, bfloat16, weights);
     } catch (const ModelError& error) {
       return error.what();
     }
@@ -74,9 +75,90 @@ TEST_F(Devices, ACardWithoutRoomIsNamedWithWhatItHasAndWhatIsNeeded) {
   const DevicePlan fallen = plan({}, {kLittle});
   EXPECT_EQ(fallen.device, (DeviceChoice{Kind::Cpu}));
   const std::string needed = bytesInWords(bytesNeeded(folder_, true));
-  const auto says = AllOf(HasSubstr("Card 0 has 1 MB free"), HasSubstr("needs " + needed));
+  const auto says =
+      AllOf(HasSubstr("Card 0: needs " + needed + ", 1 MB free; int4 would need "),
+            HasSubstr(". Close other programs that use it, choose a smaller model, or compute on the CPU."));
   EXPECT_THAT(fallen.fallback, says);
   EXPECT_THAT(refusal({Kind::Cuda, 0}, {kLittle}), says);
+}
+
+// What the shipped model takes with each kind of weights.
+class DevicesForWeights : public Devices {
+ protected:
+  DevicesForWeights() {
+    folder_ =
+        ModelFolder::open(std::filesystem::path(PALIMPSEST_SOURCE_DIR) / "resources" / "models" / "palimpsest-mini");
+  }
+  std::size_t needs(WeightType weights) const { return bytesNeeded(folder_, true, weights); }
+  std::string words(WeightType weights) const { return bytesInWords(needs(weights)); }
+  DevicePlan planned(const std::vector<std::size_t>& free, WeightType weights = WeightType::Automatic) {
+    return plan({}, free, {}, {}, true, weights);
+  }
+  std::string refused(std::size_t free, WeightType weights = WeightType::Automatic) {
+    return refusal({Kind::Cuda, 0}, {free}, {}, {}, true, weights);
+  }
+  static constexpr WeightType kFull = WeightType::Full, kInt8 = WeightType::Int8, kInt4 = WeightType::Int4;
+};
+
+TEST_F(DevicesForWeights, AreNamedInWords) {
+  EXPECT_EQ(weightsOf("auto"), WeightType::Automatic);
+  EXPECT_EQ(weightsOf("full"), kFull);
+  EXPECT_EQ(weightsOf("int8"), kInt8);
+  EXPECT_EQ(weightsOf("int4"), kInt4);
+  for (const char* other : {"", "bf16", "INT8", "int", "int4 "}) EXPECT_EQ(weightsOf(other), std::nullopt) << other;
+}
+
+TEST_F(DevicesForWeights, FewerBitsNeedLess) {
+  EXPECT_LT(needs(kInt8), needs(kFull));
+  EXPECT_LT(needs(kInt4), needs(kInt8));
+  EXPECT_EQ(needs(WeightType::Automatic), needs(kFull));
+}
+
+TEST_F(DevicesForWeights, TheBestThatFitAreTaken) {
+  const std::string begin = "Card 0: needs " + words(kFull) + ", ";
+  DevicePlan taken = planned({kMuch});
+  EXPECT_EQ(taken.weights, kFull);
+  EXPECT_EQ(taken.room, begin + "100.0 GB free.");
+  taken = planned({needs(kFull) - 1});
+  EXPECT_EQ(taken.weights, kInt8);
+  EXPECT_EQ(taken.room, begin + words(kFull) + " free: int8 fits, " + words(kInt8) + ".");
+  taken = planned({needs(kInt8) - 1});
+  EXPECT_EQ(taken.weights, kInt4);
+  EXPECT_EQ(taken.room, begin + words(kInt8) + " free: int4 fits, " + words(kInt4) + ".");
+  EXPECT_EQ(taken.fallback, "");
+  taken = planned({needs(kInt4) - 1});
+  EXPECT_EQ(taken.device, (DeviceChoice{Kind::Cpu}));
+  EXPECT_EQ(taken.weights, kFull);
+  EXPECT_EQ(taken.room, "");
+  EXPECT_EQ(taken.fallback, begin + words(kInt4) + " free; int4 would need " + words(kInt4) +
+                                ". Close other programs that use it, choose a smaller model, or compute on the CPU.");
+}
+
+TEST_F(DevicesForWeights, TheCardWithTheBestComesFirst) {
+  const DevicePlan taken = planned({needs(kInt4), needs(kInt8), needs(kFull), kMuch});
+  EXPECT_EQ(taken.device, (DeviceChoice{Kind::Cuda, 2}));
+  EXPECT_EQ(taken.weights, kFull);
+  EXPECT_EQ(asked_, (std::vector{0, 1, 2}));
+  EXPECT_EQ(planned({kLittle, needs(kInt4), needs(kInt4)}).device, (DeviceChoice{Kind::Cuda, 1}));
+  EXPECT_EQ(planned({needs(kInt4), kMuch}, kInt4).device, (DeviceChoice{Kind::Cuda, 0})) << "where they are given";
+}
+
+TEST_F(DevicesForWeights, ThoseAskedForAreTakenOrRefused) {
+  EXPECT_EQ(planned({kMuch}, kInt4).weights, kInt4);
+  EXPECT_EQ(planned({kMuch}, kInt4).room, "Card 0: needs " + words(kInt4) + " in int4, 100.0 GB free.");
+  EXPECT_EQ(plan({Kind::Cpu}, {}, {}, {}, true, kInt8).weights, kInt8);
+  EXPECT_EQ(planned({}, kInt4).weights, kInt4) << "of the CPU, where there is no card";
+  EXPECT_EQ(refused(needs(kInt8), kFull),
+            "Card 0: needs " + words(kFull) + ", " + words(kInt8) + " free: int8 fits, " + words(kInt8) +
+                ". Choose int8 weights, close other programs that use the card, or compute on the CPU.");
+  EXPECT_THAT(refused(needs(kInt4), kInt8), AllOf(HasSubstr(" in int8, "), HasSubstr("free: int4 fits, ")));
+  EXPECT_THAT(refused(kLittle, kInt8), HasSubstr(" free; int4 would need "));
+  EXPECT_EQ(
+      refused(kLittle, kInt4),
+      "Card 0: needs " + words(kInt4) +
+          " in int4, 1 MB free. Close other programs that use it, choose a smaller model, or compute on the CPU.");
+  EXPECT_EQ(planned({needs(kInt8)}, kFull).device, (DeviceChoice{Kind::Cpu}));
+  EXPECT_THAT(planned({needs(kInt8)}, kFull).fallback, HasSubstr("int8 fits"));
 }
 
 TEST_F(Devices, ADriverThatIsTooOldIsSaid) {
@@ -101,8 +183,8 @@ TEST_F(Devices, ACardWithoutBFloat16ComputesInF32OrSaysSo) {
 TEST_F(Devices, ACardThatFailsWhenAskedIsPassedOver) {
   const GraphicsCards here{{{0, "Busy", true}}, ""};
   const auto busy = [](int) -> std::size_t { throw ModelError("The card is busy."); };
-  EXPECT_EQ(planDevice({}, {}, folder_, here, busy).fallback, "The card is busy.");
-  EXPECT_THROW(planDevice({Kind::Cuda, 0}, {}, folder_, here, busy), ModelError);
+  EXPECT_EQ(planDevice({}, {}, {}, folder_, here, busy).fallback, "The card is busy.");
+  EXPECT_THROW(planDevice({Kind::Cuda, 0}, {}, {}, folder_, here, busy), ModelError);
 }
 
 TEST_F(Devices, WhatAModelNeedsIsMoreThanItsWeights) {

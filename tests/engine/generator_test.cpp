@@ -71,7 +71,7 @@ TEST_P(ReadingTest, AGeneratorWithOtherThreadsReadsAsAModelLoadedForThem) {
     EXPECT_EQ(other.threads(), threads);
     CompressiveMemory memory = model->emptyMemory();
     readAll(other, memory, text);
-    const SnapshotArithmetic by{model->precision(), threads, ""};
+    const SnapshotArithmetic by{model->precision(), threads, "", WeightType::Full};
     EXPECT_EQ(saveSnapshot(*model, memory, end, by), saveSnapshot(*loaded, expected, end));
     EXPECT_EQ(arithmeticOf(saveSnapshot(*model, memory, end, by)), arithmeticOf(*loaded));
   }

@@ -51,8 +51,8 @@ class MemorySnapshotTest : public testing::Test {
   }
 
   // The blob with `from` replaced in its header and a right checksum again: what another program might write.
-  static std::vector<std::byte> edited(const std::string& from, const std::string& to) {
-    std::vector<std::byte> bytes = blob();
+  static std::vector<std::byte> edited(const std::string& from, const std::string& to,
+                                       std::vector<std::byte> bytes = blob()) {
     const auto replace = [&](const std::string& old, const std::string& with) {
       EXPECT_EQ(old.size(), with.size());
       std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -88,7 +88,7 @@ TEST_F(MemorySnapshotTest, RestoresEveryBit) {
 
 TEST_F(MemorySnapshotTest, TellsItsArithmeticBeforeAModelIsLoaded) {
   const SnapshotArithmetic arithmetic = arithmeticOf(blob());
-  EXPECT_EQ(arithmetic, (SnapshotArithmetic{Precision::Float32, 2, ""}));
+  EXPECT_EQ(arithmetic, (SnapshotArithmetic{Precision::Float32, 2, "", WeightType::Full}));
   const auto again =
       Model::load(tinyFolder(), {.threads = arithmetic.threads, .precision = arithmetic.precision, .progress = {}});
   EXPECT_EQ(arithmeticOf(*again), arithmetic);
@@ -100,6 +100,14 @@ TEST_F(MemorySnapshotTest, TellsItsArithmeticBeforeAModelIsLoaded) {
   EXPECT_THROW(arithmeticOf(std::span(bytes).first(200)), SnapshotError);
   EXPECT_THROW(arithmeticOf(edited("\"precision\":\"f32\"", "\"precision\":\"f31\"")), SnapshotError);
   EXPECT_THROW(arithmeticOf(edited("\"threads\":\"2\"", "\"threads\":\"0\"")), SnapshotError);
+
+  const SnapshotArithmetic byInt4{Precision::BFloat16, 2, "NVIDIA L4", WeightType::Int4};
+  const auto ofInt4 = saveSnapshot(*model_, filledMemory(), kReading, byInt4);
+  EXPECT_EQ(arithmeticOf(ofInt4), byInt4);
+  EXPECT_EQ(loadSnapshot(*model_, ofInt4).arithmetic, byInt4) << "full weights go on from it";
+  for (const char* unknown : {"int5", "auto"})
+    EXPECT_THROW(arithmeticOf(edited("\"weights\":\"int4\"", std::string("\"weights\":\"") + unknown + '"', ofInt4)),
+                 SnapshotError);
 }
 
 TEST_F(MemorySnapshotTest, IsAnOrdinarySafetensorsFile) {

@@ -97,8 +97,8 @@ class CountingBackend : public Backend {
   bool computesBFloat16() const override { return inner_->computesBFloat16(); }
   int threads() const override { return inner_->threads(); }
   int paddedRows(int rows) const override { return inner_->paddedRows(rows); }
-  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source) override {
-    return inner_->pack(outputs, inputs, source);
+  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
+    return inner_->pack(outputs, inputs, source, type);
   }
   std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {
     return inner_->table(rows, columns, source);

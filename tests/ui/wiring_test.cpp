@@ -463,15 +463,21 @@ TEST_F(WiringTest, PauseAndResumeReachTheBook) {
 
 TEST(OptionsTest, FilesBecomeAbsoluteAndNonsenseIsRefused) {
   QString problem;
-  const Options options =
-      parseOptions({"palimpsest", "--db", "/tmp/x.db", "--model", "/m", "--threads", "3", "a.epub"}, &problem);
+  const Options options = parseOptions({"palimpsest", "--db", "/tmp/x.db", "--model", "/m", "--threads", "3",
+                                        "--device", "cuda:1", "--weights", "int4", "a.epub"},
+                                       &problem);
   EXPECT_EQ(problem, "");
   EXPECT_EQ(options.files, QStringList({QDir::current().absoluteFilePath("a.epub")}));
   EXPECT_EQ(options.assistant.database, "/tmp/x.db");
   EXPECT_EQ(options.assistant.modelFolder, "/m");
   EXPECT_EQ(options.assistant.threads, 3);
-  parseOptions({"palimpsest", "--threads", "many"}, &problem);
-  EXPECT_THAT(problem, HasText("many"));
+  EXPECT_EQ(options.assistant.device, (engine::DeviceChoice{engine::DeviceChoice::Kind::Cuda, 1}));
+  EXPECT_EQ(options.assistant.weights, engine::WeightType::Int4);
+  for (const char* option : {"--threads", "--device", "--weights"}) {
+    parseOptions({"palimpsest", option, "many"}, &problem);
+    EXPECT_TRUE(problem.startsWith(QString("%1 wants").arg(option))) << problem.toStdString();
+    EXPECT_THAT(problem, HasText("not “many”"));
+  }
 }
 
 TEST(OptionsTest, TheFolderChosenInTheWindowCountsWhileItIsThere) {

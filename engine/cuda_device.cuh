@@ -1,0 +1,45 @@
+// What the kernels of the CUDA back end share on the device.
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include <cmath>
+
+#include "engine/cuda_kernels.h"
+
+namespace palimpsest::engine::cuda {
+
+using Bf16 = __nv_bfloat16;
+
+constexpr int kWarp = 32;
+
+__device__ inline float toFloat(float x) { return x; }
+__device__ inline float toFloat(Bf16 x) { return __bfloat162float(x); }
+template <class T>
+__device__ T fromFloat(float x);
+template <>
+__device__ inline float fromFloat<float>(float x) {
+  return x;
+}
+template <>
+__device__ inline Bf16 fromFloat<Bf16>(float x) {
+  return __float2bfloat16_rn(x);
+}
+
+__device__ inline float sigma(float x) { return x > 0.0F ? x + 1.0F : expf(x); }  // ELU + 1
+
+__device__ inline float warpSum(float x) {
+  for (int lane = kWarp / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffU, x, lane);
+  return x;
+}
+
+template <class T>
+__device__ T* at(Rows<T> x, int row, int column = 0) {
+  return x.data + static_cast<std::size_t>(row) * x.columns + column;
+}
+
+inline unsigned blocksFor(std::size_t count, unsigned threads) {
+  return static_cast<unsigned>((count + threads - 1) / threads);
+}
+
+}  // namespace palimpsest::engine::cuda
