@@ -40,21 +40,6 @@ class Buffer {
   int columns_;
 };
 
-// Host memory that a device copies from and to by itself while the caller goes on (pinned, for CUDA).
-class HostBuffer {
- public:
-  virtual ~HostBuffer() = default;
-  HostBuffer(const HostBuffer&) = delete;
-  HostBuffer& operator=(const HostBuffer&) = delete;
-  std::span<float> values() const { return values_; }
-
- protected:
-  explicit HostBuffer(std::span<float> values) : values_(values) {}
-
- private:
-  std::span<float> values_;
-};
-
 // A weight [outputs x inputs] in the order that the device's matrix product wants.
 class PackedWeight {
  public:
@@ -85,6 +70,7 @@ struct PassSegment {
   int keysBegin = 0;         // row of the key buffer that holds position 0
   int unwritten = 0;         // leading rows that are never written to the memory: 1 where a BOS opens the segment
   bool emptyMemory = false;  // nothing has been written before this segment
+  int keyCapacity = 0;       // positions that the key cache has room for, where there is one
 };
 
 // Heads as columns of the buffers they read and write, so that any mixture of base heads, memory heads and GQA groups
@@ -114,6 +100,11 @@ struct GatedColumns {
 struct RotatedColumns {
   int column, heads;  // heads next to each other
 };
+// Columns of a pass that a cache keeps.
+struct KeptColumns {
+  int column, width;
+  Buffer* cache;
+};
 
 class Stream {
  public:
@@ -123,21 +114,25 @@ class Stream {
   // Buffers of any elements, from element `offset` of the buffer on.
   virtual void upload(std::span<const float> from, Buffer& to, std::size_t offset = 0) = 0;
   virtual void download(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
-  // The same between a HostBuffer and a Float32 buffer, without waiting: what is copied is the device's until wait().
-  virtual std::unique_ptr<HostBuffer> allocateHost(std::size_t floats) = 0;
-  virtual void queueUpload(std::span<const float> from, Buffer& to) = 0;
+  // The same of a Float32 buffer, without waiting: `from` must not change and `to`, of Backend::hostFloats(), is the
+  // device's until wait(). It may come in between operations that are queued later.
   virtual void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
   virtual void wait() = 0;  // until all that was queued is done
   // Rows [0, rows) of `width` columns, between buffers of the same elements.
   virtual void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                         int toColumn) = 0;
 
-  // The rows that all operations until the next beginPass work on. Buffers of activations need at least
-  // paddedRows(rows) rows, because a device may compute a few more than asked.
-  virtual void beginPass(std::span<const PassSegment> segments) = 0;
+  // The rows that all operations until the next beginPass work on, and their tokens if any operation asks for them.
+  // Buffers of activations need at least paddedRows(rows) rows, because a device may compute a few more than asked.
+  virtual void beginPass(std::span<const PassSegment> segments, std::span<const std::int32_t> tokens = {}) = 0;
 
-  // x[t] = table[tokens[t]]
-  virtual void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) = 0;
+  // Runs `operations`, which belong to the pass that has begun and wait for nothing. A device may record them (a CUDA
+  // graph) and play the record again for the same key: then `operations` is not called, and whatever it names must be
+  // what it was, but for the pass's positions and tokens and what buffers hold.
+  virtual void replay(std::span<const std::uint64_t> key, const std::function<void()>& operations) = 0;
+
+  // x[t] = table[token of row t]
+  virtual void embed(const Buffer& table, Buffer& x) = 0;
   // out = x / sqrt(mean(x^2) + eps) * weight; weight is [1 x columns]
   virtual void rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Buffer& out) = 0;
   // out = in W^T; `out` may be of any elements
@@ -153,6 +148,8 @@ class Stream {
   // Rotates the two halves of each head by cos and sin of its row's position; tables are [positions x dim / 2].
   virtual void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
                     const Buffer& sines) = 0;
+  // The rows of a segment of the pass, into rows firstPosition.. of caches of its own.
+  virtual void keep(const Buffer& from, int segment, std::span<const KeptColumns> columns) = 0;
   // Causal softmax attention of each segment with itself: row i sees its segment's positions 0..i.
   virtual void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values,
                               std::span<const LocalHead> heads, int dim, Buffer& out) = 0;
@@ -184,6 +181,9 @@ class Backend {
   // (quantized.h) makes of the type that is wanted. The CPU keeps the values of fewer bits as it keeps all others.
   virtual std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source,
                                              WeightType type = WeightType::Full) = 0;
+  // Zeros that a device copies to and from by itself, while the caller goes on (pinned memory, for CUDA). They may
+  // outlive the Backend.
+  virtual std::shared_ptr<float[]> hostFloats(std::size_t count) const = 0;
   // A table for embed(), Compute.
   virtual std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) = 0;
   virtual std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) = 0;  // Float32

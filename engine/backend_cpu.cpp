@@ -75,6 +75,8 @@ class CpuBackend : public Backend {
                          quantizedSource(source, inputs, type));
   }
 
+  std::shared_ptr<float[]> hostFloats(std::size_t count) const override { return std::make_shared<float[]>(count); }
+
   std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {
     auto made = std::make_unique<CpuBuffer>(rows, columns, settings_.bfloat16);
     constexpr int kBlock = 64;

@@ -4,8 +4,10 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -43,55 +45,81 @@ void check(cublasStatus_t status) {
   if (status != CUBLAS_STATUS_SUCCESS) fail(cublasGetStatusString(status));
 }
 
-// Device memory, zero when new.
+// A CUDA stream, which goes when all that was allocated in its order has gone.
+struct Queue {
+  explicit Queue(int device) {
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    int pools = 0;
+    check(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, device));
+    if (pools == 0) return;
+    // So much is kept for the next answer, instead of being given back to the driver and asked for again.
+    std::uint64_t kept = kKeptBytes;
+    cudaMemPool_t pool = nullptr;
+    check(cudaDeviceGetDefaultMemPool(&pool, device));
+    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept));
+    hasPool = true;
+  }
+  ~Queue() {
+    cudaStreamSynchronize(stream);
+    cudaStreamDestroy(stream);
+  }
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  static constexpr std::uint64_t kKeptBytes = std::uint64_t{256} << 20;
+  cudaStream_t stream = nullptr;
+  bool hasPool = false;
+};
+
+// Device memory, zero when new: of everybody, or in the order of a queue.
 class DeviceMemory {
  public:
   DeviceMemory() = default;
-  explicit DeviceMemory(std::size_t bytes) : DeviceMemory() {  // delegating: what throws below frees data_
-    check(cudaMalloc(&data_, std::max<std::size_t>(bytes, 1)));
+  explicit DeviceMemory(std::size_t bytes, std::shared_ptr<Queue> queue = nullptr) : DeviceMemory() {
+    // delegating: what throws below frees data_
+    const std::size_t some = std::max<std::size_t>(bytes, 1);
+    if (queue && queue->hasPool) {
+      check(cudaMallocAsync(&data_, some, queue->stream));
+      queue_ = std::move(queue);
+      bytes_ = bytes;
+      check(cudaMemsetAsync(data_, 0, bytes, queue_->stream));
+      return;
+    }
+    check(cudaMalloc(&data_, some));
     bytes_ = bytes;
     check(cudaMemset(data_, 0, bytes));
     check(cudaStreamSynchronize(nullptr));  // other streams do not wait for it
   }
-  DeviceMemory(DeviceMemory&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  DeviceMemory(DeviceMemory&& other) noexcept { *this = std::move(other); }
   DeviceMemory& operator=(DeviceMemory&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
+    std::swap(queue_, other.queue_);
     return *this;
   }
-  ~DeviceMemory() { cudaFree(data_); }
+  ~DeviceMemory() {
+    if (data_ && queue_) {
+      cudaFreeAsync(data_, queue_->stream);
+    } else {
+      cudaFree(data_);
+    }
+  }
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
 
  private:
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
-};
-
-class CudaHostBuffer : public HostBuffer {
- public:
-  CudaHostBuffer(std::size_t floats, cudaStream_t stream) : HostBuffer({allocate(floats), floats}), stream_(stream) {}
-  ~CudaHostBuffer() override {
-    cudaStreamSynchronize(stream_);  // a copy may be on its way
-    cudaFreeHost(values().data());
-  }
-
- private:
-  static float* allocate(std::size_t floats) {
-    void* data = nullptr;
-    check(cudaMallocHost(&data, std::max<std::size_t>(floats, 1) * sizeof(float)));
-    return static_cast<float*>(data);
-  }
-  cudaStream_t stream_;
+  std::shared_ptr<Queue> queue_;
 };
 
 class CudaBuffer : public Buffer {
  public:
-  CudaBuffer(int rows, int columns, bool bfloat16)
+  CudaBuffer(int rows, int columns, bool bfloat16, std::shared_ptr<Queue> queue = nullptr)
       : Buffer(rows, columns),
         bfloat16_(bfloat16),
-        memory_(static_cast<std::size_t>(rows) * columns * (bfloat16 ? sizeof(Bf16) : sizeof(float))) {}
+        memory_(static_cast<std::size_t>(rows) * columns * (bfloat16 ? sizeof(Bf16) : sizeof(float)),
+                std::move(queue)) {}
   bool isBFloat16() const { return bfloat16_; }
   std::size_t elementBytes() const { return bfloat16_ ? sizeof(Bf16) : sizeof(float); }
   void* data() const { return memory_.data(); }
@@ -161,29 +189,42 @@ void withType(bool bfloat16, F f) {
   bfloat16 ? f(Bf16()) : f(float());
 }
 
+// Few rows are computed as they are; of many so many more, that passes have few different shapes to be recorded for and
+// tiles of products are whole.
+int cudaPaddedRows(int rows) {
+  constexpr int kFew = 16, kTile = 128;
+  return rows <= kFew ? rows : (rows + kTile - 1) / kTile * kTile;
+}
+
 class CudaStream : public Stream {
  public:
-  CudaStream(int device, bool bfloat16) : device_(device), bfloat16_(bfloat16) {
-    use();
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  CudaStream(int device, bool bfloat16)
+      : device_(device), bfloat16_(bfloat16), queue_(queueOn(device)), stream_(queue_->stream) {
+    check(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking));
+    for (cudaEvent_t* event : {&computed_, &copied_}) check(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
     check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device_));
     flashAttention_ = bfloat16_ && cuda::flashAttentionIsBuilt();
     check(cublasCreate(&products_));
     check(cublasSetStream(products_, stream_));
+    productRoom_ = DeviceMemory(kProductRoom);
+    check(cublasSetWorkspace(products_, productRoom_.data(), kProductRoom));
     // f32 is f32, not tf32, and the sums of bf16 products are f32 to their end.
     check(cublasSetMathMode(
         products_, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
   }
   ~CudaStream() override {
     cudaSetDevice(device_);
+    cudaStreamSynchronize(copies_);
     cudaStreamSynchronize(stream_);
+    forgetRecords();
     cublasDestroy(products_);
-    cudaStreamDestroy(stream_);
+    for (const cudaEvent_t event : {computed_, copied_}) cudaEventDestroy(event);
+    cudaStreamDestroy(copies_);
   }
 
   std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) override {
     use();
-    return std::make_unique<CudaBuffer>(rows, columns, bfloat16_ && element != Element::Float32);
+    return std::make_unique<CudaBuffer>(rows, columns, bfloat16_ && element != Element::Float32, queue_);
   }
 
   void upload(std::span<const float> from, Buffer& to, std::size_t offset) override {
@@ -215,21 +256,20 @@ class CudaStream : public Stream {
     check(cudaStreamSynchronize(stream_));
   }
 
-  std::unique_ptr<HostBuffer> allocateHost(std::size_t floats) override {
-    use();
-    return std::make_unique<CudaHostBuffer>(floats, stream_);
-  }
-  void queueUpload(std::span<const float> from, Buffer& to) override {
-    use();
-    check(cudaMemcpyAsync(gpu(to).data(), from.data(), from.size_bytes(), cudaMemcpyHostToDevice, stream_));
-  }
+  // Beside what is computed, on a stream of its own.
   void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) override {
+    if (to.empty()) return;
     use();
-    check(cudaMemcpyAsync(to.data(), gpu(from).at(offset), to.size_bytes(), cudaMemcpyDeviceToHost, stream_));
+    check(cudaEventRecord(computed_, stream_));
+    check(cudaStreamWaitEvent(copies_, computed_));
+    check(cudaMemcpyAsync(to.data(), gpu(from).at(offset), to.size_bytes(), cudaMemcpyDeviceToHost, copies_));
+    copying_ = true;
   }
   void wait() override {
     use();
+    check(cudaStreamSynchronize(copies_));
     check(cudaStreamSynchronize(stream_));
+    copying_ = false;
   }
 
   void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
@@ -245,7 +285,7 @@ class CudaStream : public Stream {
                             source.columns() * bytes, width * bytes, rows, cudaMemcpyDeviceToDevice, stream_));
   }
 
-  void beginPass(std::span<const PassSegment> segments) override {
+  void beginPass(std::span<const PassSegment> segments, std::span<const std::int32_t> tokens) override {
     use();
     segments_.assign(segments.begin(), segments.end());
     pass_ = {};
@@ -253,19 +293,50 @@ class CudaStream : public Stream {
     for (const PassSegment& s : segments_) {
       pass_.rows = std::max(pass_.rows, s.begin + s.rows);
       pass_.longest = std::max(pass_.longest, s.rows);
-      pass_.mostKeys = std::max(pass_.mostKeys, s.firstPosition + s.rows);
+      pass_.mostKeys = std::max({pass_.mostKeys, s.firstPosition + s.rows, s.keyCapacity});
     }
-    std::vector<int> segmentOfRow(static_cast<std::size_t>(pass_.rows));
-    for (std::size_t s = 0; s < segments_.size(); ++s)
-      std::fill_n(segmentOfRow.begin() + segments_[s].begin, segments_[s].rows, static_cast<int>(s));
-    pass_.segments = put<PassSegment>(passSegments_, segments_);
-    pass_.segmentOfRow = put<int>(passRows_, segmentOfRow);
+    for (int* shape : {&pass_.rows, &pass_.longest, &pass_.mostKeys}) *shape = cudaPaddedRows(*shape);
+
+    // Segments, the segment of each row, the token of each row: one copy, always to the same place.
+    const auto rows = static_cast<std::size_t>(pass_.rows);
+    const std::size_t segmentBytes = segments.size_bytes(), rowBytes = rows * sizeof(std::int32_t);
+    passData_.assign(segmentBytes + 2 * rowBytes, std::byte{0});
+    std::memcpy(passData_.data(), segments.data(), segmentBytes);
+    auto* segmentOfRow = reinterpret_cast<std::int32_t*>(passData_.data() + segmentBytes);
+    std::fill_n(segmentOfRow, rows, -1);
+    for (std::size_t s = 0; s < segments.size(); ++s)
+      std::fill_n(segmentOfRow + segments[s].begin, segments[s].rows, static_cast<std::int32_t>(s));
+    std::ranges::copy(tokens, segmentOfRow + rows);
+    auto* to = static_cast<std::byte*>(room(passRoom_, std::max(passData_.size(), kPassRoom)));
+    check(cudaMemcpyAsync(to, passData_.data(), passData_.size(), cudaMemcpyHostToDevice, stream_));
+    pass_.segments = reinterpret_cast<const PassSegment*>(to);
+    pass_.segmentOfRow = reinterpret_cast<const std::int32_t*>(to + segmentBytes);
+    tokens_ = pass_.segmentOfRow + rows;
   }
 
-  void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) override {
-    const std::int32_t* ids = put<std::int32_t>(tokens_, tokens);
+  // The first time as it is: rooms are made, and cuBLAS chooses its kernels. The second time it is recorded.
+  void replay(std::span<const std::uint64_t> key, const std::function<void()>& operations) override {
+    use();
+    std::string name(reinterpret_cast<const char*>(key.data()), key.size_bytes());
+    for (const int shape : {pass_.count, pass_.rows, pass_.longest, pass_.mostKeys})
+      name.append(reinterpret_cast<const char*>(&shape), sizeof shape);
+    Record& record = records_[name];
+    record.used = ++uses_;
+    if (!record.seen || record.refused) {
+      record.seen = true;
+      dropOldRecords();
+      return operations();
+    }
+    if (!record.graph) record.graph = recorded(operations);
+    record.refused = !record.graph;
+    if (record.refused) return operations();
+    check(cudaGraphLaunch(record.graph, stream_));
+  }
+
+  void embed(const Buffer& table, Buffer& x) override {
+    use();
     withType(gpu(table).isBFloat16(), [&]<class T>(T) {
-      cuda::embed<T>(ids, pass_.rows, gpu(table).as<const T>(), gpu(x).as<float>(), stream_);
+      cuda::embed<T>(tokens_, pass_.rows, gpu(table).as<const T>(), gpu(x).as<float>(), stream_);
     });
     check(cudaGetLastError());
   }
@@ -292,9 +363,24 @@ class CudaStream : public Stream {
   void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
             const Buffer& sines) override {
     const RotatedColumns* runs = constant(columns);
+    const bool aligned = std::ranges::all_of(columns, [](const RotatedColumns& run) { return run.column % 8 == 0; });
     withType(gpu(x).isBFloat16(), [&]<class T>(T) {
-      cuda::rope<T>(pass_, gpu(x).as<T>(), runs, static_cast<int>(columns.size()), dim,
+      cuda::rope<T>(pass_, gpu(x).as<T>(), runs, static_cast<int>(columns.size()), aligned, dim,
                     gpu(cosines).as<const float>().data, gpu(sines).as<const float>().data, stream_);
+    });
+    check(cudaGetLastError());
+  }
+
+  void keep(const Buffer& from, int segment, std::span<const KeptColumns> columns) override {
+    use();
+    withType(gpu(from).isBFloat16(), [&]<class T>(T) {
+      for (std::size_t done = 0; done < columns.size(); done += cuda::KeptRows<T>::kMost) {
+        cuda::KeptRows<T> kept;
+        for (const KeptColumns& run :
+             columns.subspan(done).first(std::min<std::size_t>(cuda::KeptRows<T>::kMost, columns.size() - done)))
+          kept.runs[kept.count++] = {run.column, run.width, gpu(*run.cache).as<T>()};
+        cuda::keep<T>(pass_, segment, gpu(from).as<const T>(), kept, stream_);
+      }
     });
     check(cudaGetLastError());
   }
@@ -387,6 +473,64 @@ class CudaStream : public Stream {
 
  private:
   static constexpr int kMostHeadDim = 256;
+  static constexpr std::size_t kProductRoom = std::size_t{32} << 20;  // what cuBLAS asks for on Hopper
+  static constexpr std::size_t kPassRoom = std::size_t{64} << 10;     // enough for most passes
+  static constexpr std::size_t kMostRecords = 16;
+
+  struct Record {
+    bool seen = false, refused = false;
+    cudaGraphExec_t graph = nullptr;
+    std::uint64_t used = 0;
+  };
+
+  static std::shared_ptr<Queue> queueOn(int device) {
+    check(cudaSetDevice(device));
+    return std::make_shared<Queue>(device);
+  }
+
+  // nullptr where an operation does what cannot be recorded. What it throws besides passes through.
+  cudaGraphExec_t recorded(const std::function<void()>& operations) {
+    cudaGraph_t graph = nullptr;
+    bool refused = false;
+    copying_ = false;
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    try {
+      operations();
+      if (copying_) {
+        check(cudaEventRecord(copied_, copies_));
+        check(cudaStreamWaitEvent(stream_, copied_));
+      }
+    } catch (const ModelError&) {
+      refused = true;
+    } catch (...) {
+      endCapture(graph);
+      throw;
+    }
+    cudaGraphExec_t made = nullptr;
+    if (endCapture(graph) && !refused && cudaGraphInstantiate(&made, graph, 0) != cudaSuccess) {
+      cudaGetLastError();
+      made = nullptr;
+    }
+    if (graph) cudaGraphDestroy(graph);
+    return refused ? nullptr : made;
+  }
+  bool endCapture(cudaGraph_t& graph) {
+    const bool ended = cudaStreamEndCapture(stream_, &graph) == cudaSuccess && graph;
+    cudaGetLastError();
+    return ended;
+  }
+  void forgetRecords() {
+    for (const auto& [key, record] : records_)
+      if (record.graph) cudaGraphExecDestroy(record.graph);
+    records_.clear();
+  }
+  void dropOldRecords() {
+    while (records_.size() > kMostRecords) {
+      const auto oldest = std::ranges::min_element(records_, {}, [](const auto& entry) { return entry.second.used; });
+      if (oldest->second.graph) cudaGraphExecDestroy(oldest->second.graph);
+      records_.erase(oldest);
+    }
+  }
 
   void use() { check(cudaSetDevice(device_)); }  // of the calling thread
 
@@ -394,18 +538,11 @@ class CudaStream : public Stream {
   void* room(DeviceMemory& memory, std::size_t bytes) {
     if (memory.bytes() < bytes) {
       check(cudaStreamSynchronize(stream_));
+      forgetRecords();  // they know the old one
       memory = DeviceMemory();
       memory = DeviceMemory(bytes);
     }
     return memory.data();
-  }
-
-  template <class T>
-  const T* put(DeviceMemory& memory, std::span<const T> values) {
-    use();
-    void* to = room(memory, values.size_bytes());
-    check(cudaMemcpyAsync(to, values.data(), values.size_bytes(), cudaMemcpyHostToDevice, stream_));
-    return static_cast<const T*>(to);
   }
 
   // Lists of heads are few and always the same: each is kept on the device.
@@ -474,11 +611,19 @@ class CudaStream : public Stream {
   bool bfloat16_;
   int processors_ = 0;
   bool flashAttention_ = false;
-  cudaStream_t stream_ = nullptr;
+  std::shared_ptr<Queue> queue_;
+  cudaStream_t stream_;            // the queue's
+  cudaStream_t copies_ = nullptr;  // to the host
+  cudaEvent_t computed_ = nullptr, copied_ = nullptr;
+  bool copying_ = false;  // something was queued on copies_
   cublasHandle_t products_ = nullptr;
   std::vector<PassSegment> segments_;
+  std::vector<std::byte> passData_;
   cuda::Pass pass_;
-  DeviceMemory passSegments_, passRows_, tokens_, staging_, scratch_, dequantized_;
+  const std::int32_t* tokens_ = nullptr;
+  DeviceMemory passRoom_, productRoom_, staging_, scratch_, dequantized_;
+  std::map<std::string, Record> records_;  // by their keys and the shape of their pass
+  std::uint64_t uses_ = 0;
   std::map<std::string, DeviceMemory> lists_;  // by their bytes
 };
 
@@ -491,7 +636,15 @@ class CudaBackend : public Backend {
   std::string card() const override { return name_; }
   bool computesBFloat16() const override { return bfloat16_; }
   int threads() const override { return 1; }
-  int paddedRows(int rows) const override { return rows; }
+  int paddedRows(int rows) const override { return cudaPaddedRows(rows); }
+
+  std::shared_ptr<float[]> hostFloats(std::size_t count) const override {
+    check(cudaSetDevice(device_));
+    void* made = nullptr;
+    check(cudaMallocHost(&made, std::max<std::size_t>(count, 1) * sizeof(float)));
+    std::memset(made, 0, count * sizeof(float));
+    return {static_cast<float*>(made), [](float* floats) { cudaFreeHost(floats); }};
+  }
 
   std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
     check(cudaSetDevice(device_));

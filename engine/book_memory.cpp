@@ -44,10 +44,13 @@ void BookMemory::advance(Generator& generator, std::string_view text, std::stop_
 void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_token stop) {
   const std::int64_t before = whole_.reading.segments;
   std::shared_ptr<Milestone> milestone;
-  if (mostSections() > 1 && before > 0)
-    milestone = std::make_shared<Milestone>(
-        Milestone{{whole_.memory.clone(), whole_.reading, whole_.fingerprint, whole_.arithmetic}, {}});
-  whole_.reading = generator.read(whole_.memory, passes, whole_.reading, places_, notes_, std::move(stop));
+  const auto keepMilestone = [&] {
+    if (mostSections() > 1 && before > 0)
+      milestone = std::make_shared<Milestone>(
+          Milestone{{whole_.memory.clone(), whole_.reading, whole_.fingerprint, whole_.arithmetic}, {}});
+  };
+  whole_.reading =
+      generator.read(whole_.memory, passes, whole_.reading, places_, notes_, std::move(stop), keepMilestone);
   whole_.arithmetic = {model_->precision(), generator.threads(), model_->card(), model_->weights()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
   differences_.clear();

@@ -25,30 +25,54 @@ std::size_t CompressiveMemory::LayerShape::normalizerOffset(int head) const {
 
 std::size_t CompressiveMemory::LayerShape::floats() const { return normalizerOffset(heads()); }
 
-CompressiveMemory::CompressiveMemory(std::vector<LayerShape> shapes) : shapes_(std::move(shapes)) {
-  std::size_t end = 0;
+std::size_t CompressiveMemory::floatsOf(std::span<const LayerShape> shapes) {
+  std::size_t floats = 0;
+  for (const LayerShape& shape : shapes) floats += shape.floats();
+  return floats;
+}
+
+CompressiveMemory::CompressiveMemory(std::vector<LayerShape> shapes, std::shared_ptr<float[]> room)
+    : shapes_(std::move(shapes)), values_(std::move(room)), roomGiven_(values_ != nullptr) {
   for (const LayerShape& shape : shapes_) {
-    offsets_.push_back(end);
-    end += shape.floats();
+    offsets_.push_back(floats_);
+    floats_ += shape.floats();
   }
-  values_.assign(end, 0.0F);
+  if (!values_) values_ = std::make_shared<float[]>(floats_);
+}
+
+CompressiveMemory& CompressiveMemory::operator=(CompressiveMemory&& other) noexcept {
+  shapes_ = std::exchange(other.shapes_, {});
+  offsets_ = std::exchange(other.offsets_, {});
+  values_ = std::exchange(other.values_, nullptr);
+  floats_ = std::exchange(other.floats_, 0);
+  tokens_ = std::exchange(other.tokens_, 0);
+  contents_ = std::exchange(other.contents_, 0);
+  roomGiven_ = std::exchange(other.roomGiven_, false);
+  return *this;
 }
 
 CompressiveMemory CompressiveMemory::clone() const {
-  CompressiveMemory copy(shapes_);
-  copy.values_ = values_;
+  CompressiveMemory copy(shapes_, std::make_shared_for_overwrite<float[]>(floats_));
+  copy.roomGiven_ = false;
+  std::ranges::copy(values(), copy.values_.get());
   copy.tokens_ = tokens_;
+  copy.contents_ = contents_;
   return copy;
 }
 
 void CompressiveMemory::clear() {
-  std::fill(values_.begin(), values_.end(), 0.0F);
+  std::ranges::fill(values(), 0.0F);
   tokens_ = 0;
+}
+
+std::span<float> CompressiveMemory::values() {
+  contents_ = 0;
+  return {values_.get(), floats_};
 }
 
 std::span<const float> CompressiveMemory::layer(int layer) const {
   const auto l = static_cast<std::size_t>(layer);
-  return std::span(values_).subspan(offsets_.at(l), shapes_[l].floats());
+  return values().subspan(offsets_.at(l), shapes_[l].floats());
 }
 
 std::span<const float> CompressiveMemory::matrix(int layer, int head) const {
@@ -63,7 +87,7 @@ std::span<const float> CompressiveMemory::normalizer(int layer, int head) const 
 
 std::span<float> CompressiveMemory::layer(int layer) {
   const auto l = static_cast<std::size_t>(layer);
-  return std::span(values_).subspan(offsets_.at(l), shapes_[l].floats());
+  return values().subspan(offsets_.at(l), shapes_[l].floats());
 }
 
 std::span<float> CompressiveMemory::matrix(int layer, int head) {

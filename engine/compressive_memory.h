@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/model_config.h"
@@ -41,9 +43,12 @@ class CompressiveMemory {
   };
 
   CompressiveMemory() = default;
-  explicit CompressiveMemory(std::vector<LayerShape> shapes);
-  CompressiveMemory(CompressiveMemory&&) noexcept = default;
-  CompressiveMemory& operator=(CompressiveMemory&&) noexcept = default;
+  // room: for floatsOf(shapes) zeros, where they should stand (Backend::hostFloats()); else they are made.
+  explicit CompressiveMemory(std::vector<LayerShape> shapes, std::shared_ptr<float[]> room = nullptr);
+  static std::size_t floatsOf(std::span<const LayerShape> shapes);
+  bool roomWasGiven() const { return roomGiven_; }
+  CompressiveMemory(CompressiveMemory&& other) noexcept { *this = std::move(other); }
+  CompressiveMemory& operator=(CompressiveMemory&& other) noexcept;
   CompressiveMemory(const CompressiveMemory&) = delete;
   CompressiveMemory& operator=(const CompressiveMemory&) = delete;
 
@@ -61,21 +66,29 @@ class CompressiveMemory {
   // All floats of one layer: every M, then every z.
   std::span<float> layer(int layer);
   std::span<const float> layer(int layer) const;
-  std::span<const float> values() const { return values_; }
-  std::span<float> values() { return values_; }
+  std::span<const float> values() const { return {values_.get(), floats_}; }
+  std::span<float> values();
 
   // Tokens written so far, the BOS of each segment not counted. 0 = the empty memory.
   std::int64_t tokens() const { return tokens_; }
   void setTokens(std::int64_t tokens) { tokens_ = tokens; }
   bool empty() const { return tokens_ == 0; }
 
-  std::size_t bytes() const { return values_.size() * sizeof(float); }
+  // Not 0: two memories with the same number hold the same values, so that a device knows what it has already. Who
+  // has written all values gives it; every access through which they could change ends it.
+  std::uint64_t contents() const { return contents_; }
+  void setContents(std::uint64_t number) { contents_ = number; }
+
+  std::size_t bytes() const { return floats_ * sizeof(float); }
 
  private:
   std::vector<LayerShape> shapes_;
   std::vector<std::size_t> offsets_;  // where each layer starts in values_
-  std::vector<float> values_;
+  std::shared_ptr<float[]> values_;   // never shared with another memory
+  std::size_t floats_ = 0;
   std::int64_t tokens_ = 0;
+  std::uint64_t contents_ = 0;
+  bool roomGiven_ = false;
 };
 
 }  // namespace palimpsest::engine

@@ -59,16 +59,6 @@ void CpuStream::download(const Buffer& from, std::size_t offset, std::span<float
   }
 }
 
-std::unique_ptr<HostBuffer> CpuStream::allocateHost(std::size_t floats) {
-  struct Values {
-    std::vector<float> values;
-  };
-  struct Plain : Values, HostBuffer {
-    explicit Plain(std::size_t count) : Values{std::vector<float>(count)}, HostBuffer(Values::values) {}
-  };
-  return std::make_unique<Plain>(floats);
-}
-
 void CpuStream::copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                          int toColumn) {
   const CpuBuffer& source = cpu(from);
@@ -82,9 +72,16 @@ void CpuStream::copyRows(const Buffer& from, int fromRow, int fromColumn, int ro
   }
 }
 
-void CpuStream::beginPass(std::span<const PassSegment> segments) {
+void CpuStream::keep(const Buffer& from, int segment, std::span<const KeptColumns> columns) {
+  const PassSegment& rows = segments_[static_cast<std::size_t>(segment)];
+  for (const KeptColumns& kept : columns)
+    copyRows(from, rows.begin, kept.column, rows.rows, kept.width, *kept.cache, rows.firstPosition, 0);
+}
+
+void CpuStream::beginPass(std::span<const PassSegment> segments, std::span<const std::int32_t> tokens) {
   omp_set_num_threads(settings_.threads);  // of the calling thread; oneDNN and the loops here follow it
   segments_.assign(segments.begin(), segments.end());
+  tokens_.assign(tokens.begin(), tokens.end());
   rows_ = 0;
   for (const PassSegment& segment : segments_) rows_ = std::max(rows_, segment.begin + segment.rows);
   segmentOfRow_.resize(static_cast<std::size_t>(rows_));
@@ -118,12 +115,12 @@ void CpuStream::need(std::unique_ptr<CpuBuffer>& buffer, std::size_t floats) {
   buffer = std::make_unique<CpuBuffer>(static_cast<int>((floats + kColumns - 1) / kColumns), kColumns, false);
 }
 
-void CpuStream::embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) {
+void CpuStream::embed(const Buffer& table, Buffer& x) {
   const CpuBuffer& from = cpu(table);
   CpuBuffer& to = cpu(x);
   const int n = x.columns();
   parallelFor(rows_, [&](int t) {
-    const int token = tokens[static_cast<std::size_t>(t)];
+    const int token = tokens_[static_cast<std::size_t>(t)];
     if (from.isBFloat16()) {
       kernels_.toFloat(from.halves(token), n, to.floats(t));
     } else {

@@ -61,23 +61,23 @@ class CpuStream : public Stream {
   std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) override;
   void upload(std::span<const float> from, Buffer& to, std::size_t offset) override;
   void download(const Buffer& from, std::size_t offset, std::span<float> to) override;
-  std::unique_ptr<HostBuffer> allocateHost(std::size_t floats) override;
-  void queueUpload(std::span<const float> from, Buffer& to) override { upload(from, to, 0); }
   void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) override {
     download(from, offset, to);
   }
   void wait() override {}  // nothing is queued
   void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                 int toColumn) override;
-  void beginPass(std::span<const PassSegment> segments) override;
+  void beginPass(std::span<const PassSegment> segments, std::span<const std::int32_t> tokens) override;
+  void replay(std::span<const std::uint64_t>, const std::function<void()>& operations) override { operations(); }
 
-  void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) override;
+  void embed(const Buffer& table, Buffer& x) override;
   void rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Buffer& out) override;
   void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override;
   void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override;
   void siluMul(const Buffer& gateUp, Buffer& out) override;
   void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
             const Buffer& sines) override;
+  void keep(const Buffer& from, int segment, std::span<const KeptColumns> columns) override;
   void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads,
                       int dim, Buffer& out) override;
   void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, MemoryDims dims,
@@ -139,6 +139,7 @@ class CpuStream : public Stream {
   CpuProducts products_;
   CpuTileProducts tileProducts_;
   std::vector<PassSegment> segments_;
+  std::vector<std::int32_t> tokens_;
   std::vector<int> segmentOfRow_;
   int rows_ = 0;
   std::vector<std::unique_ptr<CpuBuffer>> scratch_;

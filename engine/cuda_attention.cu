@@ -254,7 +254,7 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int kPerLane = kDim / kWarp;
   const int index = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
   const int row = index / headCount, head = index % headCount, lane = static_cast<int>(threadIdx.x) % kWarp;
-  if (row >= pass.rows) return;
+  if (row >= pass.rows || pass.segmentOfRow[row] < 0) return;
   const PassSegment segment = pass.segments[pass.segmentOfRow[row]];
   const int splits = (segment.firstPosition + row - segment.begin) / splitKeys + 1;
   float largest = -INFINITY, sum = 0.0F, mean[kPerLane] = {};

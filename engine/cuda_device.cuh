@@ -38,6 +38,29 @@ __device__ T* at(Rows<T> x, int row, int column = 0) {
   return x.data + static_cast<std::size_t>(row) * x.columns + column;
 }
 
+__device__ inline void storeFour(float* to, float4 x) { *reinterpret_cast<float4*>(to) = x; }
+__device__ inline void storeFour(Bf16* to, float4 x) {
+  alignas(8) const __nv_bfloat162 pairs[2] = {__floats2bfloat162_rn(x.x, x.y), __floats2bfloat162_rn(x.z, x.w)};
+  *reinterpret_cast<uint2*>(to) = *reinterpret_cast<const uint2*>(pairs);
+}
+
+// 16 bytes, as they are loaded and stored at once.
+template <class T>
+struct Run {
+  static constexpr int kCount = 16 / static_cast<int>(sizeof(T));
+  alignas(16) T values[kCount];
+};
+template <class T>
+__device__ Run<T> loadRun(const T* from) {
+  Run<T> run;
+  *reinterpret_cast<uint4*>(run.values) = *reinterpret_cast<const uint4*>(from);
+  return run;
+}
+template <class T>
+__device__ void storeRun(T* to, const Run<T>& run) {
+  *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(run.values);
+}
+
 inline unsigned blocksFor(std::size_t count, unsigned threads) {
   return static_cast<unsigned>((count + threads - 1) / threads);
 }

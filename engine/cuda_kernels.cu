@@ -4,10 +4,11 @@ namespace palimpsest::engine::cuda {
 
 namespace {
 
-constexpr int kWarps = 4;        // warps of a block, where a warp has a row of its own
-constexpr int kReadRows = 16;    // query rows that share what they read of M
-constexpr int kWriteTile = 32;   // M is written in tiles of so many rows and columns
-constexpr int kMostPerLane = 8;  // dimensions of a head over the lanes of a warp: 256
+constexpr int kWarps = 4;                          // warps of a block, where a warp has a row of its own
+constexpr int kReadRows = 16;                      // query rows that share what they read of M
+constexpr int kWriteTile = 32;                     // M is written in tiles of so many rows and columns
+constexpr int kMostPerLane = 8;                    // dimensions of a head over the lanes of a warp: 256
+constexpr int kNormThreads = 256, kNormFours = 8;  // of a block that keeps a row of up to 8192 in registers
 
 // The sum over a block, known to every thread. `room` holds one float for each warp.
 __device__ float blockSum(float x, float* room) {
@@ -33,6 +34,33 @@ __global__ void embedKernel(const std::int32_t* tokens, Rows<const T> table, Row
   for (int c = threadIdx.x; c < x.columns; c += blockDim.x) to[c] = toFloat(from[c]);
 }
 
+// Where a row's columns are a multiple of 4 and no more than a block keeps in registers.
+template <class T>
+__global__ void __launch_bounds__(kNormThreads)
+    rmsNormFoursKernel(Rows<const float> x, const float* weight, float epsilon, Rows<T> out) {
+  __shared__ float room[kWarp];
+  const float* from = at(x, static_cast<int>(blockIdx.x));
+  T* to = at(out, static_cast<int>(blockIdx.x));
+  float4 own[kNormFours];
+  float sum = 0.0F;
+#pragma unroll
+  for (int i = 0; i < kNormFours; ++i) {
+    const int c = 4 * (i * kNormThreads + static_cast<int>(threadIdx.x));
+    if (c >= x.columns) break;
+    own[i] = *reinterpret_cast<const float4*>(from + c);
+    sum += own[i].x * own[i].x + own[i].y * own[i].y + own[i].z * own[i].z + own[i].w * own[i].w;
+  }
+  const float factor = rsqrtf(blockSum(sum, room) / static_cast<float>(x.columns) + epsilon);
+#pragma unroll
+  for (int i = 0; i < kNormFours; ++i) {
+    const int c = 4 * (i * kNormThreads + static_cast<int>(threadIdx.x));
+    if (c >= x.columns) break;
+    const float4 w = *reinterpret_cast<const float4*>(weight + c);
+    storeFour(to + c, make_float4(own[i].x * factor * w.x, own[i].y * factor * w.y, own[i].z * factor * w.z,
+                                  own[i].w * factor * w.w));
+  }
+}
+
 template <class T>
 __global__ void rmsNormKernel(Rows<const float> x, const float* weight, float epsilon, Rows<T> out) {
   __shared__ float room[kWarp];
@@ -44,19 +72,63 @@ __global__ void rmsNormKernel(Rows<const float> x, const float* weight, float ep
   for (int c = threadIdx.x; c < x.columns; c += blockDim.x) to[c] = fromFloat<T>(from[c] * factor * weight[c]);
 }
 
+__device__ float siluOf(float g) { return g / (1.0F + expf(-g)); }
+
+// Where a row's columns are a multiple of what 16 bytes hold.
+template <class T>
+__global__ void siluMulRunsKernel(Rows<const T> gateUp, Rows<T> out) {
+  const T* from = at(gateUp, static_cast<int>(blockIdx.x));
+  const int c = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) * Run<T>::kCount;
+  if (c >= out.columns) return;
+  const Run<T> g = loadRun(from + c), u = loadRun(from + out.columns + c);
+  Run<T> product;
+#pragma unroll
+  for (int i = 0; i < Run<T>::kCount; ++i)
+    product.values[i] = fromFloat<T>(siluOf(toFloat(g.values[i])) * toFloat(u.values[i]));
+  storeRun(at(out, static_cast<int>(blockIdx.x), c), product);
+}
+
 template <class T>
 __global__ void siluMulKernel(Rows<const T> gateUp, Rows<T> out) {
   const T* from = at(gateUp, static_cast<int>(blockIdx.x));
   const int c = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x);
   if (c >= out.columns) return;
   const float g = toFloat(from[c]);
-  at(out, static_cast<int>(blockIdx.x))[c] = fromFloat<T>(g / (1.0F + expf(-g)) * toFloat(from[out.columns + c]));
+  at(out, static_cast<int>(blockIdx.x))[c] = fromFloat<T>(siluOf(g) * toFloat(from[out.columns + c]));
+}
+
+// Where half a head is a multiple of what 16 bytes hold, and every head begins where they do.
+template <class T>
+__global__ void ropeRunsKernel(Pass pass, Rows<T> x, const RotatedColumns* runs, int runCount, int dim,
+                               const float* cosines, const float* sines) {
+  const int row = static_cast<int>(blockIdx.x), half = dim / 2;
+  if (pass.segmentOfRow[row] < 0) return;
+  const PassSegment& segment = pass.segments[pass.segmentOfRow[row]];
+  const std::size_t position = static_cast<std::size_t>(segment.firstPosition + row - segment.begin);
+  for (int r = 0; r < runCount; ++r) {
+    T* head = at(x, row, runs[r].column);
+    for (int i = static_cast<int>(threadIdx.x) * Run<T>::kCount; i < runs[r].heads * half;
+         i += static_cast<int>(blockDim.x) * Run<T>::kCount) {
+      T* first = head + i / half * dim + i % half;
+      Run<T> a = loadRun(first), b = loadRun(first + half);
+#pragma unroll
+      for (int j = 0; j < Run<T>::kCount; ++j) {
+        const float cosine = cosines[position * half + i % half + j], sine = sines[position * half + i % half + j];
+        const float left = toFloat(a.values[j]), right = toFloat(b.values[j]);
+        a.values[j] = fromFloat<T>(left * cosine - right * sine);
+        b.values[j] = fromFloat<T>(right * cosine + left * sine);
+      }
+      storeRun(first, a);
+      storeRun(first + half, b);
+    }
+  }
 }
 
 template <class T>
 __global__ void ropeKernel(Pass pass, Rows<T> x, const RotatedColumns* runs, int runCount, int dim,
                            const float* cosines, const float* sines) {
   const int row = static_cast<int>(blockIdx.x), half = dim / 2;
+  if (pass.segmentOfRow[row] < 0) return;
   const PassSegment& segment = pass.segments[pass.segmentOfRow[row]];
   const std::size_t position = static_cast<std::size_t>(segment.firstPosition + row - segment.begin);
   for (int r = 0; r < runCount; ++r) {
@@ -71,12 +143,23 @@ __global__ void ropeKernel(Pass pass, Rows<T> x, const RotatedColumns* runs, int
   }
 }
 
+template <class T>
+__global__ void keepKernel(Pass pass, int index, Rows<const T> from, KeptRows<T> kept) {
+  const PassSegment segment = pass.segments[index];
+  const int row = static_cast<int>(blockIdx.x);
+  if (row >= segment.rows) return;
+  const auto run = kept.runs[blockIdx.y];
+  const T* own = at(from, segment.begin + row, run.column);
+  T* to = at(run.cache, segment.firstPosition + row);
+  for (int c = threadIdx.x; c < run.width; c += blockDim.x) to[c] = own[c];
+}
+
 // Online softmax (arXiv 1805.02867): the sum so far is scaled anew where a larger score comes.
 template <class T, class Out>
 __global__ void localAttentionKernel(Pass pass, Rows<const T> queries, Rows<const T> keys, Rows<const T> values,
                                      const LocalHead* heads, int dim, Rows<Out> out) {
   const int row = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
-  if (row >= pass.rows) return;
+  if (row >= pass.rows || pass.segmentOfRow[row] < 0) return;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const LocalHead head = heads[blockIdx.y];
   const PassSegment segment = pass.segments[pass.segmentOfRow[row]];
@@ -243,6 +326,7 @@ template <class Out>
 __global__ void combineKernel(Pass pass, Rows<const float> memory, Rows<const float> local, const GatedColumns* runs,
                               int runCount, Rows<Out> out) {
   const int row = static_cast<int>(blockIdx.x);
+  if (pass.segmentOfRow[row] < 0) return;
   const bool emptyMemory = pass.segments[pass.segmentOfRow[row]].emptyMemory;
   for (int r = 0; r < runCount; ++r) {
     const float gate = emptyMemory && runs[r].gate < 1.0F ? 0.0F : runs[r].gate;
@@ -270,18 +354,31 @@ void embed(const std::int32_t* tokens, int rows, Rows<const T> table, Rows<float
 
 template <class T>
 void rmsNorm(int rows, Rows<const float> x, const float* weight, float epsilon, Rows<T> out, cudaStream_t stream) {
-  rmsNormKernel<T><<<rows, 256, 0, stream>>>(x, weight, epsilon, out);
+  const bool fours = x.columns % 4 == 0 && x.columns <= 4 * kNormThreads * kNormFours;
+  const auto kernel = fours ? rmsNormFoursKernel<T> : rmsNormKernel<T>;
+  kernel<<<rows, kNormThreads, 0, stream>>>(x, weight, epsilon, out);
 }
 
 template <class T>
 void siluMul(int rows, Rows<const T> gateUp, Rows<T> out, cudaStream_t stream) {
-  siluMulKernel<T><<<dim3(rows, blocksFor(out.columns, 256)), 256, 0, stream>>>(gateUp, out);
+  if (out.columns % Run<T>::kCount == 0) {
+    siluMulRunsKernel<T><<<dim3(rows, blocksFor(out.columns, 256 * Run<T>::kCount)), 256, 0, stream>>>(gateUp, out);
+  } else {
+    siluMulKernel<T><<<dim3(rows, blocksFor(out.columns, 256)), 256, 0, stream>>>(gateUp, out);
+  }
 }
 
 template <class T>
-void rope(const Pass& pass, Rows<T> x, const RotatedColumns* runs, int runCount, int dim, const float* cosines,
-          const float* sines, cudaStream_t stream) {
-  ropeKernel<T><<<pass.rows, 256, 0, stream>>>(pass, x, runs, runCount, dim, cosines, sines);
+void rope(const Pass& pass, Rows<T> x, const RotatedColumns* runs, int runCount, bool alignedRuns, int dim,
+          const float* cosines, const float* sines, cudaStream_t stream) {
+  const bool inRuns = dim / 2 % Run<T>::kCount == 0 && x.columns % Run<T>::kCount == 0 && alignedRuns;
+  const auto kernel = inRuns ? ropeRunsKernel<T> : ropeKernel<T>;
+  kernel<<<pass.rows, 256, 0, stream>>>(pass, x, runs, runCount, dim, cosines, sines);
+}
+
+template <class T>
+void keep(const Pass& pass, int segment, Rows<const T> from, const KeptRows<T>& kept, cudaStream_t stream) {
+  keepKernel<T><<<dim3(pass.longest, kept.count), 256, 0, stream>>>(pass, segment, from, kept);
 }
 
 template <class T, class Out>
@@ -338,8 +435,9 @@ void combine(const Pass& pass, Rows<const float> memory, Rows<const float> local
   template void embed<T>(const std::int32_t*, int, Rows<const T>, Rows<float>, cudaStream_t);                      \
   template void rmsNorm<T>(int, Rows<const float>, const float*, float, Rows<T>, cudaStream_t);                    \
   template void siluMul<T>(int, Rows<const T>, Rows<T>, cudaStream_t);                                             \
-  template void rope<T>(const Pass&, Rows<T>, const RotatedColumns*, int, int, const float*, const float*,         \
+  template void rope<T>(const Pass&, Rows<T>, const RotatedColumns*, int, bool, int, const float*, const float*,   \
                         cudaStream_t);                                                                             \
+  template void keep<T>(const Pass&, int, Rows<const T>, const KeptRows<T>&, cudaStream_t);                        \
   template void memoryWrite<T>(const Pass&, Rows<const T>, Rows<const T>, const MemoryWriter*, int, MemoryDims,    \
                                Rows<float>, cudaStream_t);                                                         \
   template void memoryWriteDelta<T>(const Pass&, int, int, Rows<const T>, Rows<const T>, const MemoryWriter*, int, \

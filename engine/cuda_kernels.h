@@ -25,12 +25,14 @@ struct Rows {
 };
 
 // The segments of a pass, and of each row of the pass its segment; both on the device.
+// The numbers are what kernels are launched for: a pass that is played again may have fewer rows and keys. Rows that
+// only fill up are of no segment, which is -1; whatever is in them is computed with and never read.
 struct Pass {
   const PassSegment* segments;
   const int* segmentOfRow;
   int count = 0, rows = 0;
-  int longest = 0;   // rows of the longest segment
-  int mostKeys = 0;  // of a segment, those of earlier passes counted in
+  int longest = 0;   // rows of a segment, at most
+  int mostKeys = 0;  // of a segment, those of earlier passes counted in, at most
 };
 
 template <class From, class To>
@@ -43,10 +45,23 @@ void rmsNorm(int rows, Rows<const float> x, const float* weight, float epsilon, 
 // gateUp [rows x 2 columns of out]
 template <class T>
 void siluMul(int rows, Rows<const T> gateUp, Rows<T> out, cudaStream_t stream);
-// cosines, sines [positions x dim / 2]
+// cosines, sines [positions x dim / 2]; alignedRuns: every run's column is a multiple of 8.
 template <class T>
-void rope(const Pass& pass, Rows<T> x, const RotatedColumns* runs, int runCount, int dim, const float* cosines,
-          const float* sines, cudaStream_t stream);
+void rope(const Pass& pass, Rows<T> x, const RotatedColumns* runs, int runCount, bool alignedRuns, int dim,
+          const float* cosines, const float* sines, cudaStream_t stream);
+
+// The rows of a segment of the pass, into rows firstPosition.. of caches.
+template <class T>
+struct KeptRows {
+  static constexpr int kMost = 4;
+  struct Run {
+    int column, width;
+    Rows<T> cache;
+  } runs[kMost];
+  int count = 0;
+};
+template <class T>
+void keep(const Pass& pass, int segment, Rows<const T> from, const KeptRows<T>& kept, cudaStream_t stream);
 
 // Causal softmax attention of each segment with itself; a warp for each query row and head. dim <= 256.
 template <class T, class Out>

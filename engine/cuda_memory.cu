@@ -151,12 +151,6 @@ __global__ void addSumsKernel(int segments, int chunks, const float* sums, const
   }
 }
 
-__device__ void storeFour(float* to, float4 x) { *reinterpret_cast<float4*>(to) = x; }
-__device__ void storeFour(Bf16* to, float4 x) {
-  to[0] = fromFloat<Bf16>(x.x), to[1] = fromFloat<Bf16>(x.y), to[2] = fromFloat<Bf16>(x.z);
-  to[3] = fromFloat<Bf16>(x.w);
-}
-
 // Blocks: x a tile of rows, y a head and a tile of columns, z a segment. A warp has 8 rows and all columns of the tile,
 // so that the size of a row of A is a sum over a warp if its columns are no more than 128.
 template <class T, class Out>

@@ -16,10 +16,6 @@ namespace {
 constexpr std::size_t kLibraries = 256'000'000;  // kernels, and what cuBLAS works in
 constexpr int kThreads = 2;                      // one reads, one answers
 
-std::size_t sizeOf(const Weight& weight) {
-  return static_cast<std::size_t>(weight.rows) * static_cast<std::size_t>(weight.columns);
-}
-
 // As a device keeps a weight [outputs x inputs]; `element` bytes a number where it is Full.
 std::size_t bytesOf(WeightType wanted, std::size_t element, std::size_t outputs, std::size_t inputs) {
   const WeightType type = keptAs(wanted, static_cast<int>(inputs));

@@ -90,9 +90,10 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
 
 ReadingPosition Generator::read(CompressiveMemory& memory, TextPasses& passes, ReadingPosition reading,
                                 std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
-                                std::stop_token stop) {
+                                std::stop_token stop, const std::function<void()>& meanwhile) {
   checkReading(passes.text(), reading, stop);
-  return readPass(memory, passes.text(), passes.take(reading.position), reading, places, noted, std::move(stop));
+  return readPass(memory, passes.text(), passes.take(reading.position), reading, places, noted, std::move(stop),
+                  meanwhile);
 }
 
 void Generator::checkReading(std::string_view text, const ReadingPosition& reading, const std::stop_token& stop) const {
@@ -109,7 +110,8 @@ void Generator::checkReading(std::string_view text, const ReadingPosition& readi
 
 ReadingPosition Generator::readPass(CompressiveMemory& memory, std::string_view text, const TextPass& pass,
                                     ReadingPosition reading, std::span<const std::int64_t> places,
-                                    std::vector<PlaceMemory>& noted, std::stop_token stop) {
+                                    std::vector<PlaceMemory>& noted, std::stop_token stop,
+                                    const std::function<void()>& meanwhile) {
   std::vector<PassPlace> inPass;
   std::vector<ReadingPosition> placesReached;
   auto place = std::ranges::upper_bound(places, reading.position);
@@ -127,7 +129,9 @@ ReadingPosition Generator::readPass(CompressiveMemory& memory, std::string_view 
     reading.tokens += static_cast<std::int64_t>(tokens.size());
     reading.segments += 1;
   }
-  if (!pass.segments.empty()) model_->transformer().read(*workspace_->transformer, pass.segments, memory, stop, inPass);
+  if (!pass.segments.empty()) {
+    model_->transformer().read(*workspace_->transformer, pass.segments, memory, stop, inPass, meanwhile);
+  }
   for (std::size_t i = 0; i < inPass.size(); ++i) noted.push_back({placesReached[i], std::move(inPass[i].memory)});
   reading.complete = pass.ended || text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) ==
                                        std::string_view::npos;

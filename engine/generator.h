@@ -86,10 +86,11 @@ class Generator {
                        std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
                        std::stop_token stop = {});
 
-  // The same, with the same bits, of a text whose next pass is cut while this one is computed.
+  // The same, with the same bits, of a text whose next pass is cut while this one is computed. `meanwhile` is called
+  // while a device computes, and `memory` is still the old one then; not at all where the pass has no tokens.
   ReadingPosition read(CompressiveMemory& memory, TextPasses& passes, ReadingPosition reading,
-                       std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
-                       std::stop_token stop = {});
+                       std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted, std::stop_token stop = {},
+                       const std::function<void()>& meanwhile = {});
 
   // `memory` == nullptr: from passages only. The memory is never changed (generation works on a clone).
   // When `stop` is requested the text so far is returned with End::Stopped.
@@ -133,7 +134,8 @@ class Generator {
   void checkReading(std::string_view text, const ReadingPosition& reading, const std::stop_token& stop) const;
   ReadingPosition readPass(CompressiveMemory& memory, std::string_view text, const TextPass& pass,
                            ReadingPosition reading, std::span<const std::int64_t> places,
-                           std::vector<PlaceMemory>& noted, std::stop_token stop);
+                           std::vector<PlaceMemory>& noted, std::stop_token stop,
+                           const std::function<void()>& meanwhile = {});
   Prompt promptOf(const Question& question) const;
   struct Begun;
   void checkSections(std::span<const CompressiveMemory* const> sections) const;

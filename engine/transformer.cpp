@@ -1,7 +1,10 @@
 #include "engine/transformer.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <string>
+#include <utility>
 
 #include "engine/errors.h"
 #include "engine/transformer_workspace.h"
@@ -12,6 +15,16 @@ void Transformer::DeleteWorkspace::operator()(Workspace* workspace) const { dele
 
 Transformer::~Transformer() = default;
 
+namespace {
+
+// A number that no other memory's values have; see CompressiveMemory::contents().
+std::uint64_t nextContents() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+}  // namespace
+
 Transformer::WorkspacePointer Transformer::makeWorkspace(int threads) const {
   return WorkspacePointer(new Workspace(backend_->makeStream(threads)));
 }
@@ -19,6 +32,7 @@ Transformer::WorkspacePointer Transformer::makeWorkspace(int threads) const {
 void Transformer::makeRoom(Workspace& w, int rows) const {
   if (rows <= w.rows) return;
   w.rows = rows;
+  ++w.buffers;
   const int padded = backend_->paddedRows(rows);
   Stream& s = *w.stream;
   w.x = s.allocate(padded, config_.hiddenSize, Element::Float32);
@@ -68,10 +82,10 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   s.memoryRead(qkv, heads.baseMemory.readers, heads.baseMemory.dims, epsilon_, states, fromMemory);  // A_mem
   s.memoryRead(qkv, heads.addedMemory.readers, heads.addedMemory.dims, epsilon_, states, fromMemory);
 
-  keep(w, qkv, heads.memoryKeys, index, &SegmentState::LayerState::memoryKeys, segments);
+  using Kept = SegmentState::LayerState;
+  keep(w, qkv, {{heads.memoryKeys, &Kept::memoryKeys}, {heads.values, &Kept::values}}, index, segments);
   s.rope(qkv, heads.rotated, heads.base.dim, *cosines_, *sines_);
-  keep(w, qkv, heads.baseKeys, index, &SegmentState::LayerState::keys, segments);
-  keep(w, qkv, heads.values, index, &SegmentState::LayerState::values, segments);
+  keep(w, qkv, {{heads.baseKeys, &Kept::keys}}, index, segments);
   if (alone) {
     s.localAttention(qkv, *alone->keys, *alone->values, layer.cachedLocal, heads.base.dim, fromSegment);  // A_dot
   } else {
@@ -112,23 +126,27 @@ void Transformer::writePass(int index, Workspace& w, const Buffer& keys, const B
     s.copyRows(*w.states, place.segment, 0, 1, w.states->columns(), *w.placeStates, 0, 0);
     s.beginPass(std::span(&part, 1));
     writeMemory(layer, w, keys, values, base, added, *w.placeStates);
-    s.beginPass(w.segments);
+    s.beginPass(w.segments, w.tokens);
     s.download(*w.placeStates, columns, place.memory.layer(index));
   }
 }
 
 // Appends each segment's new rows' columns of qkv to what it keeps.
-void Transformer::keep(Workspace& w, const Buffer& qkv, ColumnRange columns, int index, KeptBuffer kept,
+void Transformer::keep(Workspace& w, const Buffer& qkv,
+                       std::initializer_list<std::pair<ColumnRange, KeptBuffer>> columns, int index,
                        std::span<SegmentState> segments) const {
+  std::vector<KeptColumns> kept;
   for (std::size_t i = 0; i < segments.size(); ++i) {
-    const PassSegment& rows = w.segments[i];
-    if (Buffer* to = (segments[i].layers_[index].*kept).get())
-      w.stream->copyRows(qkv, rows.begin, columns.begin, rows.rows, columns.width, *to, rows.firstPosition, 0);
+    kept.clear();
+    for (const auto& [range, buffer] : columns)
+      if (Buffer* cache = (segments[i].layers_[index].*buffer).get()) kept.push_back({range.begin, range.width, cache});
+    if (!kept.empty()) w.stream->keep(qkv, static_cast<int>(i), kept);
   }
 }
 
 void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
-                       std::stop_token stop, std::span<PassPlace> places) const {
+                       std::stop_token stop, std::span<PassPlace> places,
+                       const std::function<void()>& meanwhile) const {
   if (!hasMemory())
     throw ModelError("The model '" + config_.name + "' has no memory to read into. Choose one with memory heads.");
   checkMemory(memory);
@@ -161,23 +179,52 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
   }
   makeRoom(w, std::max(passRows_, static_cast<int>(w.tokens.size())));
   w.places = places;
-  if (!places.empty() && !w.placeStates) w.placeStates = w.stream->allocate(2, w.states->columns(), Element::Float32);
-
-  // Copied to and fro without waiting, so that a device has the next layer's work before this one's is done; and what a
-  // pass that is stopped has written is lost.
   Stream& s = *w.stream;
+  if (!places.empty() && !w.placeStates) w.placeStates = s.allocate(2, w.states->columns(), Element::Float32);
+  if (!w.carried) w.carried = s.allocate(config_.numLayers, w.states->columns(), Element::Float32);
   s.wait();  // for what an earlier one that was stopped left queued
-  if (!w.memory) w.memory = s.allocateHost(memory.values().size());
-  const std::span<float> values = w.memory->values();
-  std::ranges::copy(memory.values(), values.begin());
-  s.beginPass(w.segments);
-  s.embed(w.tokens, *embedding_, *w.x);
-  std::size_t done = 0;  // floats of values
+  makeNext(w);
+
+  // The memory stays on the device from pass to pass; what it is after each is copied to the host meanwhile.
+  if (memory.contents() == 0 || memory.contents() != w.carriedContents) {
+    for (int index = 0; index <= lastMemoryLayer_; ++index)
+      s.upload(std::as_const(memory).layer(index), *w.carried,
+               static_cast<std::size_t>(index) * static_cast<std::size_t>(w.carried->columns()));
+  }
+  w.carriedContents = 0;
+  s.beginPass(w.segments, w.tokens);
+  if (places.empty()) {
+    const std::array<std::uint64_t, 3> key = {static_cast<std::uint64_t>(Workspace::Operations::Reading), w.buffers,
+                                              reinterpret_cast<std::uintptr_t>(w.next.values().data())};
+    s.replay(key, [&] { readLayers(w, stop); });
+  } else {
+    readLayers(w, stop);
+  }
+  if (meanwhile) meanwhile();
+  s.wait();
+  if (stop.stop_requested()) throw Stopped();
+  w.next.setTokens(memory.tokens() + written);
+  std::swap(memory, w.next);
+  w.carriedContents = nextContents();
+  memory.setContents(w.carriedContents);
+  makeNext(w);  // from now on two take turns
+}
+
+void Transformer::makeNext(Workspace& w) const {
+  if (w.next.roomWasGiven()) return;
+  w.next = CompressiveMemory(memoryShapes_, backend_->hostFloats(CompressiveMemory::floatsOf(memoryShapes_)));
+}
+
+void Transformer::readLayers(Workspace& w, const std::stop_token& stop) const {
+  Stream& s = *w.stream;
+  const int segments = static_cast<int>(w.segments.size());
+  s.embed(*embedding_, *w.x);
   for (int index = 0; index <= lastMemoryLayer_; ++index) {
     if (stop.stop_requested()) throw Stopped();
     const Layer& layer = layers_[index];
-    const std::span<float> layerValues = values.subspan(done, memory.layer(index).size());
-    s.queueUpload(layerValues, *w.states);
+    const std::span<float> next = w.next.layer(index);
+    const int floats = static_cast<int>(next.size());
+    s.copyRows(*w.carried, index, 0, 1, floats, *w.states, 0, 0);
     if (index < lastMemoryLayer_) {
       forward(index, w, {});
     } else {
@@ -185,13 +232,9 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
       s.linear(*w.normed, *layer.memoryKv, *w.memoryKv);
       writePass(index, w, *w.memoryKv, *w.memoryKv, layer.aloneBase, layer.aloneAdded);
     }
-    s.queueDownload(*w.states, segments.size() * static_cast<std::size_t>(w.states->columns()), layerValues);
-    done += layerValues.size();
+    s.copyRows(*w.states, segments, 0, 1, floats, *w.carried, index, 0);
+    s.queueDownload(*w.carried, static_cast<std::size_t>(index) * static_cast<std::size_t>(w.carried->columns()), next);
   }
-  s.wait();
-  if (stop.stop_requested()) throw Stopped();
-  std::ranges::copy(values.first(done), memory.values().begin());
-  memory.setTokens(memory.tokens() + written);
 }
 
 double Transformer::runReadingProducts(Workspace& w, int rows) const {

@@ -5,11 +5,14 @@
 // side by side, QKV = all queries, keys and values side by side (see attention_layout.h).
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include "engine/attention_layout.h"
@@ -36,6 +39,7 @@ class SegmentState {
   };
   std::vector<LayerState> layers_;
   int capacity_ = 0;
+  std::uint64_t buffers_ = 0;  // no other's number: made anew with the buffers
   int positions_ = 0;
   bool emptyMemory_ = true;
 };
@@ -83,9 +87,10 @@ class Transformer {
 
   // Reads one pass: 1..passSegments() segments of 1..S tokens, BOS not among them. `memory` takes them all, in order.
   // Throws Stopped, seen between two layers; the memory is unchanged then. The memory at each of `places` is filled in
-  // beside it; the bits of `memory` are the same with and without.
+  // beside it; the bits of `memory` are the same with and without. `meanwhile` is called while a device computes, and
+  // `memory` is still the old one then.
   void read(Workspace& workspace, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
-            std::stop_token stop, std::span<PassPlace> places = {}) const;
+            std::stop_token stop, std::span<PassPlace> places = {}, const std::function<void()>& meanwhile = {}) const;
 
   // A fresh segment that reads `memory` (nullptr = the empty one). The memory is copied, not kept.
   SegmentState beginSegment(Workspace& workspace, const CompressiveMemory* memory) const;
@@ -123,10 +128,14 @@ class Transformer {
   void loadLayer(const ModelFolder& folder, int index);
   void makeRopeTables();
   void makeRoom(Workspace& workspace, int rows) const;
+  void makeNext(Workspace& workspace) const;
+  void readLayers(Workspace& workspace, const std::stop_token& stop) const;
   void forward(int index, Workspace& workspace, std::span<SegmentState> segments) const;
   using KeptBuffer = std::unique_ptr<Buffer> SegmentState::LayerState::*;
-  void keep(Workspace& workspace, const Buffer& qkv, ColumnRange columns, int index, KeptBuffer kept,
-            std::span<SegmentState> segments) const;
+  void keep(Workspace& workspace, const Buffer& qkv, std::initializer_list<std::pair<ColumnRange, KeptBuffer>> columns,
+            int index, std::span<SegmentState> segments) const;
+  std::span<const float> step(Workspace& workspace, SegmentState& segment, TokenId token, std::stop_token stop) const;
+  void beginAlone(Workspace& workspace, const SegmentState& segment, std::span<const TokenId> tokens) const;
   int extendAlone(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens,
                   std::stop_token stop) const;
   void extendTogether(Workspace& workspace, std::span<SegmentState> segments, std::span<const TokenId> tokens,

@@ -1,6 +1,9 @@
 // The part of Transformer that generates: segments that grow.
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <string>
+#include <utility>
 
 #include "engine/errors.h"
 #include "engine/transformer.h"
@@ -39,15 +42,59 @@ void Transformer::enlarge(Workspace& w, SegmentState& segment, int capacity) con
     if (heads.hasMemory()) larger(segment.layers_[index].memoryKeys, heads.memoryKeys.width);
   }
   segment.capacity_ = capacity;
+  static std::atomic<std::uint64_t> last = 0;
+  segment.buffers_ = ++last;
 }
 
 std::span<const float> Transformer::extend(Workspace& w, SegmentState& segment, std::span<const TokenId> tokens,
                                            std::stop_token stop, int lastRows) const {
+  if (tokens.size() == 1) return step(w, segment, tokens.front(), std::move(stop));
   const int rows = extendAlone(w, segment, tokens, stop);
   const int last = std::min(lastRows, rows);
   makeRoomForLogits(w, last);
   w.stream->copyRows(*w.x, rows - last, 0, last, config_.hiddenSize, *w.lastRows, 0, 0);
   return logitsOfLastRows(w, last);
+}
+
+// What answers are made of, token by token: as short as a pass can be, and the same each time.
+std::span<const float> Transformer::step(Workspace& w, SegmentState& segment, TokenId token,
+                                         std::stop_token stop) const {
+  checkTokens(std::span(&token, 1));
+  checkRoom(segment.positions_, 1);
+  grow(w, segment, segment.positions_ + 1);
+  makeRoom(w, 1);
+  makeRoomForLogits(w, 1);
+  if (stop.stop_requested()) throw Stopped();
+  Stream& s = *w.stream;
+  beginAlone(w, segment, std::span(&token, 1));
+  const std::array<std::uint64_t, 3> key = {static_cast<std::uint64_t>(Workspace::Operations::Step), w.buffers,
+                                            segment.buffers_};
+  s.replay(key, [&] {
+    s.embed(*embedding_, *w.x);
+    for (int index = 0; index < config_.numLayers; ++index) {
+      if (stop.stop_requested()) throw Stopped();
+      forward(index, w, std::span(&segment, 1));
+    }
+    s.rmsNorm(*w.x, *finalNorm_, config_.rmsNormEps, *w.lastNormed);
+    s.linear(*w.lastNormed, *head_, *w.logits);
+  });
+  segment.positions_ += 1;
+  w.hostLogits.resize(static_cast<std::size_t>(config_.vocabSize));
+  s.download(*w.logits, 0, w.hostLogits);
+  return w.hostLogits;
+}
+
+// The pass that appends `tokens` to a segment.
+void Transformer::beginAlone(Workspace& w, const SegmentState& segment, std::span<const TokenId> tokens) const {
+  w.tokens.assign(tokens.begin(), tokens.end());
+  w.segments.assign(1, {.begin = 0,
+                        .rows = static_cast<int>(tokens.size()),
+                        .firstPosition = segment.positions_,
+                        .keysBegin = 0,
+                        .unwritten = 0,
+                        .emptyMemory = segment.emptyMemory_,
+                        .keyCapacity = segment.capacity_});
+  w.stream->beginPass(w.segments, w.tokens);
 }
 
 // Returns how many rows the last pass had.
@@ -62,15 +109,8 @@ int Transformer::extendAlone(Workspace& w, SegmentState& segment, std::span<cons
   for (int done = 0; done < total; done += rows) {
     rows = std::min(passRows_, total - done);
     makeRoom(w, rows);
-    w.tokens.assign(tokens.begin() + done, tokens.begin() + done + rows);
-    w.segments.assign(1, {.begin = 0,
-                          .rows = rows,
-                          .firstPosition = segment.positions_,
-                          .keysBegin = 0,
-                          .unwritten = 0,
-                          .emptyMemory = segment.emptyMemory_});
-    s.beginPass(w.segments);
-    s.embed(w.tokens, *embedding_, *w.x);
+    beginAlone(w, segment, tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(rows)));
+    s.embed(*embedding_, *w.x);
     for (int index = 0; index < config_.numLayers; ++index) {
       if (stop.stop_requested()) throw Stopped();
       forward(index, w, std::span(&segment, 1));
@@ -127,7 +167,7 @@ void Transformer::beginTogether(Workspace& w, std::span<SegmentState> segments, 
   const int rows = static_cast<int>(tokens.size()), count = static_cast<int>(segments.size());
   makeRoom(w, count * rows);
   if (!w.states || w.states->rows() < count)
-    w.states = w.stream->allocate(count, w.states ? w.states->columns() : 1, Element::Float32);
+    w.states = w.stream->allocate(count, w.states ? w.states->columns() : 1, Element::Float32), ++w.buffers;
   w.segments.clear();
   w.tokens.clear();
   for (SegmentState& segment : segments) {
@@ -141,8 +181,8 @@ void Transformer::beginTogether(Workspace& w, std::span<SegmentState> segments, 
                           .unwritten = 0,
                           .emptyMemory = segment.emptyMemory_});
   }
-  w.stream->beginPass(w.segments);
-  w.stream->embed(w.tokens, *embedding_, *w.x);
+  w.stream->beginPass(w.segments, w.tokens);
+  w.stream->embed(*embedding_, *w.x);
 }
 
 void Transformer::checkRoom(int positions, int more) const {
@@ -153,6 +193,7 @@ void Transformer::checkRoom(int positions, int more) const {
 
 void Transformer::makeRoomForLogits(Workspace& w, int rows) const {
   if (w.lastRows && w.lastRows->rows() >= rows) return;
+  ++w.buffers;
   const int padded = backend_->paddedRows(rows);
   w.lastRows = w.stream->allocate(padded, config_.hiddenSize, Element::Float32);
   w.lastNormed = w.stream->allocate(padded, config_.hiddenSize, Element::Compute);

@@ -1,6 +1,7 @@
 // The inside of Transformer::Workspace, shared by Transformer's .cpp files.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <vector>
@@ -16,6 +17,10 @@ class Transformer::Workspace {
 
   explicit Workspace(std::unique_ptr<Stream> own) : stream(std::move(own)) {}
 
+  // For Stream::replay(): what the operations are, and which buffers of this workspace and of others they name.
+  enum class Operations : std::uint64_t { Reading, Step };
+  std::uint64_t buffers = 0;  // counts how often those below were made anew
+
   std::unique_ptr<Stream> stream;
   std::vector<PassSegment> segments;
   std::vector<TokenId> tokens;                   // of all segments, BOS included
@@ -30,12 +35,14 @@ class Transformer::Workspace {
   std::unique_ptr<Buffer> activated;             // [T x F]    compute
   std::unique_ptr<Buffer> memoryKv;              // [T x K, V of the last memory layer]  heads
   std::unique_ptr<Buffer> states;                // [segments + 1 x floats of M and z]  f32
+  std::unique_ptr<Buffer> carried;               // [layers x floats of M and z]  f32, between passes that read
+  std::uint64_t carriedContents = 0;             // of the memory whose values `carried` holds; 0 = of none
+  CompressiveMemory next;                        // where a pass that reads puts the memory after it
   std::span<PassPlace> places;                   // of the pass, whose memories are wanted too
   std::unique_ptr<Buffer> placeStates;           // [2 x floats of M and z]  f32, before and after a part of a segment
   std::unique_ptr<Buffer> lastRows, lastNormed;  // [rows x D] f32 and compute
   std::unique_ptr<Buffer> logits;                // [rows x V] f32
   std::vector<float> hostLogits;
-  std::unique_ptr<HostBuffer> memory;  // of all layers, before each is passed and after
 };
 
 }  // namespace palimpsest::engine

@@ -347,15 +347,15 @@ TEST_F(GeneratorTest, WhatOutgrowsTheContextIsWrittenToTheClone) {
   AnswerWriter writer(*model_, *workspace, &memory_);
   writer.put(std::span(tokens).first(context - 2), {});
   for (std::size_t i = context - 2; i < context; ++i) writer.put(std::span(&tokens[i], 1), {});
-  EXPECT_EQ(copyOf(writer.memory().values()), before) << "all of it fits";
+  EXPECT_EQ(copyOf(writer.memory()->values()), before) << "all of it fits";
   const std::vector<float> logits = copyOf(writer.put(std::span(&tokens[context], 1), {}));
 
   CompressiveMemory expected = memory_.clone();
   const std::vector<TokenId> dropped(tokens.begin() + 1, tokens.begin() + static_cast<std::ptrdiff_t>(context / 2));
   model_->transformer().read(*workspace, std::span(&dropped, 1), expected, {});
   EXPECT_GT(relativeError(expected.values(), before), 1e-2);
-  EXPECT_LT(relativeError(writer.memory().values(), expected.values()), 2e-6);
-  EXPECT_EQ(writer.memory().tokens(), memory_.tokens() + static_cast<std::int64_t>(dropped.size()));
+  EXPECT_LT(relativeError(writer.memory()->values(), expected.values()), 2e-6);
+  EXPECT_EQ(writer.memory()->tokens(), memory_.tokens() + static_cast<std::int64_t>(dropped.size()));
 
   // And what is left goes on from there.
   std::vector<TokenId> kept = {kTinyBos};

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "engine/forwarding_stream.h"
 #include "tests/engine/transformer_fixture.h"
 
 namespace palimpsest::engine {
@@ -17,76 +18,52 @@ struct Work {
   std::map<std::string, int> operations;
 };
 
-class CountingStream : public Stream {
+class CountingStream : public ForwardingStream {
  public:
-  CountingStream(std::unique_ptr<Stream> inner, Work& work) : inner_(std::move(inner)), work_(work) {}
+  CountingStream(std::unique_ptr<Stream> inner, Work& work) : ForwardingStream(std::move(inner)), work_(work) {}
 
-  std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) override {
-    return inner_->allocate(rows, columns, element);
-  }
-  void upload(std::span<const float> from, Buffer& to, std::size_t offset) override {
-    inner_->upload(from, to, offset);
-  }
-  void download(const Buffer& from, std::size_t offset, std::span<float> to) override {
-    inner_->download(from, offset, to);
-  }
-  std::unique_ptr<HostBuffer> allocateHost(std::size_t floats) override { return inner_->allocateHost(floats); }
-  void queueUpload(std::span<const float> from, Buffer& to) override { inner_->queueUpload(from, to); }
-  void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) override {
-    inner_->queueDownload(from, offset, to);
-  }
-  void wait() override { inner_->wait(); }
-  void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
-                int toColumn) override {
-    inner_->copyRows(from, fromRow, fromColumn, rows, width, to, toRow, toColumn);
-  }
-  void beginPass(std::span<const PassSegment> segments) override { inner_->beginPass(segments); }
-  void embed(std::span<const std::int32_t> tokens, const Buffer& table, Buffer& x) override {
-    inner_->embed(tokens, table, x);
-  }
   void rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Buffer& out) override {
     ++work_.operations["rmsNorm"];
-    inner_->rmsNorm(x, weight, epsilon, out);
+    ForwardingStream::rmsNorm(x, weight, epsilon, out);
   }
   void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override {
     ++work_.products[{weight.outputs(), weight.inputs()}];
-    inner_->linear(in, weight, out);
+    ForwardingStream::linear(in, weight, out);
   }
   void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override {
     ++work_.products[{weight.outputs(), weight.inputs()}];
-    inner_->linearAdd(in, weight, x);
+    ForwardingStream::linearAdd(in, weight, x);
   }
   void siluMul(const Buffer& gateUp, Buffer& out) override {
     ++work_.operations["siluMul"];
-    inner_->siluMul(gateUp, out);
+    ForwardingStream::siluMul(gateUp, out);
   }
   void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
             const Buffer& sines) override {
     ++work_.operations["rope"];
-    inner_->rope(x, columns, dim, cosines, sines);
+    ForwardingStream::rope(x, columns, dim, cosines, sines);
   }
   void localAttention(const Buffer& queries, const Buffer& keys, const Buffer& values, std::span<const LocalHead> heads,
                       int dim, Buffer& out) override {
     ++work_.operations["localAttention"];
-    inner_->localAttention(queries, keys, values, heads, dim, out);
+    ForwardingStream::localAttention(queries, keys, values, heads, dim, out);
   }
   void memoryWrite(const Buffer& keys, const Buffer& values, std::span<const MemoryWriter> heads, MemoryDims dims,
                    MemoryUpdate rule, float epsilon, Buffer& states) override {
     ++work_.operations["memoryWrite"];
-    inner_->memoryWrite(keys, values, heads, dims, rule, epsilon, states);
+    ForwardingStream::memoryWrite(keys, values, heads, dims, rule, epsilon, states);
   }
   void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, MemoryDims dims, float epsilon,
                   const Buffer& states, Buffer& out) override {
     ++work_.operations["memoryRead"];
-    inner_->memoryRead(queries, heads, dims, epsilon, states, out);
+    ForwardingStream::memoryRead(queries, heads, dims, epsilon, states, out);
   }
   void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) override {
     ++work_.operations["combine"];
-    inner_->combine(memory, local, heads, out);
+    ForwardingStream::combine(memory, local, heads, out);
   }
 
  private:
-  std::unique_ptr<Stream> inner_;
   Work& work_;
 };
 
@@ -100,6 +77,7 @@ class CountingBackend : public Backend {
   std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
     return inner_->pack(outputs, inputs, source, type);
   }
+  std::shared_ptr<float[]> hostFloats(std::size_t count) const override { return inner_->hostFloats(count); }
   std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {
     return inner_->table(rows, columns, source);
   }
