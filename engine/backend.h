@@ -118,6 +118,10 @@ class Stream {
   // device's until wait(). It may come in between operations that are queued later.
   virtual void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
   virtual void wait() = 0;  // until all that was queued is done
+  // Notes the time when the device has done what was queued so far. takeMarks() waits for it and tells the seconds of
+  // every mark since the last call, counted from the first one.
+  virtual void mark() = 0;
+  virtual std::vector<double> takeMarks() = 0;
   // Rows [0, rows) of `width` columns, between buffers of the same elements.
   virtual void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                         int toColumn) = 0;

@@ -2,10 +2,13 @@
 // is queued on one CUDA stream, so that what the seam calls the order of the calls is the order on the device.
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <exception>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -13,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/cpu_kernels.h"
 #include "engine/cuda_kernels.h"
 #include "engine/cuda_quantized.h"
 #include "engine/devices.h"
@@ -123,6 +127,7 @@ class CudaBuffer : public Buffer {
   bool isBFloat16() const { return bfloat16_; }
   std::size_t elementBytes() const { return bfloat16_ ? sizeof(Bf16) : sizeof(float); }
   void* data() const { return memory_.data(); }
+  const DeviceMemory& memory() const { return memory_; }
   template <class T>
   cuda::Rows<T> as() const {
     return {static_cast<T*>(memory_.data()), columns()};
@@ -132,6 +137,84 @@ class CudaBuffer : public Buffer {
  private:
   bool bfloat16_;
   DeviceMemory memory_;
+};
+
+constexpr int kLoadedNumbers = 128 << 10;  // that a thread makes at a time, in its core's cache
+
+// Loads weights through pinned memory of a fixed size: while one part is on its way to the card, all cores make the
+// next. One at a time.
+class Loader {
+ public:
+  struct Target {
+    const DeviceMemory* memory;
+    std::size_t blockBytes;  // the last block may be shorter
+  };
+
+  // make(block, to): writes block 0..blocks - 1 of each target; called from several threads.
+  void load(std::initializer_list<Target> targets, int blocks,
+            const std::function<void(int block, std::span<std::byte* const> to)>& make) {
+    std::size_t blockBytes = 0;
+    for (const Target& target : targets) blockBytes += target.blockBytes;
+    const int together = std::max(1, static_cast<int>(kPartBytes / blockBytes));
+    for (int begin = 0, part = 0; begin < blocks; begin += together, part ^= 1) {
+      const int here = std::min(together, blocks - begin);
+      Part& room = parts_[part];
+      room.ready(std::max(kPartBytes, blockBytes));
+      std::exception_ptr failed;
+#pragma omp parallel for schedule(dynamic) num_threads(omp_get_num_procs())
+      for (int i = 0; i < here; ++i) {
+        try {
+          std::vector<std::byte*> to;
+          std::byte* at = room.data;
+          for (const Target& target : targets) {
+            to.push_back(at + static_cast<std::size_t>(i) * target.blockBytes);
+            at += static_cast<std::size_t>(here) * target.blockBytes;
+          }
+          make(begin + i, to);
+        } catch (...) {
+#pragma omp critical(loading)
+          failed = std::current_exception();
+        }
+      }
+      if (failed) std::rethrow_exception(failed);
+      const std::byte* from = room.data;
+      for (const Target& target : targets) {
+        const std::size_t offset = static_cast<std::size_t>(begin) * target.blockBytes;
+        const std::size_t bytes =
+            std::min(static_cast<std::size_t>(here) * target.blockBytes, target.memory->bytes() - offset);
+        check(cudaMemcpyAsync(static_cast<std::byte*>(target.memory->data()) + offset, from, bytes,
+                              cudaMemcpyHostToDevice, nullptr));
+        from += static_cast<std::size_t>(here) * target.blockBytes;
+      }
+      check(cudaEventRecord(room.copied, nullptr));
+    }
+    check(cudaStreamSynchronize(nullptr));  // the streams do not wait for it
+  }
+
+ private:
+  static constexpr std::size_t kPartBytes = std::size_t{16} << 20;
+
+  struct Part {
+    ~Part() {
+      if (copied) cudaEventDestroy(copied);
+      cudaFreeHost(data);
+    }
+    // Room for so many bytes, of which none is on its way any more.
+    void ready(std::size_t bytes) {
+      if (!copied) check(cudaEventCreateWithFlags(&copied, cudaEventDisableTiming));
+      check(cudaEventSynchronize(copied));
+      if (bytes <= size) return;
+      cudaFreeHost(std::exchange(data, nullptr));
+      void* made = nullptr;
+      check(cudaMallocHost(&made, bytes));
+      data = static_cast<std::byte*>(made);
+      size = bytes;
+    }
+    std::byte* data = nullptr;
+    std::size_t size = 0;
+    cudaEvent_t copied = nullptr;
+  };
+  Part parts_[2];
 };
 
 CudaBuffer& gpu(Buffer& buffer) { return static_cast<CudaBuffer&>(buffer); }
@@ -159,26 +242,20 @@ class CudaQuantized : public PackedWeight {
   std::size_t bytes() const override { return values_.bytes() + scales_.bytes(); }
   cuda::QuantizedMatrix matrix() const { return {type_, values_.data(), scales_.data(), outputs(), inputs()}; }
 
-  // In blocks of whole tiles and some megabytes, as CudaBackend::fill().
-  void fill(const RowSource& source) {
-    const int block = std::max(1, (8 << 20) / inputs() / kTileRows) * kTileRows;
-    std::vector<float> rows;
-    for (int row = 0; row < outputs(); row += block) {
-      const int here = std::min(block, outputs() - row);
-      rows.resize(static_cast<std::size_t>(here) * inputs());
-      source(row, here, rows);
-      const QuantizedTiles tiles = tilesOf(quantize(rows, inputs(), type_));
-      put(tiles.values, values_, tileBytes(type_, row, inputs()));
-      put(tiles.scales, scales_, scaleBytes(type_, row, inputs()));
-    }
-    check(cudaStreamSynchronize(nullptr));  // as in constants()
+  void fill(const RowSource& source, Loader& loader) {
+    const int rows = kTileRows * std::max(1, kLoadedNumbers / inputs() / kTileRows);
+    loader.load({{&values_, tileBytes(type_, rows, inputs())}, {&scales_, scaleBytes(type_, rows, inputs())}},
+                (outputs() + rows - 1) / rows, [&](int block, std::span<std::byte* const> to) {
+                  const int begin = block * rows, here = std::min(rows, outputs() - begin);
+                  std::vector<float> values(static_cast<std::size_t>(here) * inputs());
+                  source(begin, here, values);
+                  const QuantizedTiles tiles = tilesOf(quantize(values, inputs(), type_));
+                  std::ranges::copy(tiles.values, to[0]);
+                  std::ranges::copy(tiles.scales, to[1]);
+                });
   }
 
  private:
-  static void put(const std::vector<std::byte>& from, const DeviceMemory& to, std::size_t offset) {
-    check(cudaMemcpy(static_cast<std::byte*>(to.data()) + offset, from.data(), from.size(), cudaMemcpyHostToDevice));
-  }
-
   WeightType type_;
   DeviceMemory values_, scales_;
 };
@@ -217,6 +294,7 @@ class CudaStream : public Stream {
     cudaStreamSynchronize(copies_);
     cudaStreamSynchronize(stream_);
     forgetRecords();
+    dropMarks();
     cublasDestroy(products_);
     for (const cudaEvent_t event : {computed_, copied_}) cudaEventDestroy(event);
     cudaStreamDestroy(copies_);
@@ -270,6 +348,25 @@ class CudaStream : public Stream {
     check(cudaStreamSynchronize(copies_));
     check(cudaStreamSynchronize(stream_));
     copying_ = false;
+  }
+
+  void mark() override {
+    use();
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreate(&event));
+    marks_.push_back(event);
+    check(cudaEventRecord(event, stream_));
+  }
+  std::vector<double> takeMarks() override {
+    wait();
+    std::vector<double> seconds;
+    for (const cudaEvent_t event : marks_) {
+      float milliseconds = 0;
+      check(cudaEventElapsedTime(&milliseconds, marks_.front(), event));
+      seconds.push_back(milliseconds / 1e3);
+    }
+    dropMarks();
+    return seconds;
   }
 
   void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
@@ -519,6 +616,10 @@ class CudaStream : public Stream {
     cudaGetLastError();
     return ended;
   }
+  void dropMarks() {
+    for (const cudaEvent_t event : marks_) cudaEventDestroy(event);
+    marks_.clear();
+  }
   void forgetRecords() {
     for (const auto& [key, record] : records_)
       if (record.graph) cudaGraphExecDestroy(record.graph);
@@ -624,6 +725,7 @@ class CudaStream : public Stream {
   DeviceMemory passRoom_, productRoom_, staging_, scratch_, dequantized_;
   std::map<std::string, Record> records_;  // by their keys and the shape of their pass
   std::uint64_t uses_ = 0;
+  std::vector<cudaEvent_t> marks_;
   std::map<std::string, DeviceMemory> lists_;  // by their bytes
 };
 
@@ -650,7 +752,7 @@ class CudaBackend : public Backend {
     check(cudaSetDevice(device_));
     if (type != WeightType::Full) {
       auto made = std::make_unique<CudaQuantized>(type, outputs, inputs);
-      made->fill(source);
+      made->fill(source, loader_);
       return made;
     }
     auto made = std::make_unique<CudaWeight>(outputs, inputs, bfloat16_);
@@ -673,30 +775,27 @@ class CudaBackend : public Backend {
   std::unique_ptr<Stream> makeStream(int) const override { return std::make_unique<CudaStream>(device_, bfloat16_); }
 
  private:
-  // In blocks of some megabytes, so that host memory stays flat.
-  static void fill(CudaBuffer& to, const RowSource& source) {
-    const int block = std::max(1, (8 << 20) / std::max(1, to.columns()));
-    std::vector<float> values;
-    std::vector<Bf16> rounded;
-    for (int row = 0; row < to.rows(); row += block) {
-      const int here = std::min(block, to.rows() - row);
-      values.resize(static_cast<std::size_t>(here) * to.columns());
-      source(row, here, values);
-      const void* from = values.data();
-      if (to.isBFloat16()) {
-        rounded.resize(values.size());
-        std::ranges::transform(values, rounded.begin(), [](float x) { return __float2bfloat16_rn(x); });
-        from = rounded.data();
-      }
-      check(cudaMemcpy(to.at(static_cast<std::size_t>(row) * to.columns()), from, values.size() * to.elementBytes(),
-                       cudaMemcpyHostToDevice));
-    }
-    check(cudaStreamSynchronize(nullptr));
+  void fill(CudaBuffer& to, const RowSource& source) {
+    const int columns = to.columns(), rows = std::max(1, kLoadedNumbers / std::max(1, columns));
+    const std::size_t bytes = static_cast<std::size_t>(rows) * columns * to.elementBytes();
+    loader_.load({{&to.memory(), bytes}}, (to.rows() + rows - 1) / rows,
+                 [&](int block, std::span<std::byte* const> at) {
+                   const int begin = block * rows, here = std::min(rows, to.rows() - begin);
+                   std::vector<float> values(static_cast<std::size_t>(here) * columns);
+                   source(begin, here, values);
+                   if (to.isBFloat16()) {
+                     cpuKernels().toBFloat16(values.data(), static_cast<int>(values.size()),
+                                             reinterpret_cast<std::uint16_t*>(at[0]));
+                   } else {
+                     std::memcpy(at[0], values.data(), values.size() * sizeof(float));
+                   }
+                 });
   }
 
   int device_;
   std::string name_;
   bool bfloat16_;
+  Loader loader_;
 };
 
 }  // namespace

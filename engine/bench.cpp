@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +14,7 @@
 #include "engine/generator.h"
 #include "engine/section_choice.h"
 #include "engine/text_passes.h"
+#include "engine/timed_stream.h"
 #include "engine/transformer.h"
 
 namespace palimpsest::engine {
@@ -56,6 +59,25 @@ class EndlessText {
   std::optional<TextPasses> passes_;
 };
 
+std::vector<BenchReport::Operation> timeOperations(const Model& model, std::span<const std::vector<TokenId>> segments,
+                                                   const std::stop_token& stop) {
+  constexpr int kPasses = 4;  // and one before, in which kernels are made
+  auto own = std::make_unique<TimedStream>(model.transformer().backend().makeStream());
+  TimedStream& stream = *own;
+  const auto workspace = model.transformer().makeWorkspace(std::move(own));
+  CompressiveMemory memory = model.emptyMemory();
+  std::map<std::string, double> seconds;
+  for (int pass = 0; pass <= kPasses; ++pass) {
+    model.transformer().read(*workspace, segments, memory, stop);
+    for (const auto& [name, time] : stream.take())
+      if (pass > 0) seconds[name] += time / kPasses;
+  }
+  std::vector<BenchReport::Operation> operations;
+  for (const auto& [name, time] : seconds) operations.push_back({name, time * 1e3});
+  std::ranges::sort(operations, std::greater(), &BenchReport::Operation::milliseconds);
+  return operations;
+}
+
 // Passes and their products alone take turns, so that whatever else the machine does slows both alike.
 void benchReading(const std::shared_ptr<const Model>& model, std::string_view text, double seconds,
                   std::stop_token stop, BookMemory& book, BenchReport& report) {
@@ -66,6 +88,10 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
   const auto workspace = transformer.makeWorkspace();
   const int bos = model->tokenizer().bosToken() ? 1 : 0;
   EndlessText endless(model, text);
+  {
+    CompressiveMemory memory = model->emptyMemory();
+    transformer.read(*workspace, endless.beyond(0).take(0).segments, memory, stop);
+  }
   double readingSeconds = 0, productSeconds = 0, tokens = 0, operations = 0;
   for (int pass = 0; readingSeconds < seconds; ++pass) {
     const ReadingPosition before = book.reading();
@@ -88,6 +114,7 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
   report.ceilingTokensPerSecond = tokens / productSeconds;
   report.ceilingGflops = operations / productSeconds / 1e9;
   report.shareOfCeiling = productSeconds / readingSeconds;
+  report.operations = timeOperations(*model, endless.beyond(0).take(0).segments, stop);
 }
 
 std::size_t bytesOf(const SavedBook& saved) {
@@ -141,6 +168,8 @@ void benchAnswer(const std::shared_ptr<const Model>& model, const BookMemory& bo
       logits = transformer.extend(*workspace, segment, std::span(&token, 1), stop);
     }
     report.answerTokensPerSecond = answerTokens / answering.seconds();
+    report.answerBytesPerSecond =
+        report.answerTokensPerSecond * static_cast<double>(report.weightBytes + opened.whole().bytes());
   }
 }
 

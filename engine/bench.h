@@ -34,10 +34,16 @@ struct BenchReport {
   double ceilingTokensPerSecond = 0;  // the same passes' matrix products, alone and in turn with them
   double ceilingGflops = 0;           // floating-point operations per second of those products, in 10^9
   double shareOfCeiling = 0;          // reading / ceiling, 0..1
+  struct Operation {
+    std::string name;         // "linear 4096 x 14336"
+    double milliseconds = 0;  // on the device, all of a pass together
+  };
+  std::vector<Operation> operations;  // of a pass, the longest first; each waits for the one before
 
   int sections = 1;                     // of the memory that is asked
   double millisecondsToFirstToken = 0;  // from fetching a saved memory, all its sections, to an answer's first token
   double answerTokensPerSecond = 0;     // after the first
+  double answerBytesPerSecond = 0;      // of weights and memory that are read for those tokens
 
   std::size_t tokensRead = 0;     // into one memory
   std::size_t memoryBytes = 0;    // M and z after them, milestones too: the same after any large number

@@ -38,9 +38,11 @@ void print(const BenchReport& report, const std::string& room, const std::string
   line("products_tokens_per_s", report.ceilingTokensPerSecond);
   line("products_gflops", report.ceilingGflops);
   line("share_of_products", report.shareOfCeiling);
+  for (const auto& [name, milliseconds] : report.operations) line(("pass_ms " + name + ":").c_str(), milliseconds);
   line("sections", report.sections);
   line("first_token_ms", report.millisecondsToFirstToken);
   line("answer_tokens_per_s", report.answerTokensPerSecond);
+  line("answer_gb_per_s", report.answerBytesPerSecond / 1e9);
   line("tokens_read", report.tokensRead);
   line("memory_bytes", report.memoryBytes);
   line("weight_bytes", report.weightBytes);

@@ -26,6 +26,7 @@ list(APPEND ENGINE_SOURCES
   section_choice.cpp
   section_rule.cpp
   text_passes.cpp
+  timed_stream.cpp
   transformer.cpp
   transformer_extend.cpp
   transformer_load.cpp)

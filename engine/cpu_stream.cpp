@@ -59,6 +59,15 @@ void CpuStream::download(const Buffer& from, std::size_t offset, std::span<float
   }
 }
 
+void CpuStream::mark() { marks_.push_back(std::chrono::steady_clock::now()); }
+
+std::vector<double> CpuStream::takeMarks() {
+  std::vector<double> seconds;
+  for (const auto& mark : marks_) seconds.push_back(std::chrono::duration<double>(mark - marks_.front()).count());
+  marks_.clear();
+  return seconds;
+}
+
 void CpuStream::copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                          int toColumn) {
   const CpuBuffer& source = cpu(from);

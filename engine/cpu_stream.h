@@ -3,6 +3,7 @@
 
 #include <omp.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <vector>
@@ -65,6 +66,8 @@ class CpuStream : public Stream {
     download(from, offset, to);
   }
   void wait() override {}  // nothing is queued
+  void mark() override;
+  std::vector<double> takeMarks() override;
   void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                 int toColumn) override;
   void beginPass(std::span<const PassSegment> segments, std::span<const std::int32_t> tokens) override;
@@ -140,6 +143,7 @@ class CpuStream : public Stream {
   CpuTileProducts tileProducts_;
   std::vector<PassSegment> segments_;
   std::vector<std::int32_t> tokens_;
+  std::vector<std::chrono::steady_clock::time_point> marks_;
   std::vector<int> segmentOfRow_;
   int rows_ = 0;
   std::vector<std::unique_ptr<CpuBuffer>> scratch_;

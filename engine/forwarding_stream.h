@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "engine/backend.h"
 
@@ -26,6 +27,8 @@ class ForwardingStream : public Stream {
     inner_->queueDownload(from, offset, to);
   }
   void wait() override { inner_->wait(); }
+  void mark() override { inner_->mark(); }
+  std::vector<double> takeMarks() override { return inner_->takeMarks(); }
   void copyRows(const Buffer& from, int fromRow, int fromColumn, int rows, int width, Buffer& to, int toRow,
                 int toColumn) override {
     inner_->copyRows(from, fromRow, fromColumn, rows, width, to, toRow, toColumn);

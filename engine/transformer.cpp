@@ -26,7 +26,11 @@ std::uint64_t nextContents() {
 }  // namespace
 
 Transformer::WorkspacePointer Transformer::makeWorkspace(int threads) const {
-  return WorkspacePointer(new Workspace(backend_->makeStream(threads)));
+  return makeWorkspace(backend_->makeStream(threads));
+}
+
+Transformer::WorkspacePointer Transformer::makeWorkspace(std::unique_ptr<Stream> stream) const {
+  return WorkspacePointer(new Workspace(std::move(stream)));
 }
 
 void Transformer::makeRoom(Workspace& w, int rows) const {

@@ -83,7 +83,8 @@ class Transformer {
     void operator()(Workspace* workspace) const;
   };
   using WorkspacePointer = std::unique_ptr<Workspace, DeleteWorkspace>;
-  WorkspacePointer makeWorkspace(int threads = 0) const;  // 0 = as many as the back end's
+  WorkspacePointer makeWorkspace(int threads = 0) const;                 // 0 = as many as the back end's
+  WorkspacePointer makeWorkspace(std::unique_ptr<Stream> stream) const;  // of the back end, or handing on to one
 
   // Reads one pass: 1..passSegments() segments of 1..S tokens, BOS not among them. `memory` takes them all, in order.
   // Throws Stopped, seen between two layers; the memory is unchanged then. The memory at each of `places` is filled in
@@ -109,7 +110,8 @@ class Transformer {
   void write(Workspace& workspace, const SegmentState& segment, int positions, CompressiveMemory& memory) const;
 
   // Only the matrix products of a pass of `rows` rows, as read() runs them: the ceiling that the bench measures
-  // against. Returns their floating-point operations.
+  // against. Returns their floating-point operations. Read a pass with the workspace first: the numbers that it leaves
+  // are multiplied here, and zeros would cost a card less power, and so less time.
   double runReadingProducts(Workspace& workspace, int rows) const;
   int passRows() const { return passRows_; }  // rows of the longest pass
 

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 #include <thread>
 
 #include "engine/errors.h"
@@ -26,6 +28,12 @@ TEST(Bench, MeasuresReadingBesideTheProductsAlone) {
   EXPECT_GT(report.answerTokensPerSecond, 0);
   EXPECT_GT(report.tokensRead, 0U);
   EXPECT_EQ(report.memoryBytes, model->emptyMemory().bytes());
+  ASSERT_FALSE(report.operations.empty());
+  EXPECT_TRUE(std::ranges::is_sorted(report.operations, std::greater(), &BenchReport::Operation::milliseconds));
+  for (const char* name : {"rmsNorm", "linear 256 x 64", "linearAdd 64 x 128", "localAttention", "memoryWrite"})
+    EXPECT_NE(std::ranges::find(report.operations, name, &BenchReport::Operation::name), report.operations.end())
+        << name;
+  EXPECT_GT(report.answerBytesPerSecond, 0);
   EXPECT_GT(report.snapshotBytes, report.memoryBytes);
   EXPECT_GT(report.weightBytes, 0U);
 }
