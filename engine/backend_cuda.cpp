@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -217,6 +218,38 @@ class Loader {
   Part parts_[2];
 };
 
+// Pinned memory that is used again. What is given back is not freed: recorded copies to it, which are found by its
+// address, must stay what they are.
+class HostRooms {
+ public:
+  HostRooms() = default;
+  ~HostRooms() {
+    for (const auto& [count, room] : free_) cudaFreeHost(room);
+  }
+  HostRooms(const HostRooms&) = delete;
+  HostRooms& operator=(const HostRooms&) = delete;
+
+  float* take(std::size_t count) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = free_.find(count); found != free_.end()) {
+      float* room = found->second;
+      free_.erase(found);
+      return room;
+    }
+    void* made = nullptr;
+    check(cudaMallocHost(&made, std::max<std::size_t>(count, 1) * sizeof(float)));
+    return static_cast<float*>(made);
+  }
+  void giveBack(float* room, std::size_t count) {
+    const std::lock_guard lock(mutex_);
+    free_.emplace(count, room);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::multimap<std::size_t, float*> free_;  // by their size
+};
+
 CudaBuffer& gpu(Buffer& buffer) { return static_cast<CudaBuffer&>(buffer); }
 const CudaBuffer& gpu(const Buffer& buffer) { return static_cast<const CudaBuffer&>(buffer); }
 
@@ -281,6 +314,7 @@ class CudaStream : public Stream {
     for (cudaEvent_t* event : {&computed_, &copied_}) check(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
     check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device_));
     flashAttention_ = bfloat16_ && cuda::flashAttentionIsBuilt();
+    hopperAttention_ = flashAttention_ && cuda::hopperAttentionIsBuilt();
     check(cublasCreate(&products_));
     check(cublasSetStream(products_, stream_));
     productRoom_ = DeviceMemory(kProductRoom);
@@ -499,6 +533,12 @@ class CudaStream : public Stream {
       const cuda::HeadGroup* groupList = constant(std::span(groups));
       float* partial = static_cast<float*>(room(scratch_, plan.roomFloats * sizeof(float)));
       withType(gpu(out).isBFloat16(), [&]<class Out>(Out) {
+        if (hopperAttention_ && plan.splits == 1 && plan.rowTiles > 1) {
+          cuda::hopperAttention<Out>(pass_, gpu(queries).as<const Bf16>(), gpu(keys).as<const Bf16>(),
+                                     gpu(values).as<const Bf16>(), list, groupList, dim, plan, gpu(out).as<Out>(),
+                                     stream_);
+          return;
+        }
         cuda::flashAttention<Out>(pass_, gpu(queries).as<const Bf16>(), gpu(keys).as<const Bf16>(),
                                   gpu(values).as<const Bf16>(), list, count, groupList, dim, plan, partial,
                                   gpu(out).as<Out>(), stream_);
@@ -601,6 +641,7 @@ class CudaStream : public Stream {
       refused = true;
     } catch (...) {
       endCapture(graph);
+      if (graph) cudaGraphDestroy(graph);
       throw;
     }
     cudaGraphExec_t made = nullptr;
@@ -711,7 +752,7 @@ class CudaStream : public Stream {
   int device_;
   bool bfloat16_;
   int processors_ = 0;
-  bool flashAttention_ = false;
+  bool flashAttention_ = false, hopperAttention_ = false;
   std::shared_ptr<Queue> queue_;
   cudaStream_t stream_;            // the queue's
   cudaStream_t copies_ = nullptr;  // to the host
@@ -742,10 +783,9 @@ class CudaBackend : public Backend {
 
   std::shared_ptr<float[]> hostFloats(std::size_t count) const override {
     check(cudaSetDevice(device_));
-    void* made = nullptr;
-    check(cudaMallocHost(&made, std::max<std::size_t>(count, 1) * sizeof(float)));
-    std::memset(made, 0, count * sizeof(float));
-    return {static_cast<float*>(made), [](float* floats) { cudaFreeHost(floats); }};
+    float* floats = hostRooms_->take(count);
+    std::fill_n(floats, count, 0.0F);
+    return {floats, [rooms = hostRooms_, count](float* returned) { rooms->giveBack(returned, count); }};
   }
 
   std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
@@ -796,6 +836,7 @@ class CudaBackend : public Backend {
   std::string name_;
   bool bfloat16_;
   Loader loader_;
+  std::shared_ptr<HostRooms> hostRooms_ = std::make_shared<HostRooms>();
 };
 
 }  // namespace

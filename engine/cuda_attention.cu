@@ -6,8 +6,7 @@
 // blocks (Flash-Decoding), whose results a second kernel puts together.
 #include <algorithm>
 
-#include "engine/cuda_device.cuh"
-#include "engine/cuda_ptx.cuh"
+#include "engine/cuda_attention.cuh"
 
 namespace palimpsest::engine::cuda {
 
@@ -19,8 +18,6 @@ constexpr int kKeyTile = 64;             // two of K and two of V are in shared 
 constexpr int kChunk = 8;                // bf16 of 16 bytes, what is copied and swizzled as one
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-
-constexpr float kLog2E = 1.4426950408889634F;
 
 // Where chunk `chunk` of row `row` of a tile [rows x kDim] stands, in bytes. Eight rows' chunks of one number are in
 // eight different groups of banks, for ldmatrix, and so are eight neighbours of a row, for the copy.
@@ -45,9 +42,6 @@ __device__ void copyTile(unsigned to, Rows<const Bf16> rows, int from, int end) 
     copyChunk(to + swizzled<kDim>(row, chunk), at(rows, there ? from + row : from, chunk * kChunk), there);
   }
 }
-
-__device__ void putPair(float* to, float low, float high) { *reinterpret_cast<float2*>(to) = make_float2(low, high); }
-__device__ void putPair(Bf16* to, float low, float high) { *reinterpret_cast<unsigned*>(to) = pairOf(low, high); }
 
 #endif
 
@@ -154,57 +148,19 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int m = 0; m < kRowTiles; ++m) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int seen = positionOf(first + warpRow + m * 16 + half * 8 + lane / 4) - from - lane % 4 * 2;
-#pragma unroll
-          for (int n = 0; n < kKeyTile / 8; ++n) {
-#pragma unroll
-            for (int i = 0; i < 2; ++i)
-              if (n * 8 + i > seen) score[m][n][2 * half + i] = -INFINITY;
-          }
-        }
+        for (int half = 0; half < 2; ++half)
+          maskAfter(score[m], half, positionOf(first + warpRow + m * 16 + half * 8 + lane / 4) - from);
       }
     }
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) weigh(score[m], scale, largest[m], sum[m], mean[m]);
 
-#pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float now = largest[m][half];
-#pragma unroll
-        for (int n = 0; n < kKeyTile / 8; ++n)
-          now = fmaxf(now, fmaxf(score[m][n][2 * half], score[m][n][2 * half + 1]));
-        now = fmaxf(now, __shfl_xor_sync(0xffffffffU, now, 1));  // the four lanes of a row
-        now = fmaxf(now, __shfl_xor_sync(0xffffffffU, now, 2));
-        // A row may see none of a split's keys: not -inf less -inf.
-        const float shift = now == -INFINITY ? 0.0F : now * scale;
-        const float old = exp2Approximate(largest[m][half] * scale - shift);
-        largest[m][half] = now;
-        float added = 0.0F;
-#pragma unroll
-        for (int n = 0; n < kKeyTile / 8; ++n) {
-#pragma unroll
-          for (int i = 2 * half; i < 2 * half + 2; ++i) {
-            score[m][n][i] = exp2Approximate(score[m][n][i] * scale - shift);
-            added += score[m][n][i];
-          }
-        }
-        sum[m][half] = sum[m][half] * old + added;
-#pragma unroll
-        for (int d = 0; d < kDim / 8; ++d) mean[m][d][2 * half] *= old, mean[m][d][2 * half + 1] *= old;
-      }
-    }
-
-    // Weights V. Two tiles C of weights are, as they stand in the lanes, one tile A.
+      // Weights V
 #pragma unroll
     for (int k = 0; k < kKeyTile / 16; ++k) {
       unsigned weight[kRowTiles][4];
 #pragma unroll
-      for (int m = 0; m < kRowTiles; ++m) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          weight[m][i] = pairOf(score[m][2 * k + i / 2][i % 2 * 2], score[m][2 * k + i / 2][i % 2 * 2 + 1]);
-      }
+      for (int m = 0; m < kRowTiles; ++m) weightTile(score[m], k, weight[m]);
 #pragma unroll
       for (int n = 0; n < kDim / 16; ++n) {
         unsigned b[4];
@@ -223,9 +179,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int m = 0; m < kRowTiles; ++m) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float whole = sum[m][half];
-      whole += __shfl_xor_sync(0xffffffffU, whole, 1);
-      whole += __shfl_xor_sync(0xffffffffU, whole, 2);
+      const float whole = rowSum(sum[m][half]);
       const int p = first + warpRow + m * 16 + half * 8 + lane / 4;
       if (p >= end) continue;
       const int row = segment.begin + p / group.count, head = p % group.count, column = lane % 4 * 2;

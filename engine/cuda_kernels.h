@@ -92,6 +92,14 @@ void flashAttention(const Pass& pass, Rows<const __nv_bfloat16> queries, Rows<co
                     Rows<const __nv_bfloat16> values, const LocalHead* heads, int headCount, const HeadGroup* groups,
                     int dim, const FlashPlan& plan, float* room, Rows<Out> out, cudaStream_t stream);
 
+// The same again on Hopper, where keys are not split and there are rows enough for its tiles (plan.rowTiles > 1): the
+// plan is that of planFlashAttention().
+bool hopperAttentionIsBuilt();  // for the card of the calling thread
+template <class Out>
+void hopperAttention(const Pass& pass, Rows<const __nv_bfloat16> queries, Rows<const __nv_bfloat16> keys,
+                     Rows<const __nv_bfloat16> values, const LocalHead* heads, const HeadGroup* groups, int dim,
+                     const FlashPlan& plan, Rows<Out> out, cudaStream_t stream);
+
 // A_mem (size / rms)^power, see Stream::memoryRead. dims.value <= 1024.
 template <class T, class Out>
 void memoryRead(const Pass& pass, Rows<const T> queries, const MemoryReader* heads, int headCount, MemoryDims dims,
