@@ -93,6 +93,7 @@ void quantizeInt8(const float* weights, int count, float extreme, std::int8_t* v
 void quantizeFp8(const float* weights, int count, float extreme, std::int8_t* values, float& scale) {
   scale = std::abs(extreme) / kLargestE4m3;
   const float inverse = kLargestE4m3 / std::abs(extreme);
+#pragma omp simd
   for (int i = 0; i < count; ++i) values[i] = static_cast<std::int8_t>(toE4m3(weights[i] * inverse));
 }
 
