@@ -33,8 +33,9 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   const QCommandLineOption weights(
       QStringLiteral("weights"),
       QCoreApplication::translate("Options",
-                                  "How weights are kept: full, int8, int4, or auto: the best that fits on the graphics "
-                                  "card, full on the CPU, where int8 and int4 save no memory."),
+                                  "How weights are kept: full, int8, fp8, int4, or auto: the best that fits on the "
+                                  "graphics card, full on the CPU, where fewer bits save no memory. fp8 is for reading "
+                                  "fast on an H100 or H200."),
       QStringLiteral("weights"), QStringLiteral("auto"));
   QCommandLineParser parser;
   parser.setApplicationDescription(
@@ -63,7 +64,7 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   if (const auto chosenWeights = engine::weightsOf(parser.value(weights).toStdString())) {
     options.assistant.weights = *chosenWeights;
   } else {
-    *problem = QCoreApplication::translate("Options", "--weights wants auto, full, int8 or int4, not “%1”.")
+    *problem = QCoreApplication::translate("Options", "--weights wants auto, full, int8, fp8 or int4, not “%1”.")
                    .arg(parser.value(weights));
   }
   const bool modelNamed = parser.isSet(model) || qEnvironmentVariableIsSet("PALIMPSEST_MODEL");

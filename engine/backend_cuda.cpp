@@ -12,12 +12,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "engine/cpu_kernels.h"
+#include "engine/cuda_float8.h"
 #include "engine/cuda_kernels.h"
 #include "engine/cuda_quantized.h"
 #include "engine/devices.h"
@@ -30,6 +32,8 @@ namespace {
 using Bf16 = __nv_bfloat16;
 
 constexpr int kFirstWithBFloat16 = 8;  // major number of the compute capability
+
+bool computesFp8(const cudaDeviceProp& properties) { return cuda::Float8Products::areBuilt(properties.major); }
 
 [[noreturn]] void fail(const std::string& what) {
   throw ModelError("The graphics card failed (" + what + "). Try again, or compute on the CPU.");
@@ -308,7 +312,7 @@ int cudaPaddedRows(int rows) {
 
 class CudaStream : public Stream {
  public:
-  CudaStream(int device, bool bfloat16)
+  CudaStream(int device, bool bfloat16, bool float8)
       : device_(device), bfloat16_(bfloat16), queue_(queueOn(device)), stream_(queue_->stream) {
     check(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking));
     for (cudaEvent_t* event : {&computed_, &copied_}) check(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
@@ -322,6 +326,7 @@ class CudaStream : public Stream {
     // f32 is f32, not tf32, and the sums of bf16 products are f32 to their end.
     check(cublasSetMathMode(
         products_, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
+    if (float8) float8Products_.emplace(products_);
   }
   ~CudaStream() override {
     cudaSetDevice(device_);
@@ -329,6 +334,7 @@ class CudaStream : public Stream {
     cudaStreamSynchronize(stream_);
     forgetRecords();
     dropMarks();
+    float8Products_.reset();
     cublasDestroy(products_);
     for (const cudaEvent_t event : {computed_, copied_}) cudaEventDestroy(event);
     cudaStreamDestroy(copies_);
@@ -723,9 +729,11 @@ class CudaStream : public Stream {
   }
 
   void product(const CudaBuffer& in, const cuda::QuantizedMatrix& weight, CudaBuffer& out, float beta) {
+    const bool float8 = weight.type == WeightType::Fp8;
+    if (float8 && in.isBFloat16() && productOfFloat8(in.as<const Bf16>(), weight, out, beta != 0.0F)) return;
     withType(in.isBFloat16(), [&]<class T>(T) {
       const auto from = in.as<const T>();
-      if (cuda::multipliesFew<T>(weight, pass_.rows, from)) {
+      if (!float8 && cuda::multipliesFew<T>(weight, pass_.rows, from)) {
         if (out.isBFloat16()) {
           // `out` is of fewer bits than `in` nowhere
           if constexpr (std::is_same_v<T, Bf16>)
@@ -742,11 +750,40 @@ class CudaStream : public Stream {
       T* w = static_cast<T*>(room(dequantized_, rowBytes * std::min(most, weight.outputs)));
       for (int begin = 0; begin < weight.outputs; begin += most) {
         const int rows = std::min(most, weight.outputs - begin);
-        cuda::dequantize<T>(weight, begin, rows, w, stream_);
+        (float8 ? cuda::dequantizeFloat8<T> : cuda::dequantize<T>)(weight, begin, rows, w, stream_);
         check(cudaGetLastError());
         product(in, w, std::is_same_v<T, Bf16>, begin, rows, weight.inputs, out, beta);
       }
     });
+  }
+
+  // False, with nothing done, where this card or this shape has no product of its own.
+  bool productOfFloat8(cuda::Rows<const Bf16> in, const cuda::QuantizedMatrix& weight, CudaBuffer& out, bool add) {
+    if (cuda::multipliesFewFloat8(weight, pass_.rows, in)) {
+      withType(out.isBFloat16(), [&]<class Out>(Out) {
+        cuda::float8ProductOfFew<Out>(weight, pass_.rows, in, out.as<Out>(), add, stream_);
+      });
+      check(cudaGetLastError());
+      return true;
+    }
+    const cuda::Float8Products::Result result{out.data(), out.isBFloat16(), out.columns()};
+    if (!float8Products_ || !cuda::quantizesRows(weight.inputs, in) || !cuda::Float8Products::take(weight, result))
+      return false;
+    const auto rows = static_cast<std::size_t>(pass_.rows), inputs = static_cast<std::size_t>(weight.inputs);
+    auto* values = static_cast<std::uint8_t*>(room(float8Rows_, rows * inputs));
+    auto* scales = static_cast<float*>(room(float8Scales_, rows * sizeof(float)));
+    void* workspace = room(float8Workspace_, kFloat8Workspace);
+    cuda::quantizeRows(pass_.rows, weight.inputs, in, values, scales, stream_);
+    check(cudaGetLastError());
+    const cublasStatus_t status = float8Products_->multiply({weight, values, scales, pass_.rows}, result, add,
+                                                            workspace, kFloat8Workspace, stream_);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) {
+      throw ModelError("The cuBLAS that is installed does not multiply fp8 weights of " +
+                       std::to_string(weight.outputs) + " x " + std::to_string(weight.inputs) +
+                       " on this graphics card. Choose int8 or full weights.");
+    }
+    check(status);
+    return true;
   }
 
   int device_;
@@ -759,11 +796,13 @@ class CudaStream : public Stream {
   cudaEvent_t computed_ = nullptr, copied_ = nullptr;
   bool copying_ = false;  // something was queued on copies_
   cublasHandle_t products_ = nullptr;
+  std::optional<cuda::Float8Products> float8Products_;  // where the card has them
   std::vector<PassSegment> segments_;
   std::vector<std::byte> passData_;
   cuda::Pass pass_;
   const std::int32_t* tokens_ = nullptr;
   DeviceMemory passRoom_, productRoom_, staging_, scratch_, dequantized_;
+  DeviceMemory float8Rows_, float8Scales_, float8Workspace_;
   std::map<std::string, Record> records_;  // by their keys and the shape of their pass
   std::uint64_t uses_ = 0;
   std::vector<cudaEvent_t> marks_;
@@ -772,8 +811,8 @@ class CudaStream : public Stream {
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(int device, std::string name, bool bfloat16)
-      : device_(device), name_(std::move(name)), bfloat16_(bfloat16) {}
+  CudaBackend(int device, std::string name, bool bfloat16, bool float8)
+      : device_(device), name_(std::move(name)), bfloat16_(bfloat16), float8_(float8) {}
 
   std::string description() const override { return name_ + (bfloat16_ ? ", bf16" : ", f32"); }
   std::string card() const override { return name_; }
@@ -812,7 +851,9 @@ class CudaBackend : public Backend {
     check(cudaStreamSynchronize(nullptr));  // it returns when the values are staged, and the streams do not wait
     return made;
   }
-  std::unique_ptr<Stream> makeStream(int) const override { return std::make_unique<CudaStream>(device_, bfloat16_); }
+  std::unique_ptr<Stream> makeStream(int) const override {
+    return std::make_unique<CudaStream>(device_, bfloat16_, float8_);
+  }
 
  private:
   void fill(CudaBuffer& to, const RowSource& source) {
@@ -834,7 +875,7 @@ class CudaBackend : public Backend {
 
   int device_;
   std::string name_;
-  bool bfloat16_;
+  bool bfloat16_, float8_;
   Loader loader_;
   std::shared_ptr<HostRooms> hostRooms_ = std::make_shared<HostRooms>();
 };
@@ -862,7 +903,7 @@ GraphicsCards graphicsCards() {
   for (int number = 0; number < count; ++number) {
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, number));
-    here.cards.push_back({number, properties.name, properties.major >= kFirstWithBFloat16});
+    here.cards.push_back({number, properties.name, properties.major >= kFirstWithBFloat16, computesFp8(properties)});
   }
   return here;
 }
@@ -883,7 +924,8 @@ std::unique_ptr<Backend> makeCudaBackend(int device, Precision precision) {
     throw ModelError(std::string(properties.name) +
                      " does not compute in bf16; choose f32, or leave the precision to the program.");
   }
-  return std::make_unique<CudaBackend>(device, properties.name, has && precision != Precision::Float32);
+  return std::make_unique<CudaBackend>(device, properties.name, has && precision != Precision::Float32,
+                                       computesFp8(properties));
 }
 
 }  // namespace palimpsest::engine

@@ -20,7 +20,7 @@ using namespace palimpsest::engine;
 
 constexpr const char* kUsage =
     "usage: palimpsest-engine-bench MODEL TEXT [--device auto|cpu|cuda|cuda:N] [--seconds S] [--precision "
-    "auto|f32|bf16] [--weights auto|full|int8|int4]\n";
+    "auto|f32|bf16] [--weights auto|full|int8|fp8|int4]\n";
 
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};

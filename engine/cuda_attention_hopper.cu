@@ -23,6 +23,8 @@ constexpr unsigned kShared = (kGroups + 4) * kTileBytes<kDim> + kAlignment;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
+static_assert(kKeyTile == kGroupRows);  // tiles of both are kTileBytes
+
 // Chunk `chunk` (16 bytes) of row `row` of a tile of 64 rows.
 __device__ unsigned inPanels(int row, int chunk) {
   constexpr int kChunks = kPanel * sizeof(Bf16) / 16;

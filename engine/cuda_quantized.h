@@ -9,9 +9,9 @@ namespace palimpsest::engine::cuda {
 
 // A weight [outputs x inputs] on the device, as tilesOf() lays it out.
 struct QuantizedMatrix {
-  WeightType type;     // Int8 or Int4
-  const void* values;  // tiles
-  const void* scales;  // f32 of Int8, bf16 of Int4
+  WeightType type;     // Int8 or Int4; Fp8 is for the functions of cuda_float8.h
+  const void* values;  // tiles; rows of Fp8
+  const void* scales;  // f32 of Int8 and Fp8, bf16 of Int4
   int outputs, inputs;
 };
 

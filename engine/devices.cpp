@@ -61,6 +61,10 @@ DevicePlan planCard(int number, Precision precision, WeightType weights, const M
   if (precision == Precision::BFloat16 && !card->computesBFloat16)
     throw DeviceError(card->name + " does not compute in bf16; choose f32, or leave the precision to the program.");
   const bool bfloat16 = card->computesBFloat16 && precision != Precision::Float32;
+  if (weights == WeightType::Fp8 && bfloat16 && !card->computesFp8)
+    throw DeviceError(card->name +
+                      " does not multiply in fp8, which takes compute capability 9.0 (H100, H200) and cuBLAS 12.9; "
+                      "choose int8 weights, or compute on the CPU.");
   return fitOn(*card, weights, freeBytes(number), [&](WeightType type) { return bytesNeeded(folder, bfloat16, type); });
 }
 
@@ -81,7 +85,8 @@ std::optional<DeviceChoice> deviceOf(std::string_view words) {
 }
 
 std::optional<WeightType> weightsOf(std::string_view words) {
-  for (const WeightType type : {WeightType::Automatic, WeightType::Full, WeightType::Int8, WeightType::Int4})
+  using enum WeightType;
+  for (const WeightType type : {Automatic, Full, Int8, Fp8, Int4})
     if (words == nameOf(type)) return type;
   return std::nullopt;
 }
@@ -94,6 +99,8 @@ std::string_view nameOf(WeightType type) {
       return "full";
     case WeightType::Int8:
       return "int8";
+    case WeightType::Fp8:
+      return "fp8";
     case WeightType::Int4:
       return "int4";
   }
@@ -106,9 +113,11 @@ std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16, WeightType wei
   const auto vocabulary = static_cast<std::size_t>(config.vocabSize);
   std::size_t bytes = element * vocabulary * hidden;  // the token table
   std::size_t largest = 0;                            // bytes of a weight, were it Full
+  std::size_t mostInputs = 0;
   const auto count = [&](WeightType wanted, std::size_t outputs, std::size_t inputs) {
     bytes += bytesOf(wanted, element, outputs, inputs);
     largest = std::max(largest, element * outputs * inputs);
+    mostInputs = std::max(mostInputs, inputs);
   };
   count(keptAsHead(weights), vocabulary, hidden);
   std::size_t widest = 0, states = 0, lastKeysAndValues = 0;
@@ -130,7 +139,8 @@ std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16, WeightType wei
   const std::size_t angles = sizeof(float) * std::max<std::size_t>(config.maxPositionEmbeddings, rows) * config.headDim;
   const std::size_t pass = rows * (sizeof(float) * hidden + element * (hidden + 2 * widest + 3 * middle)) +
                            sizeof(float) * (static_cast<std::size_t>(size.segments) + 1) * states +
-                           (weights > WeightType::Full ? std::min(largest, kDequantizedBytes) : 0);
+                           (weights > WeightType::Full ? std::min(largest, kDequantizedBytes) : 0) +
+                           (weights == WeightType::Fp8 ? float8RowBytes(rows, mostInputs) + kFloat8Workspace : 0);
   // A segment that is answered keeps its keys and values of every layer.
   const std::size_t kept = element * config.numLayers * widest * rows / size.segments;
   return bytes + angles + kThreads * pass + kept + kLibraries;

@@ -24,7 +24,7 @@ struct DeviceChoice {
 // "auto", "cpu", "cuda" (the first card), "cuda:1". nullopt: none of these.
 std::optional<DeviceChoice> deviceOf(std::string_view words);
 
-// "auto", "full", "int8", "int4". nullopt: none of these.
+// "auto", "full", "int8", "fp8", "int4". nullopt: none of these.
 std::optional<WeightType> weightsOf(std::string_view words);
 std::string_view nameOf(WeightType type);
 
@@ -32,6 +32,7 @@ struct GraphicsCard {
   int number = 0;
   std::string name;  // "NVIDIA H200"
   bool computesBFloat16 = false;
+  bool computesFp8 = false;  // products of e4m3 with a scale for each row, see cuda_float8.h
 };
 
 struct GraphicsCards {
@@ -56,8 +57,8 @@ struct DevicePlan {
 
 // Where weights are left to the program, those of the most bits that fit: where the card is, too, on the first card
 // that takes such. freeBytes: of the card of that number, asked only of those that are considered. Throws DeviceError
-// where `wanted` names a card that is not there, that has too little room, or that lacks the precision; what freeBytes
-// throws counts as no room where the choice is free, and passes where it is not.
+// where `wanted` names a card that is not there, that has too little room, or that lacks the precision or Fp8; what
+// freeBytes throws counts as no room where the choice is free, and passes where it is not.
 DevicePlan planDevice(const DeviceChoice& wanted, Precision precision, WeightType weights, const ModelFolder& folder,
                       const GraphicsCards& here, const std::function<std::size_t(int card)>& freeBytes);
 

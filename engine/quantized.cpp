@@ -16,6 +16,8 @@ namespace {
 
 constexpr int kLargestInt8 = 127;
 constexpr int kLeastInt4 = -8, kLargestInt4 = 7;
+constexpr float kLargestE4m3 = 448;
+constexpr int kFloat8Inputs = 16;               // a row begins where 16 bytes do
 constexpr std::size_t kWorthThreads = 1 << 17;  // weights; of fewer, other threads are waited for longer than they help
 // What is smaller counts as zero: scales far from the end of f32, whose inverses are numbers.
 constexpr float kLeastWeight = 1e-30F;
@@ -87,6 +89,14 @@ void quantizeInt8(const float* weights, int count, float extreme, std::int8_t* v
   for (int i = 0; i < count; ++i) values[i] = static_cast<std::int8_t>(nearest(weights[i] * inverse));
 }
 
+// As quantizeRows() of cuda_float8.cu does it, bit by bit.
+void quantizeFp8(const float* weights, int count, float extreme, std::int8_t* values, float& scale) {
+  scale = std::abs(extreme) / kLargestE4m3;
+  const float inverse = kLargestE4m3 / std::abs(extreme);
+#pragma omp simd
+  for (int i = 0; i < count; ++i) values[i] = static_cast<std::int8_t>(toE4m3(weights[i] * inverse));
+}
+
 std::size_t roundedUp(int count, int multiple) {
   return static_cast<std::size_t>((count + multiple - 1) / multiple) * static_cast<std::size_t>(multiple);
 }
@@ -101,10 +111,33 @@ int groupOf(WeightType type, int inputs) {
 
 WeightType keptAs(WeightType wanted, int inputs) {
   if (wanted == WeightType::Automatic) return WeightType::Full;
-  return wanted == WeightType::Int4 && inputs % groupOf(wanted, inputs) != 0 ? WeightType::Full : wanted;
+  const int multiple = wanted == WeightType::Int4 ? groupOf(wanted, inputs) : kFloat8Inputs;
+  const bool wantsMultiple = wanted == WeightType::Int4 || wanted == WeightType::Fp8;
+  return wantsMultiple && inputs % multiple != 0 ? WeightType::Full : wanted;
 }
 
-WeightType keptAsHead(WeightType wanted) { return wanted == WeightType::Int4 ? WeightType::Int8 : wanted; }
+WeightType keptAsHead(WeightType wanted) {
+  return wanted == WeightType::Int4 || wanted == WeightType::Fp8 ? WeightType::Int8 : wanted;
+}
+
+std::uint8_t toE4m3(float x) {
+  constexpr float kLeastNormal = 0x1p-6F, kStepsToOne = 0x1p9F;
+  constexpr std::uint32_t kDropped = 20, kExponents = 127 - 7;  // bits of the fraction; the biases' difference
+  const float size = std::abs(x) < kLargestE4m3 ? std::abs(x) : kLargestE4m3;
+  const auto bits = std::bit_cast<std::uint32_t>(size);
+  const std::uint32_t rounded = bits + (1U << (kDropped - 1)) - 1 + (bits >> kDropped & 1U);
+  const std::uint32_t normal = (rounded >> kDropped) - (kExponents << 3);
+  const auto small = static_cast<std::uint32_t>(static_cast<std::int32_t>(nearest(size * kStepsToOne)));
+  const std::uint32_t sign = std::bit_cast<std::uint32_t>(x) >> 24 & 0x80U;
+  return static_cast<std::uint8_t>(sign | (size < kLeastNormal ? small : normal));
+}
+
+float fromE4m3(std::uint8_t bits) {
+  const std::uint32_t size = bits & 0x7FU;
+  const float value = size < 8 ? static_cast<float>(size) * 0x1p-9F
+                               : std::bit_cast<float>((size << 20) + (std::uint32_t{127 - 7} << 23));
+  return (bits & 0x80U) != 0 ? -value : value;
+}
 
 QuantizedRows quantize(std::span<const float> rows, int inputs, WeightType type) {
   QuantizedRows made{type, inputs, std::vector<std::int8_t>(rows.size()), {}};
@@ -120,8 +153,10 @@ QuantizedRows quantize(std::span<const float> rows, int inputs, WeightType type)
     if (std::isnan(extreme)) {
       finite = false;
     } else if (std::abs(extreme) >= kLeastWeight) {
-      (type == WeightType::Int4 ? quantizeInt4 : quantizeInt8)(weights, group, extreme, values,
-                                                               made.scales[static_cast<std::size_t>(g)]);
+      const auto quantizeGroup = type == WeightType::Int4  ? quantizeInt4
+                                 : type == WeightType::Fp8 ? quantizeFp8
+                                                           : quantizeInt8;
+      quantizeGroup(weights, group, extreme, values, made.scales[static_cast<std::size_t>(g)]);
     }
   }
   if (!finite) {
@@ -134,9 +169,13 @@ QuantizedRows quantize(std::span<const float> rows, int inputs, WeightType type)
 
 void dequantize(const QuantizedRows& rows, std::span<float> out) {
   const auto group = static_cast<std::size_t>(rows.group());
-  for (std::size_t g = 0; g < rows.scales.size(); ++g)
-    for (std::size_t i = g * group; i < (g + 1) * group; ++i)
-      out[i] = rows.scales[g] * static_cast<float>(rows.values[i]);
+  const bool fp8 = rows.type == WeightType::Fp8;
+  for (std::size_t g = 0; g < rows.scales.size(); ++g) {
+    for (std::size_t i = g * group; i < (g + 1) * group; ++i) {
+      const std::int8_t q = rows.values[i];
+      out[i] = rows.scales[g] * (fp8 ? fromE4m3(static_cast<std::uint8_t>(q)) : static_cast<float>(q));
+    }
+  }
 }
 
 RowSource quantizedSource(RowSource source, int inputs, WeightType type) {
@@ -148,6 +187,7 @@ RowSource quantizedSource(RowSource source, int inputs, WeightType type) {
 }
 
 std::size_t tileBytes(WeightType type, int outputs, int inputs) {
+  if (type == WeightType::Fp8) return roundedUp(outputs, kTileRows) * static_cast<std::size_t>(inputs);
   const std::size_t weights = roundedUp(outputs, kTileRows) * roundedUp(inputs, kTileInputs);
   return type == WeightType::Int4 ? weights / 2 : weights;
 }
@@ -164,6 +204,11 @@ QuantizedTiles tilesOf(const QuantizedRows& rows) {
   const bool int4 = rows.type == WeightType::Int4;
   QuantizedTiles made{std::vector<std::byte>(tileBytes(rows.type, count, inputs)),
                       std::vector<std::byte>(scaleBytes(rows.type, count, inputs))};
+  if (rows.type == WeightType::Fp8) {
+    std::memcpy(made.values.data(), rows.values.data(), rows.values.size());
+    std::memcpy(made.scales.data(), rows.scales.data(), rows.scales.size() * sizeof(float));
+    return made;
+  }
   const auto tiles = static_cast<std::int64_t>(roundedUp(inputs, kTileInputs)) / kTileInputs;
   const std::size_t bytes = static_cast<std::size_t>(kTileRows * kTileInputs) / (int4 ? 2 : 1);
   const auto put = [&](std::size_t index, float scale) {

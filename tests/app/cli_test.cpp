@@ -351,7 +351,8 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_THAT(noCard.err, HasText("CUDA"));
   EXPECT_THAT(noCard.err, testing::Not(HasText("another folder")));
   EXPECT_EQ(runBare({S("list"), S("--weights"), S("int2")}).code, cli::WrongUsage);
-  EXPECT_THAT(runBare({S("list"), S("--weights"), S("int2")}).err, HasText("auto, full, int8 or int4, not “int2”"));
+  EXPECT_THAT(runBare({S("list"), S("--weights"), S("int2")}).err,
+              HasText("auto, full, int8, fp8 or int4, not “int2”"));
   EXPECT_THAT(runBare({S("--help")}).out.simplified(), HasText("save no memory"));
   run({S("read"), book()});
   EXPECT_EQ(run({S("ask"), S("Moby-Dick"), S("q")}).code, cli::NoSuchBook);

@@ -88,6 +88,7 @@ TEST(Bench, TellsThePerplexityOfAText) {
   EXPECT_GT(full, 512);  // of 512 tokens: its weights are random, and it is sure of what is wrong
   EXPECT_LT(full, 512 * 32);
   EXPECT_NEAR(perplexity(WeightType::Int8, text) / full, 1, 0.02);
+  EXPECT_NEAR(perplexity(WeightType::Fp8, text) / full, 1, 0.1);
   EXPECT_NE(perplexity(WeightType::Int4, text), full);
   EXPECT_THROW(perplexity(WeightType::Full, ""), ModelError);
 }

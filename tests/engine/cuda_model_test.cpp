@@ -103,7 +103,8 @@ TEST_F(CudaModel, ASnapshotAnswersOnTheOtherDevice) {
 
 TEST_F(CudaModel, TakesNoMoreOfTheCardThanIsSaid) {
   const bool bfloat16 = graphicsCards().cards[0].computesBFloat16;
-  for (const WeightType weights : {WeightType::Full, WeightType::Int8, WeightType::Int4}) {
+  for (const WeightType weights : {WeightType::Full, WeightType::Int8, WeightType::Fp8, WeightType::Int4}) {
+    if (weights == WeightType::Fp8 && !graphicsCards().cards[0].computesFp8) continue;
     const std::size_t before = freeCudaBytes(0);
     const auto model = onCard(shippedFolder(), weights);
     Generator reads(model), answers(model);

@@ -22,9 +22,10 @@ class Devices : public testing::Test {
   // The plan with cards of so many bytes; of those that were asked for their free bytes, `asked_` keeps the numbers.
   DevicePlan plan(const DeviceChoice& wanted, const std::vector<std::size_t>& free, Precision precision = {},
                   const std::string& problem = {}, bool bfloat16 = true, WeightType weights = WeightType::Automatic) {
+    const bool fp8 = bfloat16 && fp8_;
     GraphicsCards here{{}, problem};
     for (std::size_t i = 0; i < free.size(); ++i)
-      here.cards.push_back({static_cast<int>(i), "Card " + std::to_string(i), bfloat16});
+      here.cards.push_back({static_cast<int>(i), "Card " + std::to_string(i), bfloat16, fp8});
     return planDevice(wanted, precision, weights, folder_, here, [&](int card) {
       asked_.push_back(card);
       return free.at(static_cast<std::size_t>(card));
@@ -43,6 +44,7 @@ class Devices : public testing::Test {
 
   ModelFolder folder_ = ModelFolder::open(tinyFolder());
   std::vector<int> asked_;
+  bool fp8_ = true;  // whether the cards multiply in fp8
 };
 
 TEST_F(Devices, AreNamedInWords) {
@@ -97,20 +99,24 @@ class DevicesForWeights : public Devices {
   std::string refused(std::size_t free, WeightType weights = WeightType::Automatic) {
     return refusal({Kind::Cuda, 0}, {free}, {}, {}, true, weights);
   }
-  static constexpr WeightType kFull = WeightType::Full, kInt8 = WeightType::Int8, kInt4 = WeightType::Int4;
+  static constexpr WeightType kFull = WeightType::Full, kInt8 = WeightType::Int8, kFp8 = WeightType::Fp8,
+                              kInt4 = WeightType::Int4;
 };
 
 TEST_F(DevicesForWeights, AreNamedInWords) {
   EXPECT_EQ(weightsOf("auto"), WeightType::Automatic);
   EXPECT_EQ(weightsOf("full"), kFull);
   EXPECT_EQ(weightsOf("int8"), kInt8);
+  EXPECT_EQ(weightsOf("fp8"), kFp8);
   EXPECT_EQ(weightsOf("int4"), kInt4);
-  for (const char* other : {"", "bf16", "INT8", "int", "int4 "}) EXPECT_EQ(weightsOf(other), std::nullopt) << other;
+  for (const char* other : {"", "bf16", "INT8", "FP8", "fp4", "int", "int4 "})
+    EXPECT_EQ(weightsOf(other), std::nullopt) << other;
 }
 
 TEST_F(DevicesForWeights, FewerBitsNeedLess) {
   EXPECT_LT(needs(kInt8), needs(kFull));
   EXPECT_LT(needs(kInt4), needs(kInt8));
+  EXPECT_GT(needs(kFp8), needs(kInt8)) << "rows of a pass are quantised, too, and cuBLAS has room to work in";
   EXPECT_EQ(needs(WeightType::Automatic), needs(kFull));
 }
 
@@ -159,6 +165,34 @@ TEST_F(DevicesForWeights, ThoseAskedForAreTakenOrRefused) {
           " in int4, 1 MB free. Close other programs that use it, choose a smaller model, or compute on the CPU.");
   EXPECT_EQ(planned({needs(kInt8)}, kFull).device, (DeviceChoice{Kind::Cpu}));
   EXPECT_THAT(planned({needs(kInt8)}, kFull).fallback, HasSubstr("int8 fits"));
+}
+
+TEST_F(DevicesForWeights, Fp8IsTakenOnlyWhereItIsAskedFor) {
+  EXPECT_EQ(planned({kMuch}, kFp8).weights, kFp8);
+  EXPECT_EQ(planned({kMuch}, kFp8).room, "Card 0: needs " + words(kFp8) + " in fp8, 100.0 GB free.");
+  for (const std::size_t free : {kMuch, needs(kFp8), needs(kInt8), needs(kInt4)})
+    EXPECT_NE(planned({free}).weights, kFp8);
+  EXPECT_EQ(refused(needs(kInt4), kFp8),
+            "Card 0: needs " + words(kFp8) + " in fp8, " + words(kInt4) + " free: int4 fits, " + words(kInt4) +
+                ". Choose int4 weights, close other programs that use the card, or compute on the CPU.");
+  EXPECT_EQ(plan({Kind::Cpu}, {}, {}, {}, true, kFp8).weights, kFp8);
+}
+
+TEST_F(DevicesForWeights, ACardThatDoesNotMultiplyInFp8SaysSo) {
+  fp8_ = false;
+  const std::string says =
+      "Card 0 does not multiply in fp8, which takes compute capability 9.0 (H100, H200) and cuBLAS 12.9; choose int8 "
+      "weights, or compute on the CPU.";
+  EXPECT_EQ(refused(kMuch, kFp8), says);
+  EXPECT_TRUE(asked_.empty()) << "before anything is loaded";
+  const DevicePlan fallen = planned({kMuch}, kFp8);
+  EXPECT_EQ(fallen.device, (DeviceChoice{Kind::Cpu}));
+  EXPECT_EQ(fallen.weights, kFp8);
+  EXPECT_EQ(fallen.fallback, says);
+  // In f32 the weights are dequantised, which any card can do.
+  EXPECT_EQ(plan({Kind::Cuda, 0}, {kMuch}, Precision::Float32, {}, true, kFp8).weights, kFp8);
+  EXPECT_EQ(plan({Kind::Cuda, 0}, {kMuch}, Precision::Automatic, {}, false, kFp8).weights, kFp8);
+  EXPECT_EQ(planned({kMuch}).weights, kFull);
 }
 
 TEST_F(Devices, ADriverThatIsTooOldIsSaid) {

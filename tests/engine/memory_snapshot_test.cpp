@@ -105,6 +105,8 @@ TEST_F(MemorySnapshotTest, TellsItsArithmeticBeforeAModelIsLoaded) {
   const auto ofInt4 = saveSnapshot(*model_, filledMemory(), kReading, byInt4);
   EXPECT_EQ(arithmeticOf(ofInt4), byInt4);
   EXPECT_EQ(loadSnapshot(*model_, ofInt4).arithmetic, byInt4) << "full weights go on from it";
+  const SnapshotArithmetic byFp8{Precision::BFloat16, 1, "NVIDIA H200", WeightType::Fp8};
+  EXPECT_EQ(arithmeticOf(saveSnapshot(*model_, filledMemory(), kReading, byFp8)), byFp8);
   for (const char* unknown : {"int5", "auto"})
     EXPECT_THROW(arithmeticOf(edited("\"weights\":\"int4\"", std::string("\"weights\":\"") + unknown + '"', ofInt4)),
                  SnapshotError);
