@@ -33,7 +33,13 @@ list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)
 
 # cuBLAS is found beside its toolkit when the program starts; without a card nothing of it runs.
 if(PALIMPSEST_CUDA)
-  list(APPEND ENGINE_SOURCES backend_cuda.cpp cuda_attention.cu cuda_kernels.cu cuda_memory.cu cuda_quantized.cu)
+  list(APPEND ENGINE_SOURCES
+    backend_cuda.cpp
+    cuda_attention.cu
+    cuda_few.cu
+    cuda_kernels.cu
+    cuda_memory.cu
+    cuda_quantized.cu)
   list(APPEND ENGINE_PRIVATE_LIBS CUDA::cudart_static CUDA::cublas)
 else()
   list(APPEND ENGINE_SOURCES backend_no_cuda.cpp)
