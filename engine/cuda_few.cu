@@ -266,6 +266,7 @@ __global__ void __launch_bounds__(kThreads, blocksOf(kType, kEights))
   const unsigned char* const ring = memory + warp * kSlots * slotBytes(kType);
   const int parts = product.gated ? 2 : 1;
 
+  // What is in the weight and the norm was there before any of these kernels began.
   Reader<kType> reader(product, shape, sharedAddress(ring), warp, lane);
 #pragma unroll
   for (int i = 0; i < kSlots - 1; ++i) reader.queueNext();
@@ -273,6 +274,8 @@ __global__ void __launch_bounds__(kThreads, blocksOf(kType, kEights))
     constexpr int kLine = 32;  // floats
     for (int i = thread * kLine; i < weight.inputs; i += kThreads * kLine) prefetchToL2(product.norm + i);
   }
+  letNextKernelBegin();
+  waitForEarlierKernels();
   if constexpr (kNormed) stageNormed<kType>(product, shape.tiles, staged, partial);
   const unsigned char* rights[kEights];  // this lane's, of the first tile
 #pragma unroll
@@ -446,6 +449,8 @@ FewRowsCard prepareFewRows(int device) {
   cudaFuncAttributes attributes{};
   const bool known = cudaFuncGetAttributes(&attributes, kernelOf(WeightType::Full, 1, false)) == cudaSuccess;
   card.built = known && attributes.ptxVersion >= 80;
+  card.startsEarly =
+      card.built && attributes.ptxVersion >= 90 && ask(cudaDevAttrComputeCapabilityMajor) >= kFirstWithEarlyLaunch;
   card.processors = ask(cudaDevAttrMultiProcessorCount);
   card.blockBytes = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   card.processorBytes = ask(cudaDevAttrMaxSharedMemoryPerMultiprocessor);
@@ -486,7 +491,7 @@ void multiplyFewRows(const FewRowsCard& card, const FewRowsProduct& product, cud
   const int most = blocksOf(weight.type, product.rows <= kEight ? 1 : 2);
   const int blocks = std::clamp(card.processorBytes / (shared + kReserved), 1, most) * card.processors;
   const auto kernel = kernelOf(weight.type, product.rows, product.norm != nullptr);
-  kernel<<<std::min(shape.units, blocks), kThreads, shared, stream>>>(product, shape);
+  launchEarly(kernel, std::min(shape.units, blocks), kThreads, shared, card.startsEarly, stream, product, shape);
 }
 
 }  // namespace palimpsest::engine::cuda

@@ -9,7 +9,8 @@ namespace palimpsest::engine::cuda {
 
 // What a card has for them.
 struct FewRowsCard {
-  bool built = false;  // the program has code that they can be made of
+  bool built = false;        // the program has code that they can be made of
+  bool startsEarly = false;  // a kernel may start while the one before it comes to its end
   int processors = 0;
   int blockBytes = 0, processorBytes = 0;  // of shared memory, at most
 };
