@@ -1,5 +1,6 @@
-// The CUDA back end: cuBLAS for products with weights, own kernels (cuda_kernels.h) for the rest. All work of a stream
-// is queued on one CUDA stream, so that what the seam calls the order of the calls is the order on the device.
+// The CUDA back end: cuBLAS for products of many rows with weights, own kernels (cuda_few.h, cuda_kernels.h) for the
+// rest. All work of a stream is queued on one CUDA stream, so that what the seam calls the order of the calls is the
+// order on the device.
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 
