@@ -106,6 +106,13 @@ struct KeptColumns {
   Buffer* cache;
 };
 
+// A norm before a product, with room for its result where it is an operation of its own.
+struct Norm {
+  const Buffer& weight;
+  float epsilon;
+  Buffer& room;
+};
+
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -145,6 +152,16 @@ class Stream {
   virtual void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) = 0;
   // out = silu(g) * u, with [g | u] = gateUp
   virtual void siluMul(const Buffer& gateUp, Buffer& out) = 0;
+  // out = rmsNorm(x) W^T. What this and the next leave in their rooms is not to be read: a device may do it in one.
+  virtual void normedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& out) {
+    rmsNorm(x, norm.weight, norm.epsilon, norm.room);
+    linear(norm.room, weight, out);
+  }
+  // out = silu(g) * u, with [g | u] = rmsNorm(x) W^T, for which `gateUp` has room
+  virtual void gatedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& gateUp, Buffer& out) {
+    normedLinear(x, norm, weight, gateUp);
+    siluMul(gateUp, out);
+  }
 
   // In all that follows queries, keys and values are Heads, `out` is Compute or, for combine() to read, Float32, and
   // everything else is Float32.

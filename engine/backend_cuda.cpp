@@ -1,5 +1,6 @@
-// The CUDA back end: cuBLAS for products with weights, own kernels (cuda_kernels.h) for the rest. All work of a stream
-// is queued on one CUDA stream, so that what the seam calls the order of the calls is the order on the device.
+// The CUDA back end: cuBLAS for products of many rows with weights, own kernels (cuda_few.h, cuda_kernels.h) for the
+// rest. All work of a stream is queued on one CUDA stream, so that what the seam calls the order of the calls is the
+// order on the device.
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 #include <omp.h>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "engine/cpu_kernels.h"
+#include "engine/cuda_few.h"
 #include "engine/cuda_float8.h"
 #include "engine/cuda_kernels.h"
 #include "engine/cuda_quantized.h"
@@ -265,6 +267,7 @@ class CudaWeight : public PackedWeight {
   std::size_t bytes() const override {
     return static_cast<std::size_t>(outputs()) * static_cast<std::size_t>(inputs()) * values.elementBytes();
   }
+  cuda::QuantizedMatrix matrix() const { return {WeightType::Full, values.data(), nullptr, outputs(), inputs()}; }
   CudaBuffer values;
 };
 
@@ -319,6 +322,7 @@ class CudaStream : public Stream {
     check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device_));
     flashAttention_ = bfloat16_ && cuda::flashAttentionIsBuilt();
     hopperAttention_ = flashAttention_ && cuda::hopperAttentionIsBuilt();
+    if (bfloat16_) fewRows_ = cuda::prepareFewRows(device_);
     check(cublasCreate(&products_));
     check(cublasSetStream(products_, stream_));
     productRoom_ = DeviceMemory(kProductRoom);
@@ -495,6 +499,16 @@ class CudaStream : public Stream {
     withType(gpu(out).isBFloat16(),
              [&]<class T>(T) { cuda::siluMul<T>(pass_.rows, gpu(gateUp).as<const T>(), gpu(out).as<T>(), stream_); });
     check(cudaGetLastError());
+  }
+
+  void normedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& out) override {
+    if (!multipliedFew(normed(x, norm), weight, out)) Stream::normedLinear(x, norm, weight, out);
+  }
+  void gatedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& gateUp,
+                   Buffer& out) override {
+    cuda::FewRowsProduct product = normed(x, norm);
+    product.gated = true;
+    if (!multipliedFew(product, weight, out)) Stream::gatedLinear(x, norm, weight, gateUp, out);
   }
 
   void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
@@ -710,10 +724,36 @@ class CudaStream : public Stream {
   // out = in W^T + beta out
   void product(const Buffer& in, const PackedWeight& weight, Buffer& out, float beta) {
     use();
+    if (gpu(in).isBFloat16() && multipliedFew({.in = gpu(in).as<const Bf16>(), .add = beta != 0.0F}, weight, out))
+      return;
     if (const auto* quantized = dynamic_cast<const CudaQuantized*>(&weight))
       return product(gpu(in), quantized->matrix(), gpu(out), beta);
     const CudaBuffer& w = static_cast<const CudaWeight&>(weight).values;
     product(gpu(in), w.data(), w.isBFloat16(), 0, weight.outputs(), weight.inputs(), gpu(out), beta);
+  }
+
+  static cuda::FewRowsProduct normed(const Buffer& x, const Norm& norm) {
+    return {.x = gpu(x).as<const float>(), .norm = gpu(norm.weight).as<const float>().data, .epsilon = norm.epsilon};
+  }
+
+  // Queues it if it is one of few rows, and says whether it did. `product` holds all but what is in the other
+  // arguments.
+  bool multipliedFew(cuda::FewRowsProduct product, const PackedWeight& weight, Buffer& out) {
+    if (!bfloat16_) return false;
+    const auto* quantized = dynamic_cast<const CudaQuantized*>(&weight);
+    product.weight = quantized ? quantized->matrix() : static_cast<const CudaWeight&>(weight).matrix();
+    if (product.weight.type == WeightType::Fp8) return false;
+    product.rows = pass_.rows;
+    if (gpu(out).isBFloat16()) {
+      product.halves = gpu(out).as<Bf16>();
+    } else {
+      product.floats = gpu(out).as<float>();
+    }
+    if (!cuda::takesFewRows(fewRows_, product)) return false;
+    use();
+    cuda::multiplyFewRows(fewRows_, product, stream_);
+    check(cudaGetLastError());
+    return true;
   }
 
   // Into columns [begin, begin + outputs) of `out`; w is [outputs x inputs]. cuBLAS counts columns first, so that it
@@ -731,19 +771,12 @@ class CudaStream : public Stream {
   void product(const CudaBuffer& in, const cuda::QuantizedMatrix& weight, CudaBuffer& out, float beta) {
     const bool float8 = weight.type == WeightType::Fp8;
     if (float8 && in.isBFloat16() && productOfFloat8(in.as<const Bf16>(), weight, out, beta != 0.0F)) return;
+    if (!float8 && !in.isBFloat16() && cuda::multipliesFew(weight, pass_.rows, in.as<const float>())) {
+      cuda::productOfFew(weight, pass_.rows, in.as<const float>(), out.as<float>(), beta != 0.0F, stream_);
+      check(cudaGetLastError());
+      return;
+    }
     withType(in.isBFloat16(), [&]<class T>(T) {
-      const auto from = in.as<const T>();
-      if (!float8 && cuda::multipliesFew<T>(weight, pass_.rows, from)) {
-        if (out.isBFloat16()) {
-          // `out` is of fewer bits than `in` nowhere
-          if constexpr (std::is_same_v<T, Bf16>)
-            cuda::productOfFew<T, Bf16>(weight, pass_.rows, from, out.as<Bf16>(), beta != 0.0F, stream_);
-        } else {
-          cuda::productOfFew<T, float>(weight, pass_.rows, from, out.as<float>(), beta != 0.0F, stream_);
-        }
-        check(cudaGetLastError());
-        return;
-      }
       // As many rows at a time as there is room for dequantised ones.
       const std::size_t rowBytes = sizeof(T) * static_cast<std::size_t>(weight.inputs);
       const int most = std::max(1, static_cast<int>(kDequantizedBytes / rowBytes / kTileRows)) * kTileRows;
@@ -790,6 +823,7 @@ class CudaStream : public Stream {
   bool bfloat16_;
   int processors_ = 0;
   bool flashAttention_ = false, hopperAttention_ = false;
+  cuda::FewRowsCard fewRows_;
   std::shared_ptr<Queue> queue_;
   cudaStream_t stream_;            // the queue's
   cudaStream_t copies_ = nullptr;  // to the host

@@ -34,8 +34,16 @@ list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)
 
 # cuBLAS is found beside its toolkit when the program starts; without a card nothing of it runs.
 if(PALIMPSEST_CUDA)
-  list(APPEND ENGINE_SOURCES backend_cuda.cpp cuda_attention.cu cuda_attention_hopper.cu cuda_float8.cu
-    cuda_float8_products.cpp cuda_kernels.cu cuda_memory.cu cuda_quantized.cu)
+  list(APPEND ENGINE_SOURCES
+    backend_cuda.cpp
+    cuda_attention.cu
+    cuda_attention_hopper.cu
+    cuda_few.cu
+    cuda_float8.cu
+    cuda_float8_products.cpp
+    cuda_kernels.cu
+    cuda_memory.cu
+    cuda_quantized.cu)
   list(APPEND ENGINE_PRIVATE_LIBS CUDA::cudart_static CUDA::cublas CUDA::cublasLt)
   if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")
     set_source_files_properties(cuda_attention_hopper.cu PROPERTIES COMPILE_DEFINITIONS PALIMPSEST_SM90A)

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kGroups = 3, kThreads = kGroups * 128;  // warpgroups of a block
 constexpr int kGroupRows = 64, kBlockRows = kGroups * kGroupRows;
-constexpr int kKeyTile = 64;                                  // two of K and two of V are in shared memory
+[[maybe_unused]] constexpr int kKeyTile = 64;                 // two of K and two of V are in shared memory
 constexpr int kPanel = 64;                                    // columns of a panel
 constexpr unsigned kPanelBytes = 64 * kPanel * sizeof(Bf16);  // of 64 rows
 constexpr unsigned kAlignment = 1024;                         // of the swizzled panels

@@ -61,6 +61,44 @@ __device__ void storeRun(T* to, const Run<T>& run) {
   *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(run.values);
 }
 
+// Programmatic dependent launch, of compute capability 9.0: a kernel that launchEarly() queued may begin when each
+// block of the kernel before it has called letNextKernelBegin() or has ended. All of its threads call
+// waitForEarlierKernels(), which returns when the kernel before it has ended and what it wrote can be seen. Before that
+// a thread may read only what no kernel on the stream writes, and write nothing but shared memory.
+//
+// So no block ends before all earlier kernels have: the one before did not end without waiting for its own. And a
+// kernel that waits cannot keep an earlier one from a multiprocessor, since all blocks of that are there already.
+constexpr int kFirstWithEarlyLaunch = 9;  // major number
+
+__device__ inline void letNextKernelBegin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
+__device__ inline void waitForEarlierKernels() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+
+// `early`: where the card is of that compute capability and the kernel was compiled for it; else as any other kernel.
+template <class... Parameters>
+void launchEarly(void (*kernel)(Parameters...), dim3 grid, dim3 block, int sharedBytes, bool early, cudaStream_t stream,
+                 Parameters... arguments) {
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = static_cast<std::size_t>(sharedBytes);
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = early ? 1 : 0;
+  cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
 inline unsigned blocksFor(std::size_t count, unsigned threads) {
   return static_cast<unsigned>((count + threads - 1) / threads);
 }

@@ -27,6 +27,18 @@ __device__ inline void copyChunk(unsigned to, const void* from, bool there) {
 }
 // Until what this thread has copied is there. Other threads' copies: __syncthreads() after it.
 __device__ inline void waitForCopies() { asm volatile("cp.async.wait_all;\n" ::: "memory"); }
+// The same in groups: what this thread has copied since it last closed one is a group. Waits for all but its `left`
+// last ones.
+__device__ inline void closeCopies() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
+template <int left>
+__device__ void waitForCopiesBut() {
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(left) : "memory");
+}
+
+// The line that it is in, from memory to the cache that all multiprocessors share.
+__device__ inline void prefetchToL2(const void* line) {
+  asm volatile("prefetch.global.L2 [%0];\n" ::"l"(__cvta_generic_to_global(line)));
+}
 
 // Four 8 x 8 matrices of bf16: lane l gives the address of row l % 8 of matrix l / 8 and gets in to[i] of matrix i the
 // pair (g, 2t..2t+1).
@@ -51,6 +63,23 @@ __device__ inline void multiplyAdd(float (&c)[4], const unsigned (&a)[4], unsign
       "{%0, %1, %2, %3};\n"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// c = a b
+__device__ inline void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%10, %10, %10, %10};\n"
+      : "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.0F));
+}
+
+// Any function of three bits, for each bit: `table` is that of 0xF0, 0xCC and 0xAA.
+template <unsigned table>
+__device__ unsigned bitwise(unsigned a, unsigned b, unsigned c) {
+  unsigned d;
+  asm("lop3.b32 %0, %1, %2, %3, %4;\n" : "=r"(d) : "r"(a), "r"(b), "r"(c), "n"(table));
+  return d;
 }
 
 __device__ inline float exp2Approximate(float x) {  // to 2 units in the last place; 0 of -inf

@@ -75,8 +75,6 @@ __device__ void unpack(const Lane<kInt4>& lane, int half, float (&q)[kLaneInputs
 
 __device__ void store(Bf16* to, float x) { *to = __float2bfloat16_rn(x); }
 __device__ void store(float* to, float x) { *to = x; }
-__device__ float load(const Bf16* from) { return __bfloat162float(*from); }
-__device__ float load(const float* from) { return *from; }
 
 // A warp for a tile.
 template <bool kInt4, class T>
@@ -112,9 +110,9 @@ __global__ void dequantizeKernel(QuantizedMatrix weight, int begin, int rows, in
 }
 
 // Sums of all warps, in their order, into `out`. partial [kWarps x tokens x kTileRows].
-template <bool kInt4, int kTokens, class Out>
+template <bool kInt4, int kTokens>
 __device__ void finish(const QuantizedMatrix& weight, const float (&partial)[kWarps][kTokens][kTileRows], int rows,
-                       Rows<Out> out, bool add) {
+                       Rows<float> out, bool add) {
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < rows * kTileRows; i += kWarps * kWarp) {
     const int token = i / kTileRows, r = i % kTileRows, output = static_cast<int>(blockIdx.x) * kTileRows + r;
@@ -123,110 +121,15 @@ __device__ void finish(const QuantizedMatrix& weight, const float (&partial)[kWa
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) sum += partial[w][token][r];
     if constexpr (!kInt4) sum *= static_cast<const float*>(weight.scales)[output];
-    Out* to = out.data + static_cast<std::size_t>(token) * out.columns + output;
-    store(to, add ? load(to) + sum : sum);
+    float* to = out.data + static_cast<std::size_t>(token) * out.columns + output;
+    *to = add ? *to + sum : sum;
   }
 }
 
-// Two numbers of the weight as bf16, which holds them exactly; `pair` of the 8 that a lane has of a row.
-template <bool kInt4>
-__device__ std::uint32_t pairOf(const Lane<kInt4>& lane, int half, int pair) {
-  std::uint32_t bits, less;
-  if constexpr (kInt4) {
-    // 128 + n is the bf16 whose last bits are n; n = q + 8.
-    bits = (wordOf(lane, half, pair / 4) >> 4 * (pair % 4) & 0x000F000FU) | 0x43004300U;
-    less = 0x43084308U;  // 136
-  } else {
-    const std::uint32_t bytes = __byte_perm(wordOf(lane, half, pair / 2), 0, pair % 2 == 0 ? 0x4140 : 0x4342);
-    bits = (bytes & 0x007F007FU) | 0x43004300U;  // 128 + the lower seven bits,
-    less = (bytes & 0x00800080U) | 0x43004300U;  // less 128, or 256 where the sign is set
-  }
-  __nv_bfloat162 a, b;
-  memcpy(&a, &bits, sizeof a);
-  memcpy(&b, &less, sizeof b);
-  a = __hsub2(a, b);
-  memcpy(&bits, &a, sizeof a);
-  return bits;
-}
-
-// sums [16 x 8] += a [16 x 16] b [16 x 8]; a lane's parts as PTX has them for mma.m16n8k16.
-__device__ void multiplyTile(float (&sums)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
-#if __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-      "{%0, %1, %2, %3};"
-      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-#endif
-}
-
-// A block for 16 outputs. The order of the inputs within a tile is free as long as both sides have the same: the lanes
-// 4 r + c of a product of 16 inputs have those from 16 c + 4 step on, so that a lane's part of either side is one run.
-// The rows of the pass are the product's columns: 8, or kEights times as many, of which those that are not there are 0.
-template <bool kInt4, int kEights, class Out>
+// A block for 16 outputs. The four lanes of a row add what they have of its inputs in the end.
+template <bool kInt4, int kTokens>
 __global__ void __launch_bounds__(kWarps* kWarp)
-    tensorProductKernel(QuantizedMatrix weight, int rows, int tiles, int shift, Rows<const Bf16> in, Rows<Out> out,
-                        bool add) {
-  constexpr int kAhead = kEights == 1 ? 4 : 2;  // tiles whose loads are on their way together
-  constexpr int kSteps = kTileInputs / 16;
-  __shared__ float partial[kWarps][8 * kEights][kTileRows];
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int r = lane / 4, c = lane % 4, strip = static_cast<int>(blockIdx.x);
-  float sums[kEights][4] = {};
-  for (int first = warp; first < tiles; first += kWarps * kAhead) {
-    Lane<kInt4> w[kAhead];
-    uint4 x[kAhead][kEights][2];
-    float2 scale[kAhead];
-#pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      const int tile = first + a * kWarps;
-      if (tile >= tiles) break;
-      w[a] = laneOf<kInt4>(weight, static_cast<std::size_t>(strip) * tiles + tile, lane);
-      if constexpr (kInt4) scale[a] = scalesOf<kInt4>(weight, strip, tile, shift, r);
-      const int k = tile * kTileInputs + c * kLaneInputs;
-#pragma unroll
-      for (int n = 0; n < kEights; ++n) {
-        const int token = 8 * n + r;
-        x[a][n][0] = x[a][n][1] = {0, 0, 0, 0};
-        if (token >= rows || k >= weight.inputs) continue;
-        const auto* from = reinterpret_cast<const uint4*>(in.data + static_cast<std::size_t>(token) * in.columns + k);
-        x[a][n][0] = from[0];
-        x[a][n][1] = from[1];
-      }
-    }
-#pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      if (first + a * kWarps >= tiles) break;
-      float own[kEights][4] = {};
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        const std::uint32_t left[4] = {pairOf(w[a], 0, 2 * step), pairOf(w[a], 1, 2 * step),
-                                       pairOf(w[a], 0, 2 * step + 1), pairOf(w[a], 1, 2 * step + 1)};
-#pragma unroll
-        for (int n = 0; n < kEights; ++n) {
-          const uint4& right = x[a][n][step / 2];
-          multiplyTile(kInt4 ? own[n] : sums[n], left, step % 2 == 0 ? right.x : right.z,
-                       step % 2 == 0 ? right.y : right.w);
-        }
-      }
-      if constexpr (kInt4) {
-#pragma unroll
-        for (int n = 0; n < kEights; ++n)
-#pragma unroll
-          for (int i = 0; i < 4; ++i) sums[n][i] += (i < 2 ? scale[a].x : scale[a].y) * own[n][i];
-      }
-    }
-  }
-#pragma unroll
-  for (int n = 0; n < kEights; ++n)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) partial[warp][8 * n + 2 * c + i % 2][r + (i < 2 ? 0 : kHalf)] = sums[n][i];
-  finish<kInt4>(weight, partial, rows, out, add);
-}
-
-// The same without tensor cores, for f32. The four lanes of a row add what they have of its inputs in the end.
-template <bool kInt4, int kTokens, class Out>
-__global__ void __launch_bounds__(kWarps* kWarp)
-    plainProductKernel(QuantizedMatrix weight, int rows, int tiles, int shift, Rows<const float> in, Rows<Out> out,
+    productOfFewKernel(QuantizedMatrix weight, int rows, int tiles, int shift, Rows<const float> in, Rows<float> out,
                        bool add) {
   __shared__ float partial[kWarps][kTokens][kTileRows];
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -271,20 +174,12 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   finish<kInt4>(weight, partial, rows, out, add);
 }
 
-template <bool kInt4, class Out>
-void launchTensor(const QuantizedMatrix& weight, int rows, Rows<const Bf16> in, Rows<Out> out, bool add,
-                  cudaStream_t stream) {
-  const auto kernel = rows <= 8 ? tensorProductKernel<kInt4, 1, Out> : tensorProductKernel<kInt4, 2, Out>;
-  kernel<<<strips(weight.outputs), kWarps * kWarp, 0, stream>>>(weight, rows, tilesAcross(weight), groupShift(weight),
-                                                                in, out, add);
-}
-
-template <bool kInt4, class Out>
-void launchPlain(const QuantizedMatrix& weight, int rows, Rows<const float> in, Rows<Out> out, bool add,
-                 cudaStream_t stream) {
-  const auto kernel = rows == 1   ? plainProductKernel<kInt4, 1, Out>
-                      : rows <= 4 ? plainProductKernel<kInt4, 4, Out>
-                                  : plainProductKernel<kInt4, kMostRows, Out>;
+template <bool kInt4>
+void launchProduct(const QuantizedMatrix& weight, int rows, Rows<const float> in, Rows<float> out, bool add,
+                   cudaStream_t stream) {
+  const auto kernel = rows == 1   ? productOfFewKernel<kInt4, 1>
+                      : rows <= 4 ? productOfFewKernel<kInt4, 4>
+                                  : productOfFewKernel<kInt4, kMostRows>;
   kernel<<<strips(weight.outputs), kWarps * kWarp, 0, stream>>>(weight, rows, tilesAcross(weight), groupShift(weight),
                                                                 in, out, add);
 }
@@ -298,30 +193,19 @@ void dequantize(const QuantizedMatrix& weight, int begin, int rows, T* out, cuda
   kernel<<<blocks, kWarps * kWarp, 0, stream>>>(weight, begin, rows, tiles, groupShift(weight), out);
 }
 
-template <class In>
-bool multipliesFew(const QuantizedMatrix& weight, int rows, Rows<const In> in) {
+bool multipliesFew(const QuantizedMatrix& weight, int rows, Rows<const float> in) {
   constexpr std::size_t kRun = 16;  // bytes
-  return rows <= kMostRows && weight.inputs % kLaneInputs == 0 && in.columns * sizeof(In) % kRun == 0 &&
+  return rows <= kMostRows && weight.inputs % kLaneInputs == 0 && in.columns * sizeof(float) % kRun == 0 &&
          reinterpret_cast<std::uintptr_t>(in.data) % kRun == 0;
 }
 
-template <class In, class Out>
-void productOfFew(const QuantizedMatrix& weight, int rows, Rows<const In> in, Rows<Out> out, bool add,
+void productOfFew(const QuantizedMatrix& weight, int rows, Rows<const float> in, Rows<float> out, bool add,
                   cudaStream_t stream) {
-  const bool int4 = weight.type == WeightType::Int4;
-  if constexpr (std::is_same_v<In, Bf16>) {
-    (int4 ? launchTensor<true, Out> : launchTensor<false, Out>)(weight, rows, in, out, add, stream);
-  } else {
-    (int4 ? launchPlain<true, Out> : launchPlain<false, Out>)(weight, rows, in, out, add, stream);
-  }
+  const auto launch = weight.type == WeightType::Int4 ? launchProduct<true> : launchProduct<false>;
+  launch(weight, rows, in, out, add, stream);
 }
 
-#define PALIMPSEST_OF_TYPE(T)                                                      \
-  template void dequantize<T>(const QuantizedMatrix&, int, int, T*, cudaStream_t); \
-  template bool multipliesFew<T>(const QuantizedMatrix&, int, Rows<const T>);      \
-  template void productOfFew<T, float>(const QuantizedMatrix&, int, Rows<const T>, Rows<float>, bool, cudaStream_t);
-PALIMPSEST_OF_TYPE(float)
-PALIMPSEST_OF_TYPE(Bf16)
-template void productOfFew<Bf16, Bf16>(const QuantizedMatrix&, int, Rows<const Bf16>, Rows<Bf16>, bool, cudaStream_t);
+template void dequantize<float>(const QuantizedMatrix&, int, int, float*, cudaStream_t);
+template void dequantize<Bf16>(const QuantizedMatrix&, int, int, Bf16*, cudaStream_t);
 
 }  // namespace palimpsest::engine::cuda

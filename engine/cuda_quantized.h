@@ -1,5 +1,5 @@
 // Products with weights of fewer bits on a graphics card; each function only queues its work on `stream`. Implemented
-// in cuda_quantized.cu; T, In and Out are float or __nv_bfloat16, sums are f32 and always taken in the same order.
+// in cuda_quantized.cu; T is float or __nv_bfloat16, sums are f32 and always taken in the same order.
 #pragma once
 
 #include "engine/cuda_kernels.h"
@@ -9,8 +9,8 @@ namespace palimpsest::engine::cuda {
 
 // A weight [outputs x inputs] on the device, as tilesOf() lays it out.
 struct QuantizedMatrix {
-  WeightType type;     // Int8 or Int4; Fp8 is for the functions of cuda_float8.h
-  const void* values;  // tiles; rows of Fp8
+  WeightType type;     // Int8 or Int4; in cuda_few.h also Full; Fp8 is for the functions of cuda_float8.h
+  const void* values;  // tiles; rows of Full and Fp8
   const void* scales;  // f32 of Int8 and Fp8, bf16 of Int4
   int outputs, inputs;
 };
@@ -21,12 +21,10 @@ void dequantize(const QuantizedMatrix& weight, int begin, int rows, T* out, cuda
 
 // Whether productOfFew() takes this pass: few enough rows that what takes time is to read the weight once, and runs of
 // inputs that can be loaded 16 bytes at a time.
-template <class In>
-bool multipliesFew(const QuantizedMatrix& weight, int rows, Rows<const In> in);
+bool multipliesFew(const QuantizedMatrix& weight, int rows, Rows<const float> in);
 
-// out = in W^T, or += with `add`, for the first `rows` rows; bf16 by tensor cores, which needs compute capability 8.0.
-template <class In, class Out>
-void productOfFew(const QuantizedMatrix& weight, int rows, Rows<const In> in, Rows<Out> out, bool add,
+// out = in W^T, or += with `add`, for the first `rows` rows in f32; those of bf16 are in cuda_few.h.
+void productOfFew(const QuantizedMatrix& weight, int rows, Rows<const float> in, Rows<float> out, bool add,
                   cudaStream_t stream);
 
 }  // namespace palimpsest::engine::cuda

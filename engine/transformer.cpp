@@ -77,8 +77,7 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   SegmentState::LayerState* const alone = segments.size() == 1 ? &segments.front().layers_[index] : nullptr;
   Buffer& states = alone ? *alone->memory : *w.states;
 
-  s.rmsNorm(*w.x, *layer.attentionNorm, config_.rmsNormEps, *w.normed);
-  s.linear(*w.normed, *layer.qkv, qkv);
+  s.normedLinear(*w.x, {*layer.attentionNorm, config_.rmsNormEps, *w.normed}, *layer.qkv, qkv);
 
   // The memory sees keys and queries without position. states[i] is the memory before segment i, and each segment reads
   // its own.
@@ -98,9 +97,7 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   if (mixes) s.combine(fromMemory, fromSegment, heads.gates, attention);  // A = g A_mem + (1 - g) A_dot
   s.linearAdd(attention, *layer.o, *w.x);
 
-  s.rmsNorm(*w.x, *layer.feedForwardNorm, config_.rmsNormEps, *w.normed);
-  s.linear(*w.normed, *layer.gateUp, *w.gateUp);
-  s.siluMul(*w.gateUp, *w.activated);
+  s.gatedLinear(*w.x, {*layer.feedForwardNorm, config_.rmsNormEps, *w.normed}, *layer.gateUp, *w.gateUp, *w.activated);
   s.linearAdd(*w.activated, *layer.down, *w.x);
 }
 
@@ -232,8 +229,7 @@ void Transformer::readLayers(Workspace& w, const std::stop_token& stop) const {
     if (index < lastMemoryLayer_) {
       forward(index, w, {});
     } else {
-      s.rmsNorm(*w.x, *layer.attentionNorm, config_.rmsNormEps, *w.normed);
-      s.linear(*w.normed, *layer.memoryKv, *w.memoryKv);
+      s.normedLinear(*w.x, {*layer.attentionNorm, config_.rmsNormEps, *w.normed}, *layer.memoryKv, *w.memoryKv);
       writePass(index, w, *w.memoryKv, *w.memoryKv, layer.aloneBase, layer.aloneAdded);
     }
     s.copyRows(*w.states, segments, 0, 1, floats, *w.carried, index, 0);

@@ -75,8 +75,7 @@ std::span<const float> Transformer::step(Workspace& w, SegmentState& segment, To
       if (stop.stop_requested()) throw Stopped();
       forward(index, w, std::span(&segment, 1));
     }
-    s.rmsNorm(*w.x, *finalNorm_, config_.rmsNormEps, *w.lastNormed);
-    s.linear(*w.lastNormed, *head_, *w.logits);
+    s.normedLinear(*w.x, {*finalNorm_, config_.rmsNormEps, *w.lastNormed}, *head_, *w.logits);
   });
   segment.positions_ += 1;
   w.hostLogits.resize(static_cast<std::size_t>(config_.vocabSize));
@@ -206,8 +205,7 @@ std::span<const float> Transformer::logitsOfLastRows(Workspace& w, int rows, std
   const auto V = static_cast<std::size_t>(config_.vocabSize);
   w.segments.assign(1, {.begin = 0, .rows = rows});
   s.beginPass(w.segments);
-  s.rmsNorm(*w.lastRows, *finalNorm_, config_.rmsNormEps, *w.lastNormed);
-  s.linear(*w.lastNormed, *head_, *w.logits);
+  s.normedLinear(*w.lastRows, {*finalNorm_, config_.rmsNormEps, *w.lastNormed}, *head_, *w.logits);
   w.hostLogits.resize((before + static_cast<std::size_t>(rows)) * V);
   s.download(*w.logits, 0, std::span(w.hostLogits).subspan(before * V));
   return w.hostLogits;

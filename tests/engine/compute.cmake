@@ -8,6 +8,7 @@ list(APPEND ENGINE_TEST_SOURCES
   cpu_kernels_test.cpp
   cuda_model_test.cpp
   devices_test.cpp
+  few_rows_test.cpp
   gates_test.cpp
   generator_test.cpp
   golden_test.cpp

@@ -1,0 +1,497 @@
+#include <algorithm>
+#include <cstdint>
+
+#include "engine/cuda_device.cuh"
+#include "engine/cuda_few.h"
+#include "engine/cuda_ptx.cuh"
+
+namespace palimpsest::engine::cuda {
+
+namespace {
+
+constexpr int kMostRows = 16;
+constexpr int kEight = 8;  // columns of a tensor core's product, which here are rows of the pass
+constexpr int kWarps = 8;  // of a block: a strip's stages are dealt out to them in turn
+constexpr int kThreads = kWarps * kWarp;
+// Blocks of a multiprocessor, where its shared memory has room for them; what its registers have room for.
+__host__ __device__ constexpr int blocksOf(WeightType type, int eights) {
+  return type == WeightType::Int4 && eights > 1 ? 1 : 2;
+}
+// The weight comes through a ring of slots that each warp has for itself, so that its reads are never waited for by
+// anything but their use. 16 warps with three stages of 2 KB on their way are 96 KB for each multiprocessor, and what
+// a card of 5 TB/s brings in the time that a read takes is about 30 KB of it.
+constexpr int kSlots = 4;
+constexpr int kRun = 16;    // bytes that a lane copies at a time
+constexpr int kChunks = 4;  // such runs of a lane in a stage
+constexpr int kChunkBytes = kRun * kWarp;
+constexpr int kPartial = kTileRows + 4;  // floats from one row of sums to the next: lanes write to banks of their own
+constexpr int kGroupBytes = kTileRows * static_cast<int>(sizeof(Bf16));  // scales of a strip's group of Int4
+
+// A strip is 16 outputs, a tile 64 inputs of them. What a lane 4 r + c has of a tile is of the rows r and r + 8:
+//   Int8, Int4  the inputs from 16 c on, as tilesOf() has them: a run of 16 bytes for each row, or for both
+//   Full        the inputs from 8 c on, and from 32 + 8 c on: two runs of 16 bytes for each row
+// The order of the inputs within a tile is free as long as both sides of a product have the same.
+__host__ __device__ constexpr int tilesOfStage(WeightType type) {
+  return type == WeightType::Full ? 1 : type == WeightType::Int8 ? 2 : 4;
+}
+__host__ __device__ constexpr int slotBytes(WeightType type) {
+  return kChunks * kChunkBytes + (type == WeightType::Int4 ? tilesOfStage(type) * kGroupBytes : 0);
+}
+__host__ __device__ constexpr int partialBytes(int eights) {  // of two strips: one is added up while the other is made
+  return 2 * kWarps * kEight * eights * kPartial * static_cast<int>(sizeof(float));
+}
+
+// Of the right side in shared memory: rows begin in banks of their own.
+__host__ __device__ constexpr int stagedRowBytes(int tiles) {
+  return tiles * kTileInputs * static_cast<int>(sizeof(Bf16)) + 4 * kRun;
+}
+
+struct Shape {
+  int units;  // strips, or of a gated product pairs of them
+  int tiles;  // across
+  int limit;  // the same, filled up so that each warp of a block has as many stages of a strip as the others
+  int shift;  // Int4's groups are of 2^shift tiles
+};
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+
+constexpr int kHalf = kTileRows / 2;
+constexpr int kSteps = kTileInputs / 16;  // products of a tile
+
+// (x & mask) | bits, in the one instruction that the compiler makes two of where both are constants.
+__device__ unsigned masked(unsigned x, unsigned mask, unsigned bits) {
+  constexpr unsigned kAndOr = (0xF0 & 0xCC) | 0xAA;
+  return bitwise<kAndOr>(x, mask, bits);
+}
+
+// What a warp reads: a lane's place in the stage that is to be queued next, and the slot of the ring that it goes to.
+template <WeightType kType>
+class Reader {
+ public:
+  __device__ Reader(const FewRowsProduct& product, const Shape& shape, unsigned ring, int warp, int lane)
+      : weight_(product.weight),
+        shape_(shape),
+        parts_(product.gated ? 2 : 1),
+        first_(warp * tilesOfStage(kType)),
+        lane_(lane),
+        begin_(ring),
+        end_(ring + kSlots * slotBytes(kType)),
+        slot_(ring),
+        unit_(static_cast<int>(blockIdx.x)) {
+    beginStrip();
+  }
+
+  // Always a group of copies, but none in it where there is nothing left.
+  __device__ void queueNext() {
+    if (unit_ < shape_.units && tile_ < shape_.tiles) queue();
+    closeCopies();
+    slot_ += slotBytes(kType);
+    if (slot_ == end_) slot_ = begin_;
+    tile_ += kStride;
+    values_ += kType == WeightType::Full ? kStride * kTileInputs * static_cast<int>(sizeof(Bf16))
+                                         : kWarps * kChunks * kChunkBytes;
+    if constexpr (kType == WeightType::Int4) scales_ += (kStride >> shape_.shift) * kGroupBytes;
+    if (tile_ < shape_.limit) return;
+    if (++part_ == parts_) {
+      part_ = 0;
+      unit_ += static_cast<int>(gridDim.x);
+    }
+    beginStrip();
+  }
+
+ private:
+  static constexpr int kTiles = tilesOfStage(kType), kStride = kTiles * kWarps;
+
+  __device__ void beginStrip() {
+    strip_ = unit_ + part_ * shape_.units;
+    tile_ = first_;
+    const auto* values = static_cast<const unsigned char*>(weight_.values);
+    if constexpr (kType == WeightType::Full) {
+      const int output = strip_ * kTileRows + lane_ / 4, k = tile_ * kTileInputs + lane_ % 4 * 8;
+      values_ = values + (static_cast<std::size_t>(output) * weight_.inputs + k) * sizeof(Bf16);
+    } else {
+      constexpr int kOfTile = kChunks / kTiles;
+      values_ =
+          values + (static_cast<std::size_t>(strip_) * shape_.tiles + tile_) * (kOfTile * kChunkBytes) + lane_ * kRun;
+    }
+    if constexpr (kType == WeightType::Int4) {
+      const std::size_t groups = static_cast<std::size_t>(shape_.tiles >> shape_.shift);
+      scales_ = static_cast<const unsigned char*>(weight_.scales) +
+                (strip_ * groups + (tile_ >> shape_.shift)) * kGroupBytes + lane_ * kRun;
+    }
+  }
+
+  __device__ void queue() const {
+    const unsigned to = slot_ + lane_ * kRun;
+    if constexpr (kType == WeightType::Full) {
+      constexpr int kHalfRow = kTileInputs / 2 * static_cast<int>(sizeof(Bf16));
+      const unsigned char* other = values_ + static_cast<std::size_t>(weight_.inputs) * (kHalf * sizeof(Bf16));
+      if ((tile_ + 1) * kTileInputs <= weight_.inputs && (strip_ + 1) * kTileRows <= weight_.outputs) {
+        copyChunk(to, values_, true);
+        copyChunk(to + kChunkBytes, values_ + kHalfRow, true);
+        copyChunk(to + 2 * kChunkBytes, other, true);
+        copyChunk(to + 3 * kChunkBytes, other + kHalfRow, true);
+        return;
+      }
+      const int output = strip_ * kTileRows + lane_ / 4, k = tile_ * kTileInputs + lane_ % 4 * 8;
+#pragma unroll
+      for (int i = 0; i < kChunks; ++i) {
+        const bool there = output + i / 2 * kHalf < weight_.outputs && k + i % 2 * (kTileInputs / 2) < weight_.inputs;
+        const unsigned char* from = (i / 2 == 0 ? values_ : other) + i % 2 * kHalfRow;
+        copyChunk(to + i * kChunkBytes, there ? from : weight_.values, there);
+      }
+    } else {
+      // What is not copied where tiles end is multiplied by zeros, and any bits are numbers.
+      constexpr int kOfTile = kChunks / kTiles;
+#pragma unroll
+      for (int i = 0; i < kChunks; ++i)
+        if (tile_ + i / kOfTile < shape_.tiles) copyChunk(to + i * kChunkBytes, values_ + i * kChunkBytes, true);
+      if constexpr (kType == WeightType::Int4) {
+        // Zeros, too, where groups end: not any bits are numbers of these.
+        const int group = (tile_ >> shape_.shift) + lane_ * kRun / kGroupBytes;
+        const bool there = group < shape_.tiles >> shape_.shift;
+        if (lane_ * kRun < (kTiles >> shape_.shift) * kGroupBytes)
+          copyChunk(to + kChunks * kChunkBytes, there ? scales_ : weight_.scales, there);
+      }
+    }
+  }
+
+  const QuantizedMatrix& weight_;
+  const Shape& shape_;
+  int parts_, first_, lane_;
+  unsigned begin_, end_, slot_;
+  int unit_, part_ = 0, strip_ = 0, tile_ = 0;
+  const unsigned char *values_ = nullptr, *scales_ = nullptr;
+};
+
+__device__ std::uint32_t wordOf(const uint4& words, int i) {
+  return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
+}
+
+// Of tile `tile` of a stage, a lane's part of the left side of the product of step `step`: pairs of bf16.
+template <WeightType kType>
+__device__ void leftOf(const uint4 (&chunks)[kChunks], int tile, int step, unsigned (&left)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int half = i % 2, pair = 2 * step + i / 2;  // row r or r + 8; of the 8 pairs of a row
+    if constexpr (kType == WeightType::Full) {
+      left[i] = wordOf(chunks[2 * half + pair / 4], pair % 4);
+    } else if constexpr (kType == WeightType::Int4) {
+      // 128 + n is the bf16 whose last bits are n; n = q + 8, and what is too much is taken off later.
+      left[i] = masked(wordOf(chunks[tile], 2 * half + pair / 4) >> 4 * (pair % 4), 0x000F000FU, 0x43004300U);
+    } else {
+      const std::uint32_t bytes =
+          __byte_perm(wordOf(chunks[2 * tile + half], pair / 2), 0, pair % 2 == 0 ? 0x4140 : 0x4342);
+      const std::uint32_t bits = masked(bytes, 0x007F007FU, 0x43004300U);  // 128 + the lower seven bits,
+      const std::uint32_t less = masked(bytes, 0x00800080U, 0x43004300U);  // less 128, or 256 where the sign is set
+      __nv_bfloat162 a, b;
+      memcpy(&a, &bits, sizeof a);
+      memcpy(&b, &less, sizeof b);
+      a = __hsub2(a, b);
+      memcpy(&left[i], &a, sizeof a);
+    }
+  }
+}
+
+// The right side: rows of the pass in bf16. Lane 4 r + c has of a tile of row r (and r + 8) the same inputs that it has
+// of the weight, in two runs of 16 bytes: where they are in a row of `in`, and in shared memory, where those that lanes
+// read together are next to each other.
+template <WeightType kType, bool kStaged>
+struct Right {
+  static constexpr bool kApart = kStaged || kType == WeightType::Full;  // the second run is that of lane column c + 4
+  static constexpr int kTileBytes = kTileInputs * static_cast<int>(sizeof(Bf16));
+  static constexpr int kColumn = kApart ? kRun : 2 * kRun, kSecond = kApart ? 4 * kRun : kRun;
+};
+
+// The normed rows, into shared memory. `sums` has room for [kMostRows x kWarps].
+template <WeightType kType>
+__device__ void stageNormed(const FewRowsProduct& product, int tiles, unsigned char* staged, float* sums) {
+  constexpr int kRunInputs = 8;
+  const int thread = static_cast<int>(threadIdx.x), inputs = product.weight.inputs;
+  const auto four = [](const float* from) { return *reinterpret_cast<const float4*>(from); };
+  for (int row = 0; row < product.rows; ++row) {
+    const float* x = at(product.x, row);
+    float sum = 0.0F;
+#pragma unroll 2
+    for (int k = thread * kRunInputs; k < inputs; k += kThreads * kRunInputs) {
+      const float4 a = four(x + k), b = four(x + k + 4);
+      sum += a.x * a.x + a.y * a.y + a.z * a.z + a.w * a.w + b.x * b.x + b.y * b.y + b.z * b.z + b.w * b.w;
+    }
+    sum = warpSum(sum);
+    if (thread % kWarp == 0) sums[row * kWarps + thread / kWarp] = sum;
+  }
+  __syncthreads();
+  for (int row = 0; row < product.rows; ++row) {
+    const float* x = at(product.x, row);
+    float sum = 0.0F;
+#pragma unroll
+    for (int warp = 0; warp < kWarps; ++warp) sum += sums[row * kWarps + warp];
+    const float factor = rsqrtf(sum / static_cast<float>(inputs) + product.epsilon);
+#pragma unroll 2
+    for (int i = thread; i < tiles * (kTileInputs / kRunInputs); i += kThreads) {
+      const int tile = i / 8, half = kType == WeightType::Full ? i % 8 / 4 : i % 2;
+      const int c = kType == WeightType::Full ? i % 4 : i % 8 / 2;
+      const int k = i * kRunInputs;
+      uint4 run = {0, 0, 0, 0};
+      if (k < inputs) {
+        const float4 a = four(x + k), b = four(x + k + 4), v = four(product.norm + k), w = four(product.norm + k + 4);
+        run = {pairOf(a.x * factor * v.x, a.y * factor * v.y), pairOf(a.z * factor * v.z, a.w * factor * v.w),
+               pairOf(b.x * factor * w.x, b.y * factor * w.y), pairOf(b.z * factor * w.z, b.w * factor * w.w)};
+      }
+      using R = Right<kType, true>;
+      *reinterpret_cast<uint4*>(staged + row * stagedRowBytes(tiles) + tile * R::kTileBytes + half * R::kSecond +
+                                c * R::kColumn) = run;
+    }
+  }
+  __syncthreads();
+}
+
+#endif
+
+// Each block takes strips in turn, or of a gated product pairs of strips: g, then the u that belongs to it. Its warps
+// read on over the ends of strips. The rows of the pass are the columns of the tensor cores' product: 8, or kEights
+// times as many; those that are not there are the last one again.
+template <WeightType kType, int kEights, bool kNormed>
+__global__ void __launch_bounds__(kThreads, blocksOf(kType, kEights))
+    fewRowsKernel(FewRowsProduct product, Shape shape) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+  constexpr int kTiles = tilesOfStage(kType), kTokens = kEight * kEights;
+  using R = Right<kType, kNormed>;
+  extern __shared__ __align__(128) unsigned char memory[];
+  auto* const partial = reinterpret_cast<float*>(memory + kWarps * kSlots * slotBytes(kType));
+  unsigned char* const staged = memory + kWarps * kSlots * slotBytes(kType) + partialBytes(kEights);
+  const QuantizedMatrix& weight = product.weight;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, lane = thread % kWarp;
+  const int r = lane / 4, c = lane % 4;
+  const unsigned char* const ring = memory + warp * kSlots * slotBytes(kType);
+  const int parts = product.gated ? 2 : 1;
+
+  // What is in the weight and the norm was there before any of these kernels began.
+  Reader<kType> reader(product, shape, sharedAddress(ring), warp, lane);
+#pragma unroll
+  for (int i = 0; i < kSlots - 1; ++i) reader.queueNext();
+  if constexpr (kNormed) {
+    constexpr int kLine = 32;  // floats
+    for (int i = thread * kLine; i < weight.inputs; i += kThreads * kLine) prefetchToL2(product.norm + i);
+  }
+  letNextKernelBegin();
+  waitForEarlierKernels();
+  if constexpr (kNormed) stageNormed<kType>(product, shape.tiles, staged, partial);
+  const unsigned char* rights[kEights];  // this lane's, of the first tile
+#pragma unroll
+  for (int n = 0; n < kEights; ++n) {
+    const int token = min(kEight * n + r, product.rows - 1);
+    rights[n] = kNormed ? staged + token * stagedRowBytes(shape.tiles)
+                        : reinterpret_cast<const unsigned char*>(at(product.in, token));
+    rights[n] += c * R::kColumn;
+  }
+
+  // Of its output and row of the pass, thread 16 row + output has the sum.
+  const int row = thread / kTileRows;
+  int slot = 0, buffer = 0;
+  float gate = 0.0F;
+  for (int unit = static_cast<int>(blockIdx.x); unit < shape.units; unit += static_cast<int>(gridDim.x)) {
+    const int column = unit * kTileRows + thread % kTileRows;
+    for (int part = 0; part < parts; ++part) {
+      const int output = column + part * shape.units * kTileRows;
+      const bool own = row < product.rows && output < weight.outputs;
+      // Loaded now, since they are needed when all is done.
+      float scale = 1.0F, before = 0.0F;
+      if (kType == WeightType::Int8 && own) scale = static_cast<const float*>(weight.scales)[output];
+      if (product.add && own)
+        before = product.floats.data ? *at(product.floats, row, column) : toFloat(*at(product.halves, row, column));
+
+      float all[kEights][4] = {};
+      for (int tile = warp * kTiles; tile < shape.limit; tile += kWarps * kTiles) {
+        uint4 right[kTiles][kEights][2];
+        const auto loadRight = [&](bool whole) {
+#pragma unroll
+          for (int t = 0; t < kTiles; ++t)
+#pragma unroll
+            for (int n = 0; n < kEights; ++n)
+#pragma unroll
+              for (int half = 0; half < 2; ++half) {
+                const int byte = (tile + t) * R::kTileBytes + half * R::kSecond;  // from this lane's first one
+                // In bytes of the weight's inputs; shared memory has zeros to the end of the last tile.
+                const int k = kNormed ? (tile + t) * R::kTileBytes : byte + c * R::kColumn;
+                right[t][n][half] = {0, 0, 0, 0};
+                if (whole || k < weight.inputs * static_cast<int>(sizeof(Bf16)))
+                  right[t][n][half] = *reinterpret_cast<const uint4*>(rights[n] + byte);
+              }
+        };
+        if ((tile + kTiles) * kTileInputs <= weight.inputs) {
+          loadRight(true);
+        } else {
+          loadRight(false);
+        }
+        waitForCopiesBut<kSlots - 2>();
+        if constexpr (kType == WeightType::Int4) __syncwarp();  // scales are other lanes' copies
+        const unsigned char* const from = ring + slot;
+        uint4 chunks[kChunks];
+#pragma unroll
+        for (int i = 0; i < kChunks; ++i)
+          chunks[i] = *reinterpret_cast<const uint4*>(from + i * kChunkBytes + lane * kRun);
+        reader.queueNext();  // into the slot before this one
+        slot = slot + slotBytes(kType) == kSlots * slotBytes(kType) ? 0 : slot + slotBytes(kType);
+        if (tile >= shape.tiles) continue;
+
+        // Products that wait for each other stand four apart.
+        constexpr int kTogether = kTiles < 4 / kEights ? kTiles : 4 / kEights;
+#pragma unroll
+        for (int first = 0; first < kTiles; first += kTogether) {
+          float ofTile[kTogether][kEights][4];
+#pragma unroll
+          for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+            for (int t = 0; t < kTogether; ++t) {
+              unsigned left[4];
+              leftOf<kType>(chunks, first + t, i, left);
+#pragma unroll
+              for (int n = 0; n < kEights; ++n) {
+                const uint4& run = right[first + t][n][i / 2];
+                const unsigned b0 = i % 2 == 0 ? run.x : run.z, b1 = i % 2 == 0 ? run.y : run.w;
+                if constexpr (kType == WeightType::Int4) {
+                  // The tensor cores have time for what would be an instruction for each pair of weights.
+                  constexpr unsigned k136 = 0xC308C308U;  // -136 twice
+                  constexpr unsigned kExcess[4] = {k136, k136, k136, k136};
+                  if (i == 0) {
+                    multiply(ofTile[t][n], left, b0, b1);
+                  } else {
+                    multiplyAdd(ofTile[t][n], left, b0, b1);
+                  }
+                  multiplyAdd(ofTile[t][n], kExcess, b0, b1);
+                } else {
+                  multiplyAdd(all[n], left, b0, b1);
+                }
+              }
+            }
+          }
+          if constexpr (kType == WeightType::Int4) {
+#pragma unroll
+            for (int t = 0; t < kTogether; ++t) {
+              const auto* scales = reinterpret_cast<const __nv_bfloat162*>(from + kChunks * kChunkBytes +
+                                                                           (first + t >> shape.shift) * kGroupBytes);
+              const float2 two = __bfloat1622float2(scales[r]);
+#pragma unroll
+              for (int n = 0; n < kEights; ++n)
+#pragma unroll
+                for (int i = 0; i < 4; ++i) all[n][i] += (i < 2 ? two.x : two.y) * ofTile[t][n][i];
+            }
+          }
+        }
+      }
+
+      float* const here = partial + buffer * (kWarps * kTokens * kPartial);
+#pragma unroll
+      for (int n = 0; n < kEights; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int token = kEight * n + 2 * c + i % 2;
+          here[(warp * kTokens + token) * kPartial + r + i / 2 * kHalf] = all[n][i];
+        }
+      __syncthreads();
+      buffer ^= 1;
+      if (!own) continue;
+      float sum = 0.0F;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) sum += here[(w * kTokens + row) * kPartial + thread % kTileRows];
+      sum = sum * scale + before;
+      if (part + 1 < parts) {
+        gate = sum / (1.0F + expf(-sum));
+        continue;
+      }
+      if (product.gated) sum *= gate;
+      if (product.floats.data) {
+        *at(product.floats, row, column) = sum;
+      } else {
+        *at(product.halves, row, column) = fromFloat<Bf16>(sum);
+      }
+    }
+  }
+#endif
+}
+
+using Kernel = void (*)(FewRowsProduct, Shape);
+
+template <WeightType kType>
+Kernel kernelOf(int rows, bool normed) {
+  if (rows <= kEight) return normed ? fewRowsKernel<kType, 1, true> : fewRowsKernel<kType, 1, false>;
+  return normed ? fewRowsKernel<kType, 2, true> : fewRowsKernel<kType, 2, false>;
+}
+Kernel kernelOf(WeightType type, int rows, bool normed) {
+  return type == WeightType::Int4   ? kernelOf<WeightType::Int4>(rows, normed)
+         : type == WeightType::Int8 ? kernelOf<WeightType::Int8>(rows, normed)
+                                    : kernelOf<WeightType::Full>(rows, normed);
+}
+
+int tilesAcross(const QuantizedMatrix& weight) { return (weight.inputs + kTileInputs - 1) / kTileInputs; }
+
+int sharedBytes(const FewRowsProduct& product) {
+  const int staged = product.norm ? product.rows * stagedRowBytes(tilesAcross(product.weight)) : 0;
+  return kWarps * kSlots * slotBytes(product.weight.type) + partialBytes(product.rows <= kEight ? 1 : 2) + staged;
+}
+
+template <class T>
+bool inRuns(Rows<const T> rows) {
+  return rows.columns * sizeof(T) % kRun == 0 && reinterpret_cast<std::uintptr_t>(rows.data) % kRun == 0;
+}
+
+}  // namespace
+
+FewRowsCard prepareFewRows(int device) {
+  FewRowsCard card;
+  const auto ask = [device](cudaDeviceAttr what) {
+    int value = 0;
+    cudaDeviceGetAttribute(&value, what, device);
+    return value;
+  };
+  // A program with code for 7.5 alone runs on later cards, too, but without what these kernels need.
+  cudaFuncAttributes attributes{};
+  const bool known = cudaFuncGetAttributes(&attributes, kernelOf(WeightType::Full, 1, false)) == cudaSuccess;
+  card.built = known && attributes.ptxVersion >= 80;
+  card.startsEarly =
+      card.built && attributes.ptxVersion >= 90 && ask(cudaDevAttrComputeCapabilityMajor) >= kFirstWithEarlyLaunch;
+  card.processors = ask(cudaDevAttrMultiProcessorCount);
+  card.blockBytes = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  card.processorBytes = ask(cudaDevAttrMaxSharedMemoryPerMultiprocessor);
+  // As much shared memory as there is: two blocks need more than half of it, and to divide it anew between two kernels
+  // takes time.
+  for (const WeightType type : {WeightType::Full, WeightType::Int8, WeightType::Int4}) {
+    for (const int rows : {1, kMostRows}) {
+      for (const bool normed : {false, true}) {
+        const Kernel kernel = kernelOf(type, rows, normed);
+        card.built =
+            card.built &&
+            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, card.blockBytes) == cudaSuccess &&
+            cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared) == cudaSuccess;
+      }
+    }
+  }
+  if (!card.built) cudaGetLastError();
+  return card;
+}
+
+bool takesFewRows(const FewRowsCard& card, const FewRowsProduct& product) {
+  const QuantizedMatrix& weight = product.weight;
+  return card.built && product.rows > 0 && product.rows <= kMostRows &&
+         weight.inputs % (weight.type == WeightType::Full ? 8 : 16) == 0 &&
+         (!product.gated || weight.outputs % (2 * kTileRows) == 0) &&
+         (product.norm ? inRuns(product.x) : inRuns(product.in)) && sharedBytes(product) <= card.blockBytes;
+}
+
+void multiplyFewRows(const FewRowsCard& card, const FewRowsProduct& product, cudaStream_t stream) {
+  const QuantizedMatrix& weight = product.weight;
+  const int strips = (weight.outputs + kTileRows - 1) / kTileRows;
+  const int tiles = tilesAcross(weight), turn = kWarps * tilesOfStage(weight.type);
+  const Shape shape = {product.gated ? strips / 2 : strips, tiles, (tiles + turn - 1) / turn * turn,
+                       weight.type == WeightType::Int4 && groupOf(weight.type, weight.inputs) != kTileInputs ? 1 : 0};
+  const int shared = sharedBytes(product);
+  constexpr int kReserved = 1024;  // bytes of shared memory that a block has besides
+  const int most = blocksOf(weight.type, product.rows <= kEight ? 1 : 2);
+  const int blocks = std::clamp(card.processorBytes / (shared + kReserved), 1, most) * card.processors;
+  const auto kernel = kernelOf(weight.type, product.rows, product.norm != nullptr);
+  launchEarly(kernel, std::min(shape.units, blocks), kThreads, shared, card.startsEarly, stream, product, shape);
+}
+
+}  // namespace palimpsest::engine::cuda
