@@ -41,6 +41,13 @@ __host__ __device__ constexpr int partialBytes(int eights) {  // of two strips: 
   return 2 * kWarps * kEight * eights * kPartial * static_cast<int>(sizeof(float));
 }
 
+// As many as whole stages of Int4 have, for which sums are kept; of other types only those that there are.
+template <WeightType kType>
+__host__ __device__ constexpr int wholeStages(int tiles) {
+  constexpr int kTiles = kType == WeightType::Int4 ? tilesOfStage(kType) : 1;
+  return (tiles + kTiles - 1) / kTiles * kTiles;
+}
+
 // Of the right side in shared memory: rows begin in banks of their own.
 __host__ __device__ constexpr int stagedRowBytes(int tiles) {
   return tiles * kTileInputs * static_cast<int>(sizeof(Bf16)) + 4 * kRun;
@@ -74,6 +81,7 @@ class Reader {
         parts_(product.gated ? 2 : 1),
         first_(warp * tilesOfStage(kType)),
         lane_(lane),
+        scaleRuns_((kTiles >> shape.shift) * (kGroupBytes / kRun)),
         begin_(ring),
         end_(ring + kSlots * slotBytes(kType)),
         slot_(ring),
@@ -143,15 +151,16 @@ class Reader {
     } else {
       // What is not copied where tiles end is multiplied by zeros, and any bits are numbers.
       constexpr int kOfTile = kChunks / kTiles;
+      const int runs = min(kChunks, (shape_.tiles - tile_) * kOfTile);
 #pragma unroll
       for (int i = 0; i < kChunks; ++i)
-        if (tile_ + i / kOfTile < shape_.tiles) copyChunk(to + i * kChunkBytes, values_ + i * kChunkBytes, true);
+        if (i < runs) copyChunk(to + i * kChunkBytes, values_ + i * kChunkBytes, true);
       if constexpr (kType == WeightType::Int4) {
         // Zeros, too, where groups end: not any bits are numbers of these.
-        const int group = (tile_ >> shape_.shift) + lane_ * kRun / kGroupBytes;
-        const bool there = group < shape_.tiles >> shape_.shift;
-        if (lane_ * kRun < (kTiles >> shape_.shift) * kGroupBytes)
+        if (lane_ < scaleRuns_) {
+          const bool there = tile_ + (lane_ * kRun / kGroupBytes << shape_.shift) < shape_.tiles;
           copyChunk(to + kChunks * kChunkBytes, there ? scales_ : weight_.scales, there);
+        }
       }
     }
   }
@@ -159,6 +168,7 @@ class Reader {
   const QuantizedMatrix& weight_;
   const Shape& shape_;
   int parts_, first_, lane_;
+  int scaleRuns_;  // of a stage of Int4
   unsigned begin_, end_, slot_;
   int unit_, part_ = 0, strip_ = 0, tile_ = 0;
   const unsigned char *values_ = nullptr, *scales_ = nullptr;
@@ -177,7 +187,7 @@ __device__ void leftOf(const uint4 (&chunks)[kChunks], int tile, int step, unsig
     if constexpr (kType == WeightType::Full) {
       left[i] = wordOf(chunks[2 * half + pair / 4], pair % 4);
     } else if constexpr (kType == WeightType::Int4) {
-      // 128 + n is the bf16 whose last bits are n; n = q + 8, and what is too much is taken off later.
+      // 128 + n is the bf16 whose last bits are n; n = q + 8. What is too much is taken off as a whole.
       left[i] = masked(wordOf(chunks[tile], 2 * half + pair / 4) >> 4 * (pair % 4), 0x000F000FU, 0x43004300U);
     } else {
       const std::uint32_t bytes =
@@ -193,6 +203,65 @@ __device__ void leftOf(const uint4 (&chunks)[kChunks], int tile, int step, unsig
   }
 }
 
+// A lane's part of the right side of the same product; `runs` are those of a tile.
+__device__ void rightOf(const uint4 (&runs)[2], int step, unsigned (&pairs)[2]) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) pairs[i] = wordOf(runs[step / 2], 2 * (step % 2) + i);
+}
+
+// all += the product of a stage of Int4. kGroup tiles have the same scale, `scales` are those of this lane's rows in
+// the stage's groups. What the products are too large by is in `excess` for this lane's rows of the pass, if it is
+// kSummed; else the tensor cores, which have the time for it, sum it up.
+template <int kGroup, bool kSummed, int kTiles, int kEights>
+__device__ void multiplyGroups(const uint4 (&chunks)[kChunks], const uint4 (&right)[kTiles][kEights][2],
+                               const unsigned char* scales, const float* excess, float (&all)[kEights][4]) {
+  constexpr int kGroups = kTiles / kGroup, kTokens = kEight * kEights;
+  constexpr unsigned kLess = 0xC308C308U;  // -kExcess, twice
+  constexpr unsigned kLeftLess[4] = {kLess, kLess, kLess, kLess};
+  float sums[kGroups][kEights][4], less[kGroups][kEights][4] = {};
+#pragma unroll
+  for (int g = 0; g < kGroups; ++g) {
+#pragma unroll
+    for (int n = 0; n < kEights; ++n) {
+      float2 begin = {0.0F, 0.0F};
+      if constexpr (kSummed) {
+#pragma unroll
+        for (int t = g * kGroup; t < (g + 1) * kGroup; ++t) {
+          const float2 own = *reinterpret_cast<const float2*>(excess + t * kTokens + kEight * n);
+          begin = {begin.x + own.x, begin.y + own.y};
+        }
+      }
+      sums[g][n][0] = sums[g][n][2] = begin.x;
+      sums[g][n][1] = sums[g][n][3] = begin.y;
+    }
+  }
+  // Groups take turns, so that products which wait for each other stand apart.
+#pragma unroll
+  for (int i = 0; i < kGroup * kSteps; ++i) {
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
+      const int tile = g * kGroup + i / kSteps, step = i % kSteps;
+      unsigned left[4], pairs[2];
+      leftOf<WeightType::Int4>(chunks, tile, step, left);
+#pragma unroll
+      for (int n = 0; n < kEights; ++n) {
+        rightOf(right[tile][n], step, pairs);
+        multiplyAdd(sums[g][n], left, pairs[0], pairs[1]);
+        if constexpr (!kSummed) multiplyAdd(less[g][n], kLeftLess, pairs[0], pairs[1]);
+      }
+    }
+  }
+#pragma unroll
+  for (int g = 0; g < kGroups; ++g) {
+    const float2 two = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(scales + g * kGroupBytes));
+#pragma unroll
+    for (int n = 0; n < kEights; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        all[n][i] += (i < 2 ? two.x : two.y) * (kSummed ? sums[g][n][i] : sums[g][n][i] + less[g][n][i]);
+  }
+}
+
 // The right side: rows of the pass in bf16. Lane 4 r + c has of a tile of row r (and r + 8) the same inputs that it has
 // of the weight, in two runs of 16 bytes: where they are in a row of `in`, and in shared memory, where those that lanes
 // read together are next to each other.
@@ -203,9 +272,16 @@ struct Right {
   static constexpr int kColumn = kApart ? kRun : 2 * kRun, kSecond = kApart ? 4 * kRun : kRun;
 };
 
-// The normed rows, into shared memory. `sums` has room for [kMostRows x kWarps].
-template <WeightType kType>
-__device__ void stageNormed(const FewRowsProduct& product, int tiles, unsigned char* staged, float* sums) {
+// What Int4's left side is more than its numbers, n - q and what makes a bf16 of n.
+constexpr float kExcess = 136.0F;
+
+__device__ float sumOfPair(unsigned pair) { return __uint_as_float(pair << 16) + __uint_as_float(pair & 0xFFFF0000U); }
+
+// The normed rows, into shared memory. `sums` has room for [kMostRows x kWarps]. For Int4 also what each tile's
+// products with them are too large by, as [tiles x kTokens], with zeros to the end of the last stage.
+template <WeightType kType, int kTokens>
+__device__ void stageNormed(const FewRowsProduct& product, int tiles, unsigned char* staged, float* excess,
+                            float* sums) {
   constexpr int kRunInputs = 8;
   const int thread = static_cast<int>(threadIdx.x), inputs = product.weight.inputs;
   const auto four = [](const float* from) { return *reinterpret_cast<const float4*>(from); };
@@ -228,7 +304,7 @@ __device__ void stageNormed(const FewRowsProduct& product, int tiles, unsigned c
     for (int warp = 0; warp < kWarps; ++warp) sum += sums[row * kWarps + warp];
     const float factor = rsqrtf(sum / static_cast<float>(inputs) + product.epsilon);
 #pragma unroll 2
-    for (int i = thread; i < tiles * (kTileInputs / kRunInputs); i += kThreads) {
+    for (int i = thread; i < wholeStages<kType>(tiles) * (kTileInputs / kRunInputs); i += kThreads) {
       const int tile = i / 8, half = kType == WeightType::Full ? i % 8 / 4 : i % 2;
       const int c = kType == WeightType::Full ? i % 4 : i % 8 / 2;
       const int k = i * kRunInputs;
@@ -237,6 +313,12 @@ __device__ void stageNormed(const FewRowsProduct& product, int tiles, unsigned c
         const float4 a = four(x + k), b = four(x + k + 4), v = four(product.norm + k), w = four(product.norm + k + 4);
         run = {pairOf(a.x * factor * v.x, a.y * factor * v.y), pairOf(a.z * factor * v.z, a.w * factor * v.w),
                pairOf(b.x * factor * w.x, b.y * factor * w.y), pairOf(b.z * factor * w.z, b.w * factor * w.w)};
+      }
+      if constexpr (kType == WeightType::Int4) {  // a warp has the runs of four tiles
+        float sum = (sumOfPair(run.x) + sumOfPair(run.y)) + (sumOfPair(run.z) + sumOfPair(run.w));
+        for (int lane = 1; lane < kTileInputs / kRunInputs; lane *= 2) sum += __shfl_xor_sync(0xffffffffU, sum, lane);
+        if (i % 8 == 0) excess[tile * kTokens + row] = -kExcess * sum;
+        if (tile >= tiles) continue;
       }
       using R = Right<kType, true>;
       *reinterpret_cast<uint4*>(staged + row * stagedRowBytes(tiles) + tile * R::kTileBytes + half * R::kSecond +
@@ -276,7 +358,8 @@ __global__ void __launch_bounds__(kThreads, blocksOf(kType, kEights))
   }
   letNextKernelBegin();
   waitForEarlierKernels();
-  if constexpr (kNormed) stageNormed<kType>(product, shape.tiles, staged, partial);
+  auto* const excess = reinterpret_cast<float*>(staged + product.rows * stagedRowBytes(shape.tiles));
+  if constexpr (kNormed) stageNormed<kType, kTokens>(product, shape.tiles, staged, excess, partial);
   const unsigned char* rights[kEights];  // this lane's, of the first tile
 #pragma unroll
   for (int n = 0; n < kEights; ++n) {
@@ -335,47 +418,27 @@ __global__ void __launch_bounds__(kThreads, blocksOf(kType, kEights))
         slot = slot + slotBytes(kType) == kSlots * slotBytes(kType) ? 0 : slot + slotBytes(kType);
         if (tile >= shape.tiles) continue;
 
-        // Products that wait for each other stand four apart.
-        constexpr int kTogether = kTiles < 4 / kEights ? kTiles : 4 / kEights;
+        if constexpr (kType == WeightType::Int4) {
+          const unsigned char* const scales =
+              from + kChunks * kChunkBytes + r * static_cast<int>(sizeof(__nv_bfloat162));
+          const float* const own = excess + tile * kTokens + 2 * c;
+          if (shape.shift == 1) {
+            multiplyGroups<2, kNormed>(chunks, right, scales, own, all);
+          } else {
+            multiplyGroups<1, kNormed>(chunks, right, scales, own, all);
+          }
+        } else {
 #pragma unroll
-        for (int first = 0; first < kTiles; first += kTogether) {
-          float ofTile[kTogether][kEights][4];
+          for (int t = 0; t < kTiles; ++t) {
 #pragma unroll
-          for (int i = 0; i < kSteps; ++i) {
-#pragma unroll
-            for (int t = 0; t < kTogether; ++t) {
-              unsigned left[4];
-              leftOf<kType>(chunks, first + t, i, left);
+            for (int i = 0; i < kSteps; ++i) {
+              unsigned left[4], pairs[2];
+              leftOf<kType>(chunks, t, i, left);
 #pragma unroll
               for (int n = 0; n < kEights; ++n) {
-                const uint4& run = right[first + t][n][i / 2];
-                const unsigned b0 = i % 2 == 0 ? run.x : run.z, b1 = i % 2 == 0 ? run.y : run.w;
-                if constexpr (kType == WeightType::Int4) {
-                  // The tensor cores have time for what would be an instruction for each pair of weights.
-                  constexpr unsigned k136 = 0xC308C308U;  // -136 twice
-                  constexpr unsigned kExcess[4] = {k136, k136, k136, k136};
-                  if (i == 0) {
-                    multiply(ofTile[t][n], left, b0, b1);
-                  } else {
-                    multiplyAdd(ofTile[t][n], left, b0, b1);
-                  }
-                  multiplyAdd(ofTile[t][n], kExcess, b0, b1);
-                } else {
-                  multiplyAdd(all[n], left, b0, b1);
-                }
+                rightOf(right[t][n], i, pairs);
+                multiplyAdd(all[n], left, pairs[0], pairs[1]);
               }
-            }
-          }
-          if constexpr (kType == WeightType::Int4) {
-#pragma unroll
-            for (int t = 0; t < kTogether; ++t) {
-              const auto* scales = reinterpret_cast<const __nv_bfloat162*>(from + kChunks * kChunkBytes +
-                                                                           (first + t >> shape.shift) * kGroupBytes);
-              const float2 two = __bfloat1622float2(scales[r]);
-#pragma unroll
-              for (int n = 0; n < kEights; ++n)
-#pragma unroll
-                for (int i = 0; i < 4; ++i) all[n][i] += (i < 2 ? two.x : two.y) * ofTile[t][n][i];
             }
           }
         }
@@ -427,8 +490,12 @@ Kernel kernelOf(WeightType type, int rows, bool normed) {
 int tilesAcross(const QuantizedMatrix& weight) { return (weight.inputs + kTileInputs - 1) / kTileInputs; }
 
 int sharedBytes(const FewRowsProduct& product) {
-  const int staged = product.norm ? product.rows * stagedRowBytes(tilesAcross(product.weight)) : 0;
-  return kWarps * kSlots * slotBytes(product.weight.type) + partialBytes(product.rows <= kEight ? 1 : 2) + staged;
+  const WeightType type = product.weight.type;
+  const int tiles = tilesAcross(product.weight), eights = product.rows <= kEight ? 1 : 2;
+  const int bytes = kWarps * kSlots * slotBytes(type) + partialBytes(eights);
+  if (!product.norm) return bytes;
+  const int sums = type == WeightType::Int4 ? wholeStages<WeightType::Int4>(tiles) * kEight * eights : 0;
+  return bytes + product.rows * stagedRowBytes(tiles) + sums * static_cast<int>(sizeof(float));
 }
 
 template <class T>
