@@ -3,21 +3,27 @@ KV cache, to compare the engine with (measure_gpu.sh).
 
     python training/measure_usual.py --model FOLDER [--contexts 8K 32K 128K 256K] [--out usual.json]
 
-FOLDER: as random_llama.py writes it (memory heads are passed over: transformers does not know them). Prints one JSON object:
-reading by contexts (tokens/s of the whole context, peak memory), decoding at the first context (eager, and with a static
-cache and a compiled step), and the card's bandwidth: copying (read and written bytes together), and reading alone.
+FOLDER: as random_llama.py writes it (memory heads are passed over: transformers does not know them). One JSON object:
+the card's bandwidth: copying (read and written bytes together), and reading alone; reading by contexts (tokens/s of the whole
+context, peak memory) and decoding after each (a plain loop, the cache as it is by default); and decoding after the first
+context as transformers recommends it: generate() with a static cache, which compiles its step by itself. That is measured as
+the difference of two runs, of few tokens and of more, after a run of each that does not count. What fails is written as
+"error" in its place, and the rest goes on; --out is written anew after each row.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 SIZES = {"K": 1024, "M": 1024**2}
+FEW = 16  # tokens of the shorter run
 
 
 def tokens_of(words: str) -> int:
@@ -40,6 +46,29 @@ class Clock:
         self.seconds = time.perf_counter() - self.began
 
 
+@contextmanager
+def at_most(seconds: int):
+    def stop(*_):
+        raise TimeoutError(f"took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def tried(work, seconds: int) -> dict:
+    """What `work` returns, or why it did not."""
+    try:
+        with at_most(seconds):
+            return work()
+    except Exception as error:  # a card's memory, a compiler, a version: whatever it is, the other rows are wanted
+        return {"error": f"{type(error).__name__}: {error}"[:600]}
+
+
 def bandwidth(device: torch.device, gigabytes: float, seconds: float) -> dict:
     """GB/s of memory: y = x counts both, sum(x) reads alone."""
     x = torch.ones(int(gigabytes * 1e9 / 4), device=device)
@@ -56,6 +85,10 @@ def bandwidth(device: torch.device, gigabytes: float, seconds: float) -> dict:
     return out
 
 
+def some_tokens(model, length: int, device: torch.device) -> torch.Tensor:
+    return torch.randint(2, min(8192, model.config.vocab_size), (1, length), device=device)
+
+
 @torch.inference_mode()
 def read(model, length: int, portion: int, device: torch.device):
     """Prefills `length` tokens in portions; the cache, and a report."""
@@ -63,7 +96,7 @@ def read(model, length: int, portion: int, device: torch.device):
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    ids = torch.randint(0, min(8192, model.config.vocab_size), (1, length), device=device)
+    ids = some_tokens(model, length, device)
     cache = DynamicCache()
     with Clock(device) as clock:
         for begin in range(0, length, portion):
@@ -73,29 +106,47 @@ def read(model, length: int, portion: int, device: torch.device):
 
 
 @torch.inference_mode()
-def decode(step, first: torch.Tensor, count: int, device: torch.device) -> float:
-    """Tokens/s of `count` greedy steps; the first few do not count (compilation)."""
-    token, begun = first, 0
-    for i in range(8 + count):
-        if i == 8:
-            clock = Clock(device).__enter__()
-        token = step(token, i).argmax(-1)
-    clock.__exit__()
+def decode(model, cache, count: int, device: torch.device) -> float:
+    """Tokens/s of `count` greedy steps, eagerly; the first few do not count."""
+    token = torch.zeros(1, 1, dtype=torch.long, device=device)
+    step = lambda t: model(t, past_key_values=cache, use_cache=True).logits[:, -1:].argmax(-1)
+    for _ in range(4):
+        token = step(token)
+    with Clock(device) as clock:
+        for _ in range(count):
+            token = step(token)
     return round(count / clock.seconds, 1)
 
 
-def compiled_step(model, length: int, count: int, device: torch.device):
-    """A step with a static cache of `length` + `count` positions, compiled as transformers' guide does."""
-    from transformers import StaticCache
+def read_and_decode(model, length: int, portion: int, count: int, device: torch.device) -> dict:
+    cache, row = read(model, length, portion, device)
+    return row | {"decoding_eager": decode(model, cache, count, device)}
 
-    cache = StaticCache(config=model.config, max_cache_len=length + count)
-    forward = torch.compile(model.forward, mode="reduce-overhead", fullgraph=True)
 
-    def step(token, i):
-        position = torch.tensor([length + i], device=device)
-        return forward(token, past_key_values=cache, cache_position=position, position_ids=position[None], use_cache=True).logits[:, -1:].clone()
+@torch.inference_mode()
+def generated(model, length: int, count: int, device: torch.device, mode: str) -> dict:
+    """Tokens/s of generate() with a static cache; `mode` of torch.compile, "" for transformers' own."""
+    from transformers import CompileConfig
 
-    return step
+    ids = some_tokens(model, length, device)
+    options = {"attention_mask": torch.ones_like(ids), "do_sample": False, "cache_implementation": "static"}
+    if mode:
+        options["compile_config"] = CompileConfig(mode=mode)
+
+    def seconds(new: int) -> float:
+        with Clock(device) as clock:
+            out = model.generate(ids, min_new_tokens=new, max_new_tokens=new, **options)
+        if out.shape[1] != length + new:
+            raise RuntimeError(f"{out.shape[1] - length} tokens instead of {new}")
+        return clock.seconds
+
+    lengths = (FEW + count, FEW)  # the longer one first: its cache serves both
+    with Clock(device) as warming:
+        for _ in range(2):
+            for new in lengths:
+                seconds(new)
+    more, few = (min(seconds(new) for _ in range(3)) for new in lengths)
+    return {"tokens": length, "tokens_per_second": round(count / (more - few), 1), "seconds_to_warm_up": round(warming.seconds, 1)}
 
 
 def main() -> None:
@@ -103,8 +154,10 @@ def main() -> None:
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--contexts", nargs="+", default=["8K", "32K", "128K", "256K"])
     p.add_argument("--portion", type=int, default=8192, help="tokens of a forward pass")
-    p.add_argument("--decode", type=int, default=64, help="tokens")
-    p.add_argument("--no-compile", action="store_true")
+    p.add_argument("--decode", type=int, default=128, help="tokens")
+    p.add_argument("--compile-modes", nargs="*", default=["", "default"], help='of torch.compile; "": transformers\' own')
+    p.add_argument("--no-compile", dest="compile_modes", action="store_const", const=[])
+    p.add_argument("--limit", type=int, default=180, help="seconds of a row")
     p.add_argument("--gigabytes", type=float, default=8)
     p.add_argument("--seconds", type=float, default=1, help="of each bandwidth")
     p.add_argument("--out", type=Path)
@@ -114,23 +167,31 @@ def main() -> None:
 
     device = torch.device(a.device)
     report = {"transformers": transformers.__version__, "torch": torch.__version__,
-              "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"} | bandwidth(device, a.gigabytes, a.seconds)
-    model = transformers.AutoModelForCausalLM.from_pretrained(a.model, dtype=torch.bfloat16, attn_implementation="sdpa").to(device).eval()
-    report["reading"] = []
-    read(model, min(a.portion, 256), a.portion, device)  # kernels are chosen
-    for i, length in enumerate(map(tokens_of, a.contexts)):
-        cache, row = read(model, length, a.portion, device)
-        if i == 0:
-            token = torch.zeros(1, 1, dtype=torch.long, device=device)
-            row["decoding_eager"] = decode(lambda t, _: model(t, past_key_values=cache, use_cache=True).logits[:, -1:], token, a.decode, device)
-            if not a.no_compile:
-                row["decoding_compiled"] = decode(compiled_step(model, length, a.decode + 16, device), token, a.decode, device)
-        report["reading"].append(row)
+              "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"}
+
+    def write(row: dict) -> None:
         print(json.dumps(row), flush=True)
-        del cache
-    print(json.dumps(report))
-    if a.out:
-        a.out.write_text(json.dumps(report, indent=1) + "\n")
+        if a.out:
+            a.out.write_text(json.dumps(report, indent=1) + "\n")
+
+    report |= bandwidth(device, a.gigabytes, a.seconds)
+    write(report)
+    model = transformers.AutoModelForCausalLM.from_pretrained(a.model, dtype=torch.bfloat16, attn_implementation="sdpa").to(device).eval()
+    model.generation_config.eos_token_id = None  # as many tokens as are asked for
+    model.generation_config.pad_token_id = 0
+    contexts = [tokens_of(words) for words in a.contexts]
+    tried(lambda: read(model, min(a.portion, contexts[0]), a.portion, device)[1], a.limit)  # kernels are chosen
+    report["reading"], report["generating"] = [], []
+    for length in contexts:
+        report["reading"].append({"tokens": length} | tried(lambda: read_and_decode(model, length, a.portion, a.decode, device), a.limit))
+        write(report["reading"][-1])
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    for mode in a.compile_modes:
+        torch.compiler.reset()
+        report["generating"].append({"compiled": mode or "as transformers does"}
+                                    | tried(lambda: generated(model, contexts[0], a.decode, device, mode), a.limit))
+        write(report["generating"][-1])
 
 
 if __name__ == "__main__":

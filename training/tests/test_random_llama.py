@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from palimpsest_training.config import ModelConfig
-from palimpsest_training.export import load_model
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measure_usual  # noqa: E402
+
+from palimpsest_training.config import ModelConfig  # noqa: E402
+from palimpsest_training.export import load_model  # noqa: E402
 
 HERE = Path(__file__).resolve().parents[1]
 SHIPPED = HERE.parent / "resources" / "models" / "palimpsest-mini"
@@ -37,9 +41,17 @@ def test_what_is_written_loads(tmp_path, heads):
 
 def test_the_usual_implementation_is_measured_on_it(tmp_path):
     subprocess.run([sys.executable, HERE / "random_llama.py", "--shape", "tiny", "--tokenizer", SHIPPED, "--out", tmp_path / "model", "--device", "cpu"], check=True)
-    subprocess.run([sys.executable, HERE / "measure_usual.py", "--model", tmp_path / "model", "--contexts", "64", "1K", "--portion", "256", "--decode", "2",
-                    "--no-compile", "--gigabytes", "0.01", "--seconds", "0.01", "--device", "cpu", "--out", tmp_path / "usual.json"], check=True)
+    subprocess.run([sys.executable, HERE / "measure_usual.py", "--model", tmp_path / "model", "--contexts", "64", "1K", "--portion", "256", "--decode", "24",
+                    "--compile-modes", "", "--gigabytes", "0.01", "--seconds", "0.01", "--device", "cpu", "--out", tmp_path / "usual.json"], check=True)
     report = json.loads((tmp_path / "usual.json").read_text())
     assert [row["tokens"] for row in report["reading"]] == [64, 1024]
-    assert report["reading"][0]["decoding_eager"] > 0
+    assert all(row["tokens_per_second"] > 0 and row["decoding_eager"] > 0 for row in report["reading"])
     assert report["copy_gb_per_second"] > 0 and report["read_gb_per_second"] > 0
+    (generated,) = report["generating"]  # on a CPU nothing is compiled
+    assert generated["tokens"] == 64 and generated["tokens_per_second"] != 0
+
+
+def test_what_fails_or_takes_too_long_is_said_in_its_place():
+    assert measure_usual.tried(lambda: {"tokens": 1}, 5) == {"tokens": 1}
+    assert measure_usual.tried(lambda: {"tokens": 1 // 0}, 5)["error"].startswith("ZeroDivisionError: ")
+    assert measure_usual.tried(lambda: time.sleep(9), 1)["error"] == "TimeoutError: took longer than 1 s"
