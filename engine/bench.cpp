@@ -1,6 +1,7 @@
 #include "engine/bench.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <functional>
@@ -78,6 +79,8 @@ std::vector<BenchReport::Operation> timeOperations(const Model& model, std::span
   return operations;
 }
 
+constexpr std::size_t kFirstStretch = 16384;
+
 // Passes and their products alone take turns, so that whatever else the machine does slows both alike.
 void benchReading(const std::shared_ptr<const Model>& model, std::string_view text, double seconds,
                   std::stop_token stop, BookMemory& book, BenchReport& report) {
@@ -93,6 +96,10 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
     transformer.read(*workspace, endless.beyond(0).take(0).segments, memory, stop);
   }
   double readingSeconds = 0, productSeconds = 0, tokens = 0, operations = 0;
+  struct Part {
+    double tokens = 0, seconds = 0;
+  };
+  std::map<std::size_t, Part> parts;  // by where they end
   for (int pass = 0; readingSeconds < seconds; ++pass) {
     const ReadingPosition before = book.reading();
     TextPasses& passes = endless.beyond(before.position);
@@ -109,12 +116,18 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
     readingSeconds += passSeconds;
     tokens += passTokens;
     operations += passOperations;
+    Part& part = parts[std::bit_ceil(std::max(kFirstStretch, static_cast<std::size_t>(reading.tokens)))];
+    part.tokens += passTokens;
+    part.seconds += passSeconds;
   }
   report.readingTokensPerSecond = tokens / readingSeconds;
   report.ceilingTokensPerSecond = tokens / productSeconds;
   report.ceilingGflops = operations / productSeconds / 1e9;
   report.shareOfCeiling = productSeconds / readingSeconds;
-  report.operations = timeOperations(*model, endless.beyond(0).take(0).segments, stop);
+  for (const auto& [until, part] : parts) report.stretches.push_back({until, part.tokens / part.seconds});
+  const auto first = endless.beyond(0).take(0).segments;
+  for (const auto& segment : first) report.passRows += static_cast<int>(segment.size()) + bos;
+  report.operations = timeOperations(*model, first, stop);
 }
 
 std::size_t bytesOf(const SavedBook& saved) {

@@ -34,11 +34,17 @@ struct BenchReport {
   double ceilingTokensPerSecond = 0;  // the same passes' matrix products, alone and in turn with them
   double ceilingGflops = 0;           // floating-point operations per second of those products, in 10^9
   double shareOfCeiling = 0;          // reading / ceiling, 0..1
+  struct Stretch {
+    std::size_t until = 0;  // a power of two; those before it are in the stretch before
+    double tokensPerSecond = 0;
+  };
+  std::vector<Stretch> stretches;  // of reading, in order: whether it gets slower the more has been read
   struct Operation {
     std::string name;         // "linear 4096 x 14336"
     double milliseconds = 0;  // on the device, all of a pass together
   };
   std::vector<Operation> operations;  // of a pass, the longest first; each waits for the one before
+  int passRows = 0;                   // of that pass: its tokens, and BOS of each segment
 
   int sections = 1;                     // of the memory that is asked
   double millisecondsToFirstToken = 0;  // from fetching a saved memory, all its sections, to an answer's first token

@@ -38,6 +38,9 @@ void print(const BenchReport& report, const std::string& room, const std::string
   line("products_tokens_per_s", report.ceilingTokensPerSecond);
   line("products_gflops", report.ceilingGflops);
   line("share_of_products", report.shareOfCeiling);
+  for (const auto& [until, speed] : report.stretches)
+    line(("reading_tokens_per_s until " + std::to_string(until) + ":").c_str(), speed);
+  line("pass_rows", report.passRows);
   for (const auto& [name, milliseconds] : report.operations) line(("pass_ms " + name + ":").c_str(), milliseconds);
   line("sections", report.sections);
   line("first_token_ms", report.millisecondsToFirstToken);

@@ -28,6 +28,10 @@ TEST(Bench, MeasuresReadingBesideTheProductsAlone) {
   EXPECT_GT(report.answerTokensPerSecond, 0);
   EXPECT_GT(report.tokensRead, 0U);
   EXPECT_EQ(report.memoryBytes, model->emptyMemory().bytes());
+  ASSERT_FALSE(report.stretches.empty());
+  EXPECT_EQ(report.stretches.front().until, 16384U);
+  for (const auto& stretch : report.stretches) EXPECT_GT(stretch.tokensPerSecond, 0);
+  EXPECT_GT(report.passRows, 0);
   ASSERT_FALSE(report.operations.empty());
   EXPECT_TRUE(std::ranges::is_sorted(report.operations, std::greater(), &BenchReport::Operation::milliseconds));
   for (const char* name : {"rmsNorm", "linear 256 x 64", "linearAdd 64 x 128", "localAttention", "memoryWrite"})
