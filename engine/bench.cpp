@@ -12,6 +12,7 @@
 
 #include "engine/errors.h"
 #include "engine/generator.h"
+#include "engine/sampler.h"
 #include "engine/section_choice.h"
 #include "engine/text_passes.h"
 #include "engine/timed_stream.h"
@@ -164,7 +165,7 @@ void benchAnswer(const std::shared_ptr<const Model>& model, const BookMemory& bo
     std::span<const float> logits = first;
     const Stopwatch answering;
     for (int i = 0; i < answerTokens; ++i) {
-      const auto token = static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+      const TokenId token = likeliest(logits);
       logits = transformer.extend(*workspace, segment, std::span(&token, 1), stop);
     }
     report.answerTokensPerSecond = answerTokens / answering.seconds();
