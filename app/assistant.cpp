@@ -30,22 +30,32 @@ storage::Database openForReading(const std::filesystem::path& file) {
 
 Assistant::Parts::Parts(Assistant* assistant, AssistantOptions given) : self(assistant), options(std::move(given)) {
   errands.setMaxThreadCount(2);
-  engineThread.setObjectName(QStringLiteral("engine"));
-  engine =
-      new EngineWorker({options.database, options.threads, options.device, options.weights, options.checkpointSeconds},
-                       [this](auto memory) { saveMemory(std::move(memory)); });
-  engine->moveToThread(&engineThread);
-  QObject::connect(engine, &EngineWorker::modelLoaded, self,
-                   [this](quint64 number, const auto& status, const auto& loaded) {
-                     if (number == loadNumber) modelLoaded(status, loaded);  // else another folder was chosen since
+  for (const engine::DeviceChoice& device : options.devices) {
+    Engine& engine = engines.emplace_back();
+    engine.device = device;
+    startEngine(engine);
+  }
+}
+
+void Assistant::Parts::startEngine(Engine& engine) {
+  engine.thread.setObjectName(QStringLiteral("engine"));
+  engine.worker = new EngineWorker(
+      {options.database, options.threads, engine.device, options.weights, options.checkpointSeconds, options.makeModel},
+      [this, &engine](auto memory) { saveMemory(engine, std::move(memory)); });
+  EngineWorker* worker = engine.worker;
+  worker->moveToThread(&engine.thread);
+  QObject::connect(worker, &EngineWorker::modelLoaded, self,
+                   [this, &engine](quint64 number, const auto& status, const auto& loaded) {
+                     if (number == loadNumber) modelLoaded(engine, status, loaded);  // else another was chosen since
                    });
-  QObject::connect(engine, &EngineWorker::progressed, self, [this](const auto& progress) { progressed(progress); });
-  QObject::connect(engine, &EngineWorker::readingEnded, self, [this](const auto& end) { readingEnded(end); });
-  QObject::connect(engine, &EngineWorker::notice, self, &Assistant::notice);
-  QObject::connect(engine, &EngineWorker::piece, self,
+  QObject::connect(worker, &EngineWorker::progressed, self, [this](const auto& progress) { progressed(progress); });
+  QObject::connect(worker, &EngineWorker::readingEnded, self,
+                   [this, &engine](const auto& end) { readingEnded(engine, end); });
+  QObject::connect(worker, &EngineWorker::notice, self, &Assistant::notice);
+  QObject::connect(worker, &EngineWorker::piece, self,
                    [this](quint64 number, qint64, const QString& text) { piece(number, text); });
-  QObject::connect(engine, &EngineWorker::answered, self, [this](const auto& result) { answered(result); });
-  engineThread.start();
+  QObject::connect(worker, &EngineWorker::answered, self, [this](const auto& result) { answered(result); });
+  engine.thread.start();
 }
 
 Assistant::Parts::~Parts() {
@@ -54,9 +64,11 @@ Assistant::Parts::~Parts() {
   for (auto& [id, entry] : entries)
     if (entry.job) entry.job->request_stop();
   for (auto& [number, answering] : answers) answering.stop.request_stop();
-  QMetaObject::invokeMethod(engine, &EngineWorker::finish, Qt::QueuedConnection);
-  engineThread.wait();
-  delete engine;
+  for (Engine& engine : engines) engine.post([worker = engine.worker] { worker->finish(); });
+  for (Engine& engine : engines) {
+    engine.thread.wait();
+    delete engine.worker;
+  }
   errands.waitForDone();
   // Leaving in order is no crash: see takeUp().
   if (const Entry* entry = extractingId ? find(*extractingId) : nullptr)
@@ -175,15 +187,42 @@ void Assistant::Parts::loadModel() {
   identity = {};  // nothing new is read until the model is known
   modelStatus = {};
   modelStatus.loading = true;
-  // Its checkpoint is the old model's; it waits its turn again and is then read with the new one.
-  if (Entry* entry = readingId ? find(*readingId) : nullptr; entry && entry->job) entry->job->request_stop();
-  QMetaObject::invokeMethod(
-      engine,
-      [worker = engine, number = ++loadNumber, folder = options.modelFolder, stop = loading.get_token()] {
-        worker->load(number, folder, stop);
-      },
-      Qt::QueuedConnection);
+  ++loadNumber;
+  for (Engine& engine : engines) {
+    engine.status = modelStatus;
+    engine.identity = {};
+    engine.failedId.reset();
+    // Its checkpoint is the old model's; the book waits its turn again and is then read with the new one.
+    if (Entry* entry = engine.readingId ? find(*engine.readingId) : nullptr; entry && entry->job)
+      entry->job->request_stop();
+    engine.post([worker = engine.worker, number = loadNumber, folder = options.modelFolder,
+                 stop = loading.get_token()] { worker->load(number, folder, stop); });
+  }
   emit self->modelChanged(modelStatus);
+}
+
+// Cards of one kind differ in their number alone.
+QString Assistant::Parts::Engine::name() const {
+  return device.kind == engine::DeviceChoice::Kind::Cuda
+             ? Assistant::tr("%1 (card %2)").arg(status.device).arg(device.card)
+             : status.device;
+}
+
+Assistant::Parts::Engine& Assistant::Parts::firstEngine() {
+  auto first = std::ranges::find_if(engines, &Engine::works);
+  if (first == engines.end())
+    first = std::ranges::find_if(engines, [](const Engine& engine) { return engine.identity.loaded; });
+  return first == engines.end() ? engines.front() : *first;
+}
+
+Assistant::Parts::Engine* Assistant::Parts::readerOf(qint64 id) {
+  const auto found = std::ranges::find(engines, std::optional(id), &Engine::readingId);
+  return found == engines.end() ? nullptr : &*found;
+}
+
+void Assistant::Parts::forget(qint64 id, const Engine* butBy) {
+  for (Engine& engine : engines)
+    if (&engine != butBy) engine.post([worker = engine.worker, id] { worker->forget(id); });
 }
 
 void Assistant::useModel(const QString& folder) {
@@ -191,10 +230,22 @@ void Assistant::useModel(const QString& folder) {
   parts_->loadModel();
 }
 
-void Assistant::Parts::modelLoaded(const ui::ModelStatus& status, const ModelIdentity& loaded) {
-  modelStatus = status;
-  identity = loaded;
+// Told when it is there, or failed to be loaded, on each device: those on which it failed are left out, unless all did.
+void Assistant::Parts::modelLoaded(Engine& engine, const ui::ModelStatus& status, const ModelIdentity& loaded) {
+  engine.status = status;
+  engine.identity = loaded;
+  if (std::ranges::any_of(engines, [](const Engine& other) { return other.status.loading; })) return;
+  const Engine& first = firstEngine();
+  modelStatus = first.status;
+  identity = first.identity;
+  QStringList devices;
+  for (const Engine& other : engines)
+    if (other.identity.loaded) devices << other.status.device;
+  modelStatus.device = devicesInWords(devices);
   emit self->modelChanged(modelStatus);
+  for (const Engine& other : engines)
+    if (identity.loaded && !other.identity.loaded)
+      emit self->notice(Assistant::tr("A device is left out. %1").arg(other.status.problem));
   for (auto& [id, entry] : entries) {
     const ui::LibraryItem before = entry.item;
     rebuild(entry);

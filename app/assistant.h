@@ -8,8 +8,9 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <vector>
 
-#include "engine/devices.h"
+#include "engine/model.h"
 #include "ui/records.h"
 
 namespace palimpsest::app {
@@ -18,7 +19,9 @@ struct AssistantOptions {
   std::filesystem::path database;
   std::filesystem::path modelFolder;
   int threads = 0;  // of the CPU; 0 = the physical cores
-  engine::DeviceChoice device = {};
+  // At least one. Each has a model of its own and reads one book at a time.
+  std::vector<engine::DeviceChoice> devices = {engine::DeviceChoice()};
+  engine::MakeModel makeModel = engine::Model::load;  // for each of them, on its own thread
   engine::WeightType weights = engine::WeightType::Automatic;
   double checkpointSeconds = 3.0;  // at least this often while reading
   double watchSeconds = 1.0;       // how often a read-only library is asked whether another Palimpsest changed it
@@ -39,8 +42,8 @@ struct Sampling {
 enum class ExportFormat { Markdown, Html, Pdf, Text };
 
 // Lives on the thread that made it (the UI thread); never blocks it: what that thread reads itself is a few rows, from
-// a connection that no writer holds up. Owns one extraction thread, one engine thread and the one SQLite writer. Every
-// verb returns at once; its outcome arrives as signals, errors as sentences.
+// a connection that no writer holds up. Owns one extraction thread, one engine thread for each device and the one
+// SQLite writer. Every verb returns at once; its outcome arrives as signals, errors as sentences.
 class Assistant : public QObject {
   Q_OBJECT
  public:

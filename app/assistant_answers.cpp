@@ -99,8 +99,10 @@ void Assistant::Parts::ask(qint64 id, const ui::ConversationItem& asked, const S
   job.sampling.seed = sampling.seed;
   job.stop = answering.stop.get_token();
   emit self->answerStarted(id, answering.item);
-  QMetaObject::invokeMethod(
-      engine, [worker = engine, job] { worker->answer(job); }, Qt::QueuedConnection);
+  // A book that is being read is asked where its memory is.
+  Engine* reads = readerOf(id);
+  Engine& engine = reads ? *reads : firstEngine();
+  engine.post([worker = engine.worker, job] { worker->answer(job); });
 }
 
 QString Assistant::Parts::chapterTitle(qint64 book, int ordinal) const {

@@ -1,4 +1,7 @@
 // The Assistant's verbs for books: adding, extracting, reading, pausing, removing.
+#include <algorithm>
+#include <iterator>
+
 #include "app/assistant_parts.h"
 #include "app/content_hash.h"
 #include "app/words.h"
@@ -91,12 +94,17 @@ void Assistant::Parts::schedule() {
     if (entry) startExtraction(*entry);
   }
   if (!identity.loaded) return;
-  while (!readingId && !toRead.empty()) {
-    Entry* entry = find(toRead.front());
-    toRead.pop_front();
+  const auto idle = [](const Engine& engine) { return engine.works() && !engine.readingId; };
+  for (;;) {
+    const auto engine = std::ranges::find_if(engines, idle);
+    // Not the book that another engine is at still.
+    const auto next = std::ranges::find_if(toRead, [this](qint64 id) { return !readerOf(id); });
+    if (engine == engines.end() || next == toRead.end()) return;
+    Entry* entry = find(*next);
+    toRead.erase(next);
     if (!entry) continue;
     // Without memory heads there is nothing to read into: the stored passages are all there is to ask.
-    identity.hasMemory ? startReading(*entry) : setState(*entry, DocumentState::Ready);
+    identity.hasMemory ? startReading(*engine, *entry) : setState(*entry, DocumentState::Ready);
   }
 }
 
@@ -172,14 +180,12 @@ void Assistant::Parts::textStored(qint64 id, const Extraction& found, const Writ
   schedule();
 }
 
-void Assistant::Parts::startReading(Entry& entry) {
+void Assistant::Parts::startReading(Engine& engine, Entry& entry) {
   const qint64 id = entry.document.id;
-  readingId = id;
+  engine.readingId = id;
   entry.job.emplace();
   setState(entry, DocumentState::Reading);
-  QMetaObject::invokeMethod(
-      engine, [worker = engine, id, stop = entry.job->get_token()] { worker->startReading(id, stop); },
-      Qt::QueuedConnection);
+  engine.post([worker = engine.worker, id, stop = entry.job->get_token()] { worker->startReading(id, stop); });
 }
 
 void Assistant::Parts::progressed(const ReadingProgress& progress) {
@@ -195,8 +201,8 @@ void Assistant::Parts::progressed(const ReadingProgress& progress) {
   changed(*entry);
 }
 
-void Assistant::Parts::readingEnded(const ReadingEnd& end) {
-  readingId.reset();
+void Assistant::Parts::readingEnded(Engine& engine, const ReadingEnd& end) {
+  engine.readingId.reset();
   if (Entry* entry = find(end.id)) {
     entry->job.reset();
     switch (end.outcome) {
@@ -211,15 +217,37 @@ void Assistant::Parts::readingEnded(const ReadingEnd& end) {
                  Assistant::tr("%1 Retry reads the book again from its stored text.").arg(end.problem), "memory");
         break;
       case ReadingEnd::Outcome::Failed:
-        setState(*entry, DocumentState::Failed, end.problem);
+        readingFailed(engine, *entry, end.problem);
         break;
     }
   }
   schedule();
 }
 
-// Called on the engine thread, which does not wait for the disk.
-void Assistant::Parts::saveMemory(std::shared_ptr<const storage::MemoryRecord> memory) {
+// A device may fail where another does not (its memory is full): that one goes on with the book, and the first is given
+// no more until the model is loaded anew, or it would fail on all that wait. A book on which two fail is itself at
+// fault.
+void Assistant::Parts::readingFailed(Engine& engine, Entry& entry, const QString& why) {
+  const qint64 id = entry.document.id;
+  const auto before = std::ranges::find(engines, std::optional(id), &Engine::failedId);
+  if (before != engines.end()) {
+    before->failedId.reset();
+  } else if (entry.wish == Wish::GoOn) {
+    engine.failedId = id;
+    if (std::ranges::any_of(engines, &Engine::works)) {
+      emit self->notice(Assistant::tr("“%1” goes on on another device, and %2 reads no more. %3")
+                            .arg(entry.item.title, engine.name(), why));
+      enqueue(entry);
+      std::ranges::rotate(toRead, std::prev(toRead.end()));  // it has waited already
+      return;
+    }
+    engine.failedId.reset();
+  }
+  setState(entry, DocumentState::Failed, why);
+}
+
+// Called on the engine's thread, which does not wait for the disk.
+void Assistant::Parts::saveMemory(const Engine& engine, std::shared_ptr<const storage::MemoryRecord> memory) {
   storage::MemoryRecord header = *memory;
   header.snapshotBytes = std::ssize(header.snapshot);
   for (const storage::MilestoneRecord& milestone : header.milestones)
@@ -234,12 +262,13 @@ void Assistant::Parts::saveMemory(std::shared_ptr<const storage::MemoryRecord> m
         storage::MemoryStore(database).save(*memory);
         if (memory->complete) library.setState(memory->documentId, DocumentState::Ready);
       },
-      self, [this, header](const WriteOutcome& outcome) { memorySaved(header, outcome); });
+      self, [this, &engine, header](const WriteOutcome& outcome) { memorySaved(engine, header, outcome); });
 }
 
-void Assistant::Parts::memorySaved(const storage::MemoryRecord& header, const WriteOutcome& outcome) {
+void Assistant::Parts::memorySaved(const Engine& by, const storage::MemoryRecord& header, const WriteOutcome& outcome) {
   Entry* entry = find(header.documentId);
   if (!entry) return;
+  if (outcome.ok()) forget(header.documentId, &by);  // the others hold an earlier one
   if (outcome.ok()) remember(*entry, header);
   if (outcome.ok() && !header.complete) emit self->chaptersChanged(header.documentId);
   if (outcome.ok() && header.complete) {
@@ -318,8 +347,7 @@ void Assistant::resume(qint64 id) {
 }
 
 void Assistant::Parts::forgetAndRead(qint64 id) {
-  QMetaObject::invokeMethod(
-      engine, [worker = engine, id] { worker->forget(id); }, Qt::QueuedConnection);
+  forget(id);
   writer.perform([id, fingerprint = identity.fingerprint](
                      storage::Database& database) { storage::MemoryStore(database).remove(id, fingerprint); },
                  self,
@@ -373,8 +401,7 @@ void Assistant::remove(qint64 id) {
                        return p.setState(found->second, DocumentState::Paused);
                      }
                      p.entries.erase(found);
-                     QMetaObject::invokeMethod(
-                         p.engine, [engine = p.engine, id] { engine->forget(id); }, Qt::QueuedConnection);
+                     p.forget(id);
                      emit itemRemoved(id);
                    });
 }

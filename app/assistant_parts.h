@@ -70,10 +70,32 @@ struct Assistant::Parts {
     bool made = false;  // the engine is done with it; it is being stored
   };
 
+  // A device that computes: a thread, the worker on it with a model of its own, and the book that it reads.
+  struct Engine {
+    engine::DeviceChoice device;
+    QThread thread;
+    EngineWorker* worker = nullptr;  // lives on `thread`
+    ui::ModelStatus status;          // of the latest load
+    ModelIdentity identity;
+    std::optional<qint64> readingId;
+    std::optional<qint64> failedId;  // the book that it failed on; it is given no other
+
+    bool works() const { return identity.loaded && !failedId; }
+    QString name() const;
+    template <typename Work>
+    void post(Work work) {
+      QMetaObject::invokeMethod(worker, std::move(work), Qt::QueuedConnection);
+    }
+  };
+
   Parts(Assistant* assistant, AssistantOptions given);
   ~Parts();
 
   // assistant.cpp
+  void startEngine(Engine& engine);
+  Engine& firstEngine();                                  // that computes; where none does, the first of all
+  Engine* readerOf(qint64 id);                            // the one that reads the book now
+  void forget(qint64 id, const Engine* butBy = nullptr);  // what the engines hold of the book
   void opened(const WriteOutcome& outcome);
   void openReader();
   static Opened loadLibrary(const std::filesystem::path& database, bool watching);  // any thread; throws DatabaseError
@@ -82,7 +104,7 @@ struct Assistant::Parts {
   void loaded(Opened& library);
   void loadModel();
   void takeUp(Entry& entry);  // an unfinished book of the last session
-  void modelLoaded(const ui::ModelStatus& status, const ModelIdentity& loaded);
+  void modelLoaded(Engine& engine, const ui::ModelStatus& status, const ModelIdentity& loaded);
   bool mayWrite(const QString& wish);  // else says why not
   Entry* find(qint64 id);
   void rebuild(Entry& entry);  // item from the records
@@ -110,11 +132,12 @@ struct Assistant::Parts {
   void startExtraction(Entry& entry);
   void extracted(qint64 id, std::shared_ptr<Extraction> extraction);
   void textStored(qint64 id, const Extraction& found, const WriteOutcome& outcome);
-  void startReading(Entry& entry);
-  void readingEnded(const ReadingEnd& end);
+  void startReading(Engine& engine, Entry& entry);
+  void readingEnded(Engine& engine, const ReadingEnd& end);
+  void readingFailed(Engine& engine, Entry& entry, const QString& why);
   void progressed(const ReadingProgress& progress);
-  void saveMemory(std::shared_ptr<const storage::MemoryRecord> memory);  // engine thread
-  void memorySaved(const storage::MemoryRecord& header, const WriteOutcome& outcome);
+  void saveMemory(const Engine& engine, std::shared_ptr<const storage::MemoryRecord> memory);  // its thread
+  void memorySaved(const Engine& by, const storage::MemoryRecord& header, const WriteOutcome& outcome);
   void stop(Entry& entry, Wish wish);
   void stopped(Entry& entry);
   void dequeue(qint64 id);
@@ -135,14 +158,14 @@ struct Assistant::Parts {
 
   Assistant* self;
   AssistantOptions options;
-  ui::ModelStatus modelStatus;
-  ModelIdentity identity;
+  ui::ModelStatus modelStatus;  // of all engines together
+  ModelIdentity identity;       // of the model, which is the same on each
   bool isOpen = false, isReadOnly = false;
   QString problem;  // why the library is not open, or not for writing
   std::map<qint64, Entry> entries;
   std::vector<std::vector<storage::Id>> shelves;  // asked or looked at in this run; the first has the id -1
   std::deque<qint64> toExtract, toRead;
-  std::optional<qint64> extractingId, readingId;
+  std::optional<qint64> extractingId;
   std::map<quint64, Answering> answers;  // by number, in the order asked
   quint64 nextAnswer = 1;
   quint64 loadNumber = 0;            // of the latest load of a model
@@ -156,8 +179,7 @@ struct Assistant::Parts {
   LibraryWriter writer;
   QThreadPool errands;  // opening, hashing, exporting, whole texts: none of them waits for a book to be read
   WorkerThread extraction{QStringLiteral("extraction")};
-  QThread engineThread;
-  EngineWorker* engine = nullptr;  // lives on engineThread
+  std::deque<Engine> engines;  // as many as there are devices
 };
 
 // Does `work` away from this thread, then here `done` with what it gave. What it throws is said, by `otherwise` if it

@@ -71,9 +71,7 @@ void Assistant::Parts::refresh(std::vector<Entry>& books) {
 
 bool Assistant::Parts::adopt(Entry& entry, Entry& found) {
   const qint64 id = found.document.id;
-  if (!sameHeaders(entry.memories, found.memories))  // the engine may hold the memory of before
-    QMetaObject::invokeMethod(
-        engine, [worker = engine, id] { worker->forget(id); }, Qt::QueuedConnection);
+  if (!sameHeaders(entry.memories, found.memories)) forget(id);  // an engine may hold the memory of before
   entry.document = std::move(found.document);
   entry.memories = std::move(found.memories);
   if (!found.cover.isEmpty()) entry.cover = std::move(found.cover);

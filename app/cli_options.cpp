@@ -73,6 +73,16 @@ Sampling samplingOf(const QString& temperature, const QString& topP, const QStri
   return sampling;
 }
 
+// A question, a measurement or a file of cases is computed by one device.
+std::vector<engine::DeviceChoice> devicesOf(const QString& verb, const QString& words) {
+  if (words == u"cuda:all" && verb != u"read")
+    throw Exit{WrongUsage, QStringLiteral("--device cuda:all goes with read, not with %1: choose one card.").arg(verb)};
+  const auto devices = engine::devicesOf(words.toStdString());
+  if (devices.empty())
+    throw Exit{WrongUsage, QStringLiteral("--device wants auto, cpu, cuda, cuda:1 or cuda:all, not “%1”.").arg(words)};
+  return devices;
+}
+
 void checkPart(const Options& options, bool chapter, bool upTo) {
   if (!chapter && !upTo) return;
   if (chapter && upTo) throw Exit{WrongUsage, QStringLiteral("Either --chapter or --up-to, not both.")};
@@ -121,7 +131,9 @@ Options parseOptions(const QStringList& commandLine) {
                                    QStringLiteral("n"), QStringLiteral("0"));
   const QCommandLineOption device({QStringLiteral("device")},
                                   QStringLiteral("Where to compute: cpu (default), cuda (the first graphics card), "
-                                                 "cuda:1, ..., or auto: a card that the model fits on, else the CPU."),
+                                                 "cuda:1, ..., or auto: a card that the model fits on, else the CPU. "
+                                                 "read: also cuda:all, every card that the model fits on, each reading "
+                                                 "a book of its own."),
                                   QStringLiteral("device"), QStringLiteral("cpu"));
   const QCommandLineOption weights(
       {QStringLiteral("weights")},
@@ -197,11 +209,7 @@ Options parseOptions(const QStringList& commandLine) {
   options.assistant.database = toPath(parser.isSet(db) ? parser.value(db) : defaultDatabase());
   options.assistant.modelFolder = toPath(modelFolder(parser.value(model)));
   options.assistant.threads = countOf(QStringLiteral("threads"), parser.value(threads));
-  const auto chosenDevice = engine::deviceOf(parser.value(device).toStdString());
-  if (!chosenDevice)
-    throw Exit{WrongUsage,
-               QStringLiteral("--device wants auto, cpu, cuda or cuda:1, not “%1”.").arg(parser.value(device))};
-  options.assistant.device = *chosenDevice;
+  options.assistant.devices = devicesOf(options.verb, parser.value(device));
   const auto chosenWeights = engine::weightsOf(parser.value(weights).toStdString());
   if (!chosenWeights)
     throw Exit{WrongUsage,

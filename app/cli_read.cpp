@@ -5,7 +5,9 @@
 #include <QElapsedTimer>
 #include <QJsonArray>
 #include <QJsonObject>
+#include <QMap>
 #include <QSet>
+#include <utility>
 
 #include "app/cli.h"
 #include "app/cli_words.h"
@@ -31,12 +33,18 @@ class ProgressView {
   ~ProgressView() { clear(); }
 
   void show(const ui::LibraryItem& item) {
-    if (quiet_ || item.state != BookState::Reading || item.tokensPerSecond <= 0) return;
+    if (quiet_) return;
+    if (item.state != BookState::Reading || item.tokensPerSecond <= 0) {
+      reading_.remove(item.id);
+      return;
+    }
+    reading_.removeIf([](const auto& book) { return book->progress >= 1; });  // read, and being stored
+    reading_[item.id] = item;
     if (terminal_) {
-      complain(QStringLiteral("\r\033[K") + cutTo(progressBar(item), terminalColumns() - 1));
+      complain(QStringLiteral("\r\033[K") + progressBar(reading_.values(), terminalColumns() - 1));
       drawn_ = true;
     } else if (!said_ || lastLine_.elapsed() >= kMillisecondsBetweenLines) {
-      complain(progressLine(item) + QLatin1Char('\n'));
+      for (const ui::LibraryItem& book : std::as_const(reading_)) complain(progressLine(book) + QLatin1Char('\n'));
       said_ = true;
       lastLine_.restart();
     }
@@ -58,6 +66,7 @@ class ProgressView {
   }
 
   QElapsedTimer lastLine_;
+  QMap<qint64, ui::LibraryItem> reading_;  // now; several, where several devices read
   bool terminal_, quiet_, drawn_ = false, said_ = false;
 };
 

@@ -79,7 +79,7 @@ bool interrupted() { return interruptSeen != 0; }
 std::shared_ptr<const engine::Model> loadModel(const Options& options) {
   engine::LoadOptions load;
   load.threads = options.assistant.threads;
-  load.device = options.assistant.device;
+  load.device = options.assistant.devices.front();
   load.weights = options.assistant.weights;
   load.planned = [](const engine::DevicePlan& plan) {
     if (!plan.room.empty()) complain(toQt(plan.room) + QLatin1Char('\n'));

@@ -70,6 +70,20 @@ QString progressBar(const ui::LibraryItem& item) {
          QStringLiteral("] ") + progressLine(item);
 }
 
+QString progressBar(const QList<ui::LibraryItem>& items, int columns) {
+  if (items.size() == 1) return cutTo(progressBar(items.first()), columns);
+  const QString between = QStringLiteral(" | ");
+  double rate = 0;
+  for (const ui::LibraryItem& item : items) rate += item.tokensPerSecond;
+  const QString all = rateWords(rate) + QStringLiteral("  ");
+  const auto room = columns - static_cast<int>(all.size() + between.size() * (items.size() - 1));
+  QStringList books;
+  for (const ui::LibraryItem& item : items)
+    books << cutTo(QStringLiteral("%1 % ").arg(static_cast<int>(item.progress * 100)) + item.title,
+                   columns <= 0 ? 0 : std::max(1, room / static_cast<int>(items.size())));
+  return cutTo(all + books.join(between), columns);
+}
+
 QString cutTo(const QString& line, int columns) {
   return columns <= 0 || line.size() <= columns ? line : line.left(std::max(0, columns - 1)) + QChar(0x2026);
 }

@@ -66,7 +66,7 @@ void EngineWorker::load(quint64 number, const std::filesystem::path& folder, std
     load.progress = [stop](double) {
       if (stop.stop_requested()) throw engine::Stopped();
     };
-    model_ = engine::Model::load(folder, load);
+    model_ = options_.makeModel(folder, load);
     generator_ = std::make_unique<engine::Generator>(model_);
     status.loaded = identity.loaded = true;
     status.hasMemory = identity.hasMemory = model_->hasMemory();

@@ -72,6 +72,7 @@ struct EngineOptions {
   engine::DeviceChoice device = {};
   engine::WeightType weights = engine::WeightType::Automatic;
   double checkpointSeconds = 3.0;
+  engine::MakeModel makeModel = engine::Model::load;
 };
 
 // Lives on the engine thread; every slot is invoked there. Signals are received on the Assistant's thread.

@@ -27,8 +27,9 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   const QCommandLineOption device(
       QStringLiteral("device"),
       QCoreApplication::translate("Options",
-                                  "Where to compute: cpu, cuda (the first graphics card), cuda:1, ..., or auto: a card "
-                                  "that the model fits on, else the CPU."),
+                                  "Where to compute: cpu, cuda (the first graphics card), cuda:1, ..., cuda:all (every "
+                                  "card that the model fits on, each reading a book of its own), or auto: a card that "
+                                  "the model fits on, else the CPU."),
       QStringLiteral("device"), QStringLiteral("cpu"));
   const QCommandLineOption weights(
       QStringLiteral("weights"),
@@ -55,10 +56,11 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
     *problem = QCoreApplication::translate("Options", "--threads wants a whole number from 0 to 4096, not “%1”.")
                    .arg(parser.value(threads));
   }
-  if (const auto chosenDevice = engine::deviceOf(parser.value(device).toStdString())) {
-    options.assistant.device = *chosenDevice;
+  const auto chosenDevices = engine::devicesOf(parser.value(device).toStdString());
+  if (!chosenDevices.empty()) {
+    options.assistant.devices = chosenDevices;
   } else {
-    *problem = QCoreApplication::translate("Options", "--device wants auto, cpu, cuda or cuda:1, not “%1”.")
+    *problem = QCoreApplication::translate("Options", "--device wants auto, cpu, cuda, cuda:1 or cuda:all, not “%1”.")
                    .arg(parser.value(device));
   }
   if (const auto chosenWeights = engine::weightsOf(parser.value(weights).toStdString())) {

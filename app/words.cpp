@@ -119,6 +119,16 @@ QString summaryProvenance(const Coverage& coverage) {
   return Words::tr("Summed up from memory · 0 pages re-read · %1").arg(coverageWords(coverage));
 }
 
+QString devicesInWords(QStringList devices) {
+  QStringList words;
+  while (!devices.isEmpty()) {
+    const QString name = devices.first();
+    const qsizetype count = devices.removeAll(name);
+    words << (count == 1 ? name : QStringLiteral("%1 × %2").arg(count).arg(name));
+  }
+  return words.join(QStringLiteral(" + "));
+}
+
 QString otherModelWords(const std::string& maker, const QString& model) {
   const QString name = toQt(maker);
   return name == model ? Words::tr("another version of %1").arg(name) : Words::tr("another model (%1)").arg(name);

@@ -59,6 +59,9 @@ QString provenanceWords(ui::AnswerWay way, int reread, const Coverage& coverage)
 // "Summed up from memory · 0 pages re-read · whole book"
 QString summaryProvenance(const Coverage& coverage);
 
+// "2 × NVIDIA H200, bf16"; different ones with a plus between them.
+QString devicesInWords(QStringList devices);
+
 // Who made a memory that `model` cannot use: "another model (mini-1)"; of the same name "another version of mini-1".
 QString otherModelWords(const std::string& maker, const QString& model);
 

@@ -197,6 +197,7 @@ class Backend {
   virtual bool computesBFloat16() const = 0;
   virtual int threads() const = 0;
   virtual int paddedRows(int rows) const = 0;
+  virtual bool recordsOperations() const { return false; }  // Stream::replay() pays where buffers stay the same
 
   // Reads the weight in blocks of rows, so that no whole f32 copy of a large model is needed. `type` is what keptAs()
   // (quantized.h) makes of the type that is wanted. The CPU keeps the values of fewer bits as it keeps all others.

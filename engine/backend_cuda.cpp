@@ -308,9 +308,10 @@ void withType(bool bfloat16, F f) {
 
 // Few rows are computed as they are; of many so many more, that passes have few different shapes to be recorded for and
 // tiles of products are whole.
+constexpr int kFewRows = 16;
 int cudaPaddedRows(int rows) {
-  constexpr int kFew = 16, kTile = 128;
-  return rows <= kFew ? rows : (rows + kTile - 1) / kTile * kTile;
+  constexpr int kTile = 128;
+  return rows <= kFewRows ? rows : (rows + kTile - 1) / kTile * kTile;
 }
 
 class CudaStream : public Stream {
@@ -437,6 +438,7 @@ class CudaStream : public Stream {
       pass_.mostKeys = std::max({pass_.mostKeys, s.firstPosition + s.rows, s.keyCapacity});
     }
     for (int* shape : {&pass_.rows, &pass_.longest, &pass_.mostKeys}) *shape = cudaPaddedRows(*shape);
+    pass_.early = fewRows_.startsEarly && pass_.rows <= kFewRows;
 
     // Segments, the segment of each row, the token of each row: one copy, always to the same place.
     const auto rows = static_cast<std::size_t>(pass_.rows);
@@ -853,6 +855,7 @@ class CudaBackend : public Backend {
   bool computesBFloat16() const override { return bfloat16_; }
   int threads() const override { return 1; }
   int paddedRows(int rows) const override { return cudaPaddedRows(rows); }
+  bool recordsOperations() const override { return true; }
 
   std::shared_ptr<float[]> hostFloats(std::size_t count) const override {
     check(cudaSetDevice(device_));

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <future>
+#include <latch>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,6 +15,7 @@
 
 #include "engine/errors.h"
 #include "engine/generator.h"
+#include "engine/sampler.h"
 #include "engine/section_choice.h"
 #include "engine/text_passes.h"
 #include "engine/timed_stream.h"
@@ -79,13 +82,22 @@ std::vector<BenchReport::Operation> timeOperations(const Model& model, std::span
   return operations;
 }
 
+void needWords(std::string_view text) {
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    throw ModelError("The text to measure with holds no words. Give one that does.");
+}
+
+struct Share {
+  double tokens = 0, seconds = 0;
+  double rate() const { return tokens / seconds; }
+};
+
 constexpr std::size_t kFirstStretch = 16384;
 
 // Passes and their products alone take turns, so that whatever else the machine does slows both alike.
 void benchReading(const std::shared_ptr<const Model>& model, std::string_view text, double seconds,
                   std::stop_token stop, BookMemory& book, BenchReport& report) {
-  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
-    throw ModelError("The text to measure with holds no words. Give one that does.");
+  needWords(text);
   const Transformer& transformer = model->transformer();
   Generator generator(model);
   const auto workspace = transformer.makeWorkspace();
@@ -96,10 +108,7 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
     transformer.read(*workspace, endless.beyond(0).take(0).segments, memory, stop);
   }
   double readingSeconds = 0, productSeconds = 0, tokens = 0, operations = 0;
-  struct Part {
-    double tokens = 0, seconds = 0;
-  };
-  std::map<std::size_t, Part> parts;  // by where they end
+  std::map<std::size_t, Share> parts;  // by where they end
   for (int pass = 0; readingSeconds < seconds; ++pass) {
     const ReadingPosition before = book.reading();
     TextPasses& passes = endless.beyond(before.position);
@@ -116,7 +125,7 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
     readingSeconds += passSeconds;
     tokens += passTokens;
     operations += passOperations;
-    Part& part = parts[std::bit_ceil(std::max(kFirstStretch, static_cast<std::size_t>(reading.tokens)))];
+    Share& part = parts[std::bit_ceil(std::max(kFirstStretch, static_cast<std::size_t>(reading.tokens)))];
     part.tokens += passTokens;
     part.seconds += passSeconds;
   }
@@ -124,10 +133,43 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
   report.ceilingTokensPerSecond = tokens / productSeconds;
   report.ceilingGflops = operations / productSeconds / 1e9;
   report.shareOfCeiling = productSeconds / readingSeconds;
-  for (const auto& [until, part] : parts) report.stretches.push_back({until, part.tokens / part.seconds});
+  for (const auto& [until, part] : parts) report.stretches.push_back({until, part.rate()});
   const auto first = endless.beyond(0).take(0).segments;
   for (const auto& segment : first) report.passRows += static_cast<int>(segment.size()) + bos;
   report.operations = timeOperations(*model, first, stop);
+}
+
+// One thread of several that begin together.
+Share readShare(std::shared_ptr<const Model> model, std::string_view text, double seconds, std::stop_token stop,
+                std::latch& begin) {
+  std::optional<Generator> generator;
+  EndlessText endless(model, text);
+  BookMemory book(model);
+  const auto pass = [&] { book.advance(*generator, endless.beyond(book.reading().position), stop); };
+  try {
+    generator.emplace(model);
+    pass();  // kernels are made, pages touched
+  } catch (...) {
+    begin.count_down();  // the others need not wait
+    throw;
+  }
+  begin.arrive_and_wait();
+  const std::int64_t before = book.reading().tokens;
+  const Stopwatch watch;
+  while (watch.seconds() < seconds) pass();
+  return {static_cast<double>(book.reading().tokens - before), watch.seconds()};
+}
+
+std::vector<Share> readAtOnce(std::span<const std::shared_ptr<const Model>> models, std::string_view text,
+                              double seconds, std::stop_token stop) {
+  std::latch begin(std::ssize(models));
+  std::vector<std::future<Share>> threads;  // go before what they use: each waits for its own
+  for (const auto& model : models)
+    threads.push_back(
+        std::async(std::launch::async, [&, model] { return readShare(model, text, seconds, stop, begin); }));
+  std::vector<Share> shares;
+  for (auto& thread : threads) shares.push_back(thread.get());
+  return shares;
 }
 
 std::size_t bytesOf(const SavedBook& saved) {
@@ -177,7 +219,7 @@ void benchAnswer(const std::shared_ptr<const Model>& model, const BookMemory& bo
     std::span<const float> logits = first;
     const Stopwatch answering;
     for (int i = 0; i < answerTokens; ++i) {
-      const auto token = static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+      const TokenId token = likeliest(logits);
       logits = transformer.extend(*workspace, segment, std::span(&token, 1), stop);
     }
     report.answerTokensPerSecond = answerTokens / answering.seconds();
@@ -202,6 +244,37 @@ BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, 
   report.memoryBytes = book.bytes();
   report.sections = static_cast<int>(book.sections().size());
   benchAnswer(model, book, options, stop, report);
+  return report;
+}
+
+std::vector<std::shared_ptr<const Model>> loadOnEach(const std::filesystem::path& folder, LoadOptions load,
+                                                     std::span<const DeviceChoice> devices,
+                                                     const std::function<void(const std::string& why)>& leftOut) {
+  std::vector<std::shared_ptr<const Model>> models;
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    load.device = devices[i];
+    try {
+      models.push_back(Model::load(folder, load));
+    } catch (const ModelError& error) {
+      if (models.empty() && i + 1 == devices.size()) throw;
+      leftOut(error.what());
+    }
+  }
+  return models;
+}
+
+ReadingTogether benchTogether(std::span<const std::shared_ptr<const Model>> models, std::string_view text,
+                              double seconds, std::stop_token stop) {
+  needWords(text);
+  ReadingTogether report;
+  report.alone = readAtOnce(models.first(1), text, seconds, stop).front().rate();
+  Share all;
+  for (const Share& share : readAtOnce(models, text, seconds, stop)) {
+    report.each.push_back(share.rate());
+    all.tokens += share.tokens;
+    all.seconds = std::max(all.seconds, share.seconds);
+  }
+  report.together = all.rate();
   return report;
 }
 

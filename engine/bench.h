@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -60,6 +62,24 @@ struct BenchReport {
 // Reads `text` into one memory, again and again until the time is up. Blocks; throws ModelError, and Stopped.
 BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, const BenchOptions& options = {},
                      std::stop_token stop = {});
+
+// One model on each device, but for those that it does not fit on: `leftOut` is told why. Throws ModelError where it
+// fits on none.
+std::vector<std::shared_ptr<const Model>> loadOnEach(const std::filesystem::path& folder, LoadOptions load,
+                                                     std::span<const DeviceChoice> devices,
+                                                     const std::function<void(const std::string& why)>& leftOut);
+
+// Tokens a second of several models, each on a device of its own, that read at the same time.
+struct ReadingTogether {
+  double alone = 0;          // of the first, before the others begin
+  std::vector<double> each;  // in the order of the models
+  double together = 0;       // all that they read, in the time until the last is done
+};
+
+// Each reads `text` into a memory of its own, on a thread of its own, again and again until the time is up. Blocks;
+// throws ModelError, and Stopped. At least one model.
+ReadingTogether benchTogether(std::span<const std::shared_ptr<const Model>> models, std::string_view text,
+                              double seconds, std::stop_token stop = {});
 
 // exp of the mean of -ln p over the first `most` tokens of the text, segment by segment without a memory: what fewer
 // bits cost the base. Throws ModelError where there are not two tokens.

@@ -1,15 +1,19 @@
 // The engine's benchmark without Qt, for machines that have a graphics card and no desktop:
 //   palimpsest-engine-bench MODEL TEXT [--device cuda:0] [--seconds 5] [--precision f32] [--weights int4]
 // prints one "name value" a line. palimpsest-cli bench measures the same, with the library's database between.
+// --device cuda:all measures reading alone: by the first card, then by all that the model fits on at the same time.
 #include <charconv>
 #include <chrono>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "engine/bench.h"
 #include "engine/errors.h"
@@ -19,15 +23,16 @@ namespace {
 using namespace palimpsest::engine;
 
 constexpr const char* kUsage =
-    "usage: palimpsest-engine-bench MODEL TEXT [--device auto|cpu|cuda|cuda:N] [--seconds S] [--precision "
-    "auto|f32|bf16] [--weights auto|full|int8|fp8|int4]\n";
+    "usage: palimpsest-engine-bench MODEL TEXT [--device auto|cpu|cuda|cuda:N|cuda:all] [--seconds S] "
+    "[--precision auto|f32|bf16] [--weights auto|full|int8|fp8|int4]\n";
 
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};
 
+void line(std::string_view name, const auto& value) { std::cout << name << ' ' << value << '\n'; }
+
 void print(const BenchReport& report, const std::string& room, const std::string& fallback, double loadSeconds,
            double perplexity) {
-  const auto line = [](const char* name, const auto& value) { std::cout << name << ' ' << value << '\n'; };
   line("model", report.model);
   line("device", report.device);
   if (!room.empty()) line("room", room);
@@ -51,6 +56,17 @@ void print(const BenchReport& report, const std::string& room, const std::string
   line("weight_bytes", report.weightBytes);
 }
 
+void measureTogether(const std::vector<std::shared_ptr<const Model>>& models, const std::string& text, double seconds) {
+  const ReadingTogether report = benchTogether(models, text, seconds);
+  line("model", models.front()->name());
+  for (const auto& model : models) line("device", model->device());
+  line("reading_tokens_per_s_alone", report.alone);
+  for (std::size_t i = 0; i < report.each.size(); ++i)
+    line("reading_tokens_per_s_" + std::to_string(i), report.each[i]);
+  line("reading_tokens_per_s_together", report.together);
+  line("together_by_alone", report.together / report.alone);
+}
+
 std::optional<double> positive(const std::string& words) {
   double number = 0;
   const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), number);
@@ -62,10 +78,13 @@ int run(int count, char** words) {
   if (count < 3 || count % 2 == 0) throw std::invalid_argument(kUsage);
   LoadOptions load;
   BenchOptions options;
+  std::vector<DeviceChoice> devices{load.device};
+  bool allCards = false;
   for (int i = 3; i < count; i += 2) {
     const std::string name = words[i], value = words[i + 1];
-    if (name == "--device" && deviceOf(value)) {
-      load.device = *deviceOf(value);
+    if (name == "--device" && !devicesOf(value).empty()) {
+      devices = devicesOf(value);
+      allCards = value == "cuda:all";
     } else if (name == "--precision" && kPrecisions.contains(value)) {
       load.precision = kPrecisions.at(value);
     } else if (name == "--weights" && weightsOf(value)) {
@@ -79,7 +98,14 @@ int run(int count, char** words) {
   std::ifstream file(words[2], std::ios::binary);
   if (!file) throw std::invalid_argument(std::string(words[2]) + " cannot be read.\n");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (allCards) {
+    load.planned = [](const DevicePlan& plan) { line("room", plan.room); };
+    const auto leftOut = [](const std::string& why) { line("left_out", why); };
+    measureTogether(loadOnEach(words[1], load, devices, leftOut), text, options.seconds);
+    return 0;
+  }
   std::string room;
+  load.device = devices.front();
   load.planned = [&](const DevicePlan& plan) { room = plan.room; };
   const auto began = std::chrono::steady_clock::now();
   const auto model = Model::load(words[1], load);

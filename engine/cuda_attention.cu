@@ -67,6 +67,8 @@ __global__ void __launch_bounds__(kThreads)
     flashAttentionKernel(Pass pass, Rows<const Bf16> queries, Rows<const Bf16> keys, Rows<const Bf16> values,
                          const LocalHead* heads, int headCount, const HeadGroup* groups, int groupCount, int splitKeys,
                          Partial partial, Rows<Out> out) {
+  letNextKernelBegin();
+  waitForEarlierKernels();
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   constexpr int kRows = kBlockRows * kRowTiles, kChunks = kDim / kChunk;
   constexpr unsigned kTileBytes = kKeyTile * kDim * sizeof(Bf16);
@@ -205,6 +207,8 @@ __global__ void __launch_bounds__(kThreads)
 template <int kDim, class Out>
 __global__ void __launch_bounds__(kThreads)
     mergeSplitsKernel(Pass pass, const LocalHead* heads, int headCount, int splitKeys, Partial partial, Rows<Out> out) {
+  letNextKernelBegin();
+  waitForEarlierKernels();
   constexpr int kPerLane = kDim / kWarp;
   const int index = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
   const int row = index / headCount, head = index % headCount, lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -244,12 +248,11 @@ void launch(const Pass& pass, Rows<const Bf16> queries, Rows<const Bf16> keys, R
   const dim3 grid(plan.groups * plan.splits,
                   blocksFor(static_cast<std::size_t>(pass.longest) * plan.largestGroup, kBlockRows * kRowTiles),
                   pass.count);
-  flashAttentionKernel<kDim, kRowTiles, Out><<<grid, kThreads, kShared, stream>>>(
-      pass, queries, keys, values, heads, headCount, groups, plan.groups, plan.splitKeys, partial, out);
+  launchEarly(flashAttentionKernel<kDim, kRowTiles, Out>, grid, kThreads, kShared, pass.early, stream, pass, queries,
+              keys, values, heads, headCount, groups, plan.groups, plan.splitKeys, partial, out);
   if (plan.splits > 1) {
-    mergeSplitsKernel<kDim, Out>
-        <<<blocksFor(static_cast<std::size_t>(pass.rows) * headCount, kWarps), kThreads, 0, stream>>>(
-            pass, heads, headCount, plan.splitKeys, partial, out);
+    launchEarly(mergeSplitsKernel<kDim, Out>, blocksFor(static_cast<std::size_t>(pass.rows) * headCount, kWarps),
+                kThreads, 0, pass.early, stream, pass, heads, headCount, plan.splitKeys, partial, out);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cuda_bf16.h>
 
 #include <cmath>
+#include <type_traits>
 
 #include "engine/cuda_kernels.h"
 
@@ -84,15 +85,15 @@ __device__ inline void waitForEarlierKernels() {
 
 // `early`: where the card is of that compute capability and the kernel was compiled for it; else as any other kernel.
 template <class... Parameters>
-void launchEarly(void (*kernel)(Parameters...), dim3 grid, dim3 block, int sharedBytes, bool early, cudaStream_t stream,
-                 Parameters... arguments) {
+void launchEarly(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sharedBytes, bool early,
+                 cudaStream_t stream, std::type_identity_t<Parameters>... arguments) {
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
-  config.dynamicSmemBytes = static_cast<std::size_t>(sharedBytes);
+  config.dynamicSmemBytes = sharedBytes;
   config.stream = stream;
   config.attrs = &attribute;
   config.numAttrs = early ? 1 : 0;

@@ -29,6 +29,8 @@ __global__ void convertKernel(const From* from, To* to, std::size_t count) {
 
 template <class T>
 __global__ void embedKernel(const std::int32_t* tokens, Rows<const T> table, Rows<float> x) {
+  letNextKernelBegin();
+  waitForEarlierKernels();
   const T* from = at(table, tokens[blockIdx.x]);
   float* to = at(x, static_cast<int>(blockIdx.x));
   for (int c = threadIdx.x; c < x.columns; c += blockDim.x) to[c] = toFloat(from[c]);
@@ -101,6 +103,8 @@ __global__ void siluMulKernel(Rows<const T> gateUp, Rows<T> out) {
 template <class T>
 __global__ void ropeRunsKernel(Pass pass, Rows<T> x, const RotatedColumns* runs, int runCount, int dim,
                                const float* cosines, const float* sines) {
+  letNextKernelBegin();
+  waitForEarlierKernels();
   const int row = static_cast<int>(blockIdx.x), half = dim / 2;
   if (pass.segmentOfRow[row] < 0) return;
   const PassSegment& segment = pass.segments[pass.segmentOfRow[row]];
@@ -127,6 +131,8 @@ __global__ void ropeRunsKernel(Pass pass, Rows<T> x, const RotatedColumns* runs,
 template <class T>
 __global__ void ropeKernel(Pass pass, Rows<T> x, const RotatedColumns* runs, int runCount, int dim,
                            const float* cosines, const float* sines) {
+  letNextKernelBegin();
+  waitForEarlierKernels();
   const int row = static_cast<int>(blockIdx.x), half = dim / 2;
   if (pass.segmentOfRow[row] < 0) return;
   const PassSegment& segment = pass.segments[pass.segmentOfRow[row]];
@@ -145,6 +151,8 @@ __global__ void ropeKernel(Pass pass, Rows<T> x, const RotatedColumns* runs, int
 
 template <class T>
 __global__ void keepKernel(Pass pass, int index, Rows<const T> from, KeptRows<T> kept) {
+  letNextKernelBegin();
+  waitForEarlierKernels();
   const PassSegment segment = pass.segments[index];
   const int row = static_cast<int>(blockIdx.x);
   if (row >= segment.rows) return;
@@ -325,6 +333,8 @@ __global__ void writeUnknownKernel(Pass pass, int index, Rows<const T> keys, con
 template <class Out>
 __global__ void combineKernel(Pass pass, Rows<const float> memory, Rows<const float> local, const GatedColumns* runs,
                               int runCount, Rows<Out> out) {
+  letNextKernelBegin();
+  waitForEarlierKernels();
   const int row = static_cast<int>(blockIdx.x);
   if (pass.segmentOfRow[row] < 0) return;
   const bool emptyMemory = pass.segments[pass.segmentOfRow[row]].emptyMemory;
@@ -373,12 +383,12 @@ void rope(const Pass& pass, Rows<T> x, const RotatedColumns* runs, int runCount,
           const float* cosines, const float* sines, cudaStream_t stream) {
   const bool inRuns = dim / 2 % Run<T>::kCount == 0 && x.columns % Run<T>::kCount == 0 && alignedRuns;
   const auto kernel = inRuns ? ropeRunsKernel<T> : ropeKernel<T>;
-  kernel<<<pass.rows, 256, 0, stream>>>(pass, x, runs, runCount, dim, cosines, sines);
+  launchEarly(kernel, pass.rows, 256, 0, pass.early, stream, pass, x, runs, runCount, dim, cosines, sines);
 }
 
 template <class T>
 void keep(const Pass& pass, int segment, Rows<const T> from, const KeptRows<T>& kept, cudaStream_t stream) {
-  keepKernel<T><<<dim3(pass.longest, kept.count), 256, 0, stream>>>(pass, segment, from, kept);
+  launchEarly(keepKernel<T>, dim3(pass.longest, kept.count), 256, 0, pass.early, stream, pass, segment, from, kept);
 }
 
 template <class T, class Out>
@@ -428,7 +438,7 @@ void memoryWriteDelta(const Pass& pass, int segment, int segmentRows, Rows<const
 template <class Out>
 void combine(const Pass& pass, Rows<const float> memory, Rows<const float> local, const GatedColumns* runs,
              int runCount, Rows<Out> out, cudaStream_t stream) {
-  combineKernel<Out><<<pass.rows, 256, 0, stream>>>(pass, memory, local, runs, runCount, out);
+  launchEarly(combineKernel<Out>, pass.rows, 256, 0, pass.early, stream, pass, memory, local, runs, runCount, out);
 }
 
 #define PALIMPSEST_OF_TYPE(T)                                                                                      \

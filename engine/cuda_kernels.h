@@ -31,8 +31,9 @@ struct Pass {
   const PassSegment* segments;
   const int* segmentOfRow;
   int count = 0, rows = 0;
-  int longest = 0;   // rows of a segment, at most
-  int mostKeys = 0;  // of a segment, those of earlier passes counted in, at most
+  int longest = 0;     // rows of a segment, at most
+  int mostKeys = 0;    // of a segment, those of earlier passes counted in, at most
+  bool early = false;  // few rows on a card where a kernel may begin before the one before it has ended
 };
 
 template <class From, class To>

@@ -262,6 +262,8 @@ template <class T, class Out>
 __global__ void __launch_bounds__(kFewThreads)
     memoryReadFewKernel(Pass pass, Rows<const T> queries, const MemoryReader* heads, MemoryDims dims, float epsilon,
                         Rows<const float> states, Rows<Out> out) {
+  letNextKernelBegin();
+  waitForEarlierKernels();
   extern __shared__ __align__(16) float sigmaQ[];  // [dk x kFewRows]
   __shared__ __align__(16) float parts[kFewWarps][kFewRows][kReadColumns];
   __shared__ float weights[kFewRows], squares[kFewWarps];
@@ -371,8 +373,8 @@ void memoryReadTiles(const Pass& pass, Rows<const T> queries, const MemoryReader
   const dim3 grid(blocksFor(pass.longest, few ? kFewRows : kReadRows), headCount * blocksFor(dims.value, kReadColumns),
                   pass.count);
   if (few) {
-    memoryReadFewKernel<T, Out><<<grid, kFewThreads, sizeof(float) * kFewRows * dims.key, stream>>>(
-        pass, queries, heads, dims, epsilon, states, out);
+    launchEarly(memoryReadFewKernel<T, Out>, grid, kFewThreads, sizeof(float) * kFewRows * dims.key, pass.early, stream,
+                pass, queries, heads, dims, epsilon, states, out);
   } else {
     memoryReadTilesKernel<T, Out><<<grid, kReadThreads, 0, stream>>>(pass, queries, heads, dims, epsilon, states, out);
   }

@@ -84,6 +84,21 @@ std::optional<DeviceChoice> deviceOf(std::string_view words) {
   return choice;
 }
 
+std::vector<DeviceChoice> devicesOf(std::string_view words, const std::function<GraphicsCards()>& look) {
+  if (words != "cuda:all") {
+    const auto one = deviceOf(words);
+    return one ? std::vector{*one} : std::vector<DeviceChoice>();
+  }
+  std::vector<DeviceChoice> all;
+  try {
+    for (const GraphicsCard& card : look().cards) all.push_back({DeviceChoice::Kind::Cuda, card.number});
+  } catch (const ModelError&) {
+    all.clear();  // loading looks again, and says what it meets
+  }
+  if (all.empty()) all.push_back({DeviceChoice::Kind::Cuda, 0});
+  return all;
+}
+
 std::optional<WeightType> weightsOf(std::string_view words) {
   using enum WeightType;
   for (const WeightType type : {Automatic, Full, Int8, Fp8, Int4})

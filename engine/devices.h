@@ -44,6 +44,10 @@ struct GraphicsCards {
 GraphicsCards graphicsCards();
 bool builtWithCuda();
 
+// What deviceOf() takes, or several: "cuda:all" is every card that `look` finds. Where it finds none, the first, so
+// that loading a model says why. Empty: none of these.
+std::vector<DeviceChoice> devicesOf(std::string_view words, const std::function<GraphicsCards()>& look = graphicsCards);
+
 // What a model takes of a device, in bytes: its weights, and the buffers of one thread that reads and one that answers.
 // Of `weights`, Automatic counts as Full.
 std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16, WeightType weights = WeightType::Full);

@@ -56,4 +56,8 @@ class Model {
   std::unique_ptr<Parts> parts_;
 };
 
+// Model::load, or what stands in for it in a test.
+using MakeModel =
+    std::function<std::shared_ptr<const Model>(const std::filesystem::path& folder, const LoadOptions& options)>;
+
 }  // namespace palimpsest::engine

@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -34,6 +35,21 @@ bool below(const double weightA, const TokenId idA, const double weightB, const 
 
 }  // namespace
 
+TokenId likeliest(std::span<const float> logits) {
+  // The largest of each lane first, which compilers make vectors of; then where it is.
+  constexpr std::size_t kLanes = 16;
+  std::array<float, kLanes> largest;
+  largest.fill(-std::numeric_limits<float>::infinity());
+  std::size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes)
+    for (std::size_t lane = 0; lane < kLanes; ++lane)
+      largest[lane] = logits[i + lane] > largest[lane] ? logits[i + lane] : largest[lane];
+  for (; i < logits.size(); ++i) largest[0] = std::max(largest[0], logits[i]);
+  const float most = *std::ranges::max_element(largest);
+  if (most == -std::numeric_limits<float>::infinity()) return -1;
+  return static_cast<TokenId>(std::ranges::find(logits, most) - logits.begin());
+}
+
 double logProbability(std::span<const float> logits, TokenId token) {
   const double most = *std::ranges::max_element(logits);
   double sum = 0;
@@ -61,18 +77,12 @@ double Sampler::uniform() {
 }
 
 TokenId Sampler::next(std::span<const float> logits) {
-  TokenId best = -1;
-  float highest = -std::numeric_limits<float>::infinity();
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > highest) {  // false for NaN
-      highest = logits[i];
-      best = static_cast<TokenId>(i);
-    }
-  }
+  const TokenId best = likeliest(logits);
   if (best < 0)
     throw ModelError(
         "The model computed no usable number for the next token: its weights are damaged. Fetch the model again, or "
         "choose another one.");
+  const float highest = logits[static_cast<std::size_t>(best)];
   if (options_.temperature == 0.0F || std::isinf(highest)) return best;
 
   candidates_.clear();

@@ -17,6 +17,9 @@ struct SamplingOptions {
 };
 
 // Of the softmax of the logits, in nats.
+// The most likely one, the first of equals; -1 where none is above -infinity. NaN counts as -infinity.
+TokenId likeliest(std::span<const float> logits);
+
 double logProbability(std::span<const float> logits, TokenId token);
 
 // The same options and logits give the same tokens on every platform: its random numbers and its exponential are its

@@ -30,7 +30,9 @@ Transformer::WorkspacePointer Transformer::makeWorkspace(int threads) const {
 }
 
 Transformer::WorkspacePointer Transformer::makeWorkspace(std::unique_ptr<Stream> stream) const {
-  return WorkspacePointer(new Workspace(std::move(stream)));
+  WorkspacePointer made(new Workspace(std::move(stream)));
+  if (backend_->recordsOperations()) made->spare = std::make_shared<SegmentState::Buffers>();
+  return made;
 }
 
 void Transformer::makeRoom(Workspace& w, int rows) const {
@@ -55,9 +57,7 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
   if (!hasMemory()) return;
   w.memoryKv = s.allocate(padded, layers_[lastMemoryLayer_].memoryKv->outputs(), Element::Heads);
   if (w.states) return;
-  std::size_t floats = 0;
-  for (const auto& shape : memoryShapes_) floats = std::max(floats, shape.floats());
-  w.states = s.allocate(passSegments_ + 1, static_cast<int>(floats), Element::Float32);
+  w.states = s.allocate(passSegments_ + 1, static_cast<int>(largestLayer()), Element::Float32);
 }
 
 // One layer over the rows of the pass. Reading (no `segments`): the pass holds whole segments, each of which is
@@ -74,7 +74,7 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   Buffer& fromMemory = mixes ? *w.fromMemory[heads.attentionWidth] : attention;
   Buffer& fromSegment = mixes ? *w.fromSegment[heads.attentionWidth] : attention;
   const bool reading = segments.empty();
-  SegmentState::LayerState* const alone = segments.size() == 1 ? &segments.front().layers_[index] : nullptr;
+  SegmentState::LayerState* const alone = segments.size() == 1 ? &segments.front().buffers_.layers[index] : nullptr;
   Buffer& states = alone ? *alone->memory : *w.states;
 
   s.normedLinear(*w.x, {*layer.attentionNorm, config_.rmsNormEps, *w.normed}, *layer.qkv, qkv);
@@ -86,9 +86,15 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   s.memoryRead(qkv, heads.addedMemory.readers, heads.addedMemory.dims, epsilon_, states, fromMemory);
 
   using Kept = SegmentState::LayerState;
-  keep(w, qkv, {{heads.memoryKeys, &Kept::memoryKeys}, {heads.values, &Kept::values}}, index, segments);
+  const bool before = heads.memoryShape.base.kvHeads > 0;  // base keys are the memory's, too, and without position
+  if (before) keep(w, qkv, {{heads.memoryKeys, &Kept::memoryKeys}}, index, segments);
   s.rope(qkv, heads.rotated, heads.base.dim, *cosines_, *sines_);
-  keep(w, qkv, {{heads.baseKeys, &Kept::keys}}, index, segments);
+  if (before) {
+    keep(w, qkv, {{heads.baseKeys, &Kept::keys}, {heads.values, &Kept::values}}, index, segments);
+  } else {
+    keep(w, qkv, {{heads.baseKeys, &Kept::keys}, {heads.values, &Kept::values}, {heads.memoryKeys, &Kept::memoryKeys}},
+         index, segments);
+  }
   if (alone) {
     s.localAttention(qkv, *alone->keys, *alone->values, layer.cachedLocal, heads.base.dim, fromSegment);  // A_dot
   } else {
@@ -140,7 +146,8 @@ void Transformer::keep(Workspace& w, const Buffer& qkv,
   for (std::size_t i = 0; i < segments.size(); ++i) {
     kept.clear();
     for (const auto& [range, buffer] : columns)
-      if (Buffer* cache = (segments[i].layers_[index].*buffer).get()) kept.push_back({range.begin, range.width, cache});
+      if (Buffer* cache = (segments[i].buffers_.layers[index].*buffer).get())
+        kept.push_back({range.begin, range.width, cache});
     if (!kept.empty()) w.stream->keep(qkv, static_cast<int>(i), kept);
   }
 }

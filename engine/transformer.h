@@ -27,6 +27,11 @@ namespace palimpsest::engine {
 // Belongs to the Workspace that made it.
 class SegmentState {
  public:
+  SegmentState() = default;
+  SegmentState(SegmentState&& other) noexcept { *this = std::move(other); }
+  SegmentState& operator=(SegmentState&& other) noexcept;
+  ~SegmentState();
+
   int positions() const { return positions_; }  // BOS included
 
  private:
@@ -37,9 +42,17 @@ class SegmentState {
     std::unique_ptr<Buffer> memoryKeys;  // [capacity x memory keys]  heads, un-rotated; null without a memory
     std::unique_ptr<Buffer> memory;      // [1 x floats of M and z of the layer]
   };
-  std::vector<LayerState> layers_;
-  int capacity_ = 0;
-  std::uint64_t buffers_ = 0;  // no other's number: made anew with the buffers
+  struct Buffers {
+    std::vector<LayerState> layers;
+    int capacity = 0;          // positions that there is room for
+    std::uint64_t number = 0;  // no other's
+  };
+  // Where a segment that ends leaves its buffers to the next one, so that what was recorded with them can be played
+  // again; null where nothing is recorded.
+  using Spare = std::shared_ptr<Buffers>;
+
+  Buffers buffers_;
+  Spare spare_;
   int positions_ = 0;
   bool emptyMemory_ = true;
 };
@@ -153,8 +166,10 @@ class Transformer {
   void checkTokens(std::span<const TokenId> tokens) const;
   void checkMemory(const CompressiveMemory& memory) const;
   void checkRoom(int positions, int more) const;
+  std::size_t largestLayer() const;  // floats of M and z
   void grow(Workspace& workspace, SegmentState& segment, int positions) const;
   void enlarge(Workspace& workspace, SegmentState& segment, int capacity) const;
+  void move(Workspace& workspace, SegmentState& segment, SegmentState::Buffers to) const;
 
   ModelConfig config_;
   std::unique_ptr<Backend> backend_;

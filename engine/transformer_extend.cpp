@@ -11,39 +11,89 @@
 
 namespace palimpsest::engine {
 
+SegmentState& SegmentState::operator=(SegmentState&& other) noexcept {
+  std::swap(buffers_, other.buffers_);
+  std::swap(spare_, other.spare_);
+  std::swap(positions_, other.positions_);
+  std::swap(emptyMemory_, other.emptyMemory_);
+  return *this;
+}
+
+SegmentState::~SegmentState() {
+  constexpr int kMostKept = 2048;  // positions: longer ones take too much room to be kept for nothing
+  if (spare_ && buffers_.capacity <= kMostKept && buffers_.capacity > spare_->capacity) *spare_ = std::move(buffers_);
+}
+
 SegmentState Transformer::beginSegment(Workspace& w, const CompressiveMemory* memory) const {
   if (memory) checkMemory(*memory);
   SegmentState segment;
   segment.emptyMemory_ = !memory || memory->empty();
+  segment.spare_ = w.spare;
+  if (w.spare && w.spare->capacity > 0) segment.buffers_ = std::exchange(*w.spare, {});
+  const bool used = !segment.buffers_.layers.empty();
+  segment.buffers_.layers.resize(static_cast<std::size_t>(config_.numLayers));
+  const std::vector<float> nothing(used && !memory ? largestLayer() : 0);
   for (int index = 0; index < config_.numLayers; ++index) {
-    SegmentState::LayerState layer;
+    std::unique_ptr<Buffer>& own = segment.buffers_.layers[index].memory;
     const std::size_t floats = memoryShapes_[index].floats();
-    layer.memory = w.stream->allocate(1, static_cast<int>(std::max<std::size_t>(floats, 1)), Element::Float32);
-    if (memory) w.stream->upload(memory->layer(index), *layer.memory);
-    segment.layers_.push_back(std::move(layer));
+    if (!own) own = w.stream->allocate(1, static_cast<int>(std::max<std::size_t>(floats, 1)), Element::Float32);
+    if (memory) {
+      w.stream->upload(memory->layer(index), *own);
+    } else if (used) {
+      w.stream->upload(std::span(nothing).first(floats), *own);
+    }
   }
   return segment;
 }
 
+std::size_t Transformer::largestLayer() const {
+  std::size_t floats = 0;
+  for (const auto& shape : memoryShapes_) floats = std::max(floats, shape.floats());
+  return floats;
+}
+
 void Transformer::grow(Workspace& w, SegmentState& segment, int positions) const {
-  if (positions > segment.capacity_) enlarge(w, segment, std::max({positions, 2 * segment.capacity_, 256}));
+  if (positions > segment.buffers_.capacity)
+    enlarge(w, segment, std::max({positions, 2 * segment.buffers_.capacity, 256}));
 }
 
 void Transformer::enlarge(Workspace& w, SegmentState& segment, int capacity) const {
-  const auto larger = [&](std::unique_ptr<Buffer>& buffer, int columns) {
-    auto made = w.stream->allocate(capacity, columns, Element::Heads);
-    if (buffer) w.stream->copyRows(*buffer, 0, 0, segment.positions_, columns, *made, 0, 0);
-    buffer = std::move(made);
-  };
+  if (w.spare && w.spare->capacity >= capacity) {
+    SegmentState::Buffers larger = std::exchange(*w.spare, {});
+    for (int index = 0; index < config_.numLayers; ++index) {
+      Buffer& memory = *larger.layers[index].memory;
+      w.stream->copyRows(*segment.buffers_.layers[index].memory, 0, 0, 1, memory.columns(), memory, 0, 0);
+    }
+    return move(w, segment, std::move(larger));
+  }
+  static std::atomic<std::uint64_t> last = 0;
+  SegmentState::Buffers made;
+  made.layers.resize(segment.buffers_.layers.size());
+  made.capacity = capacity;
+  made.number = ++last;
   for (int index = 0; index < config_.numLayers; ++index) {
     const AttentionLayout& heads = layers_[index].heads;
-    larger(segment.layers_[index].keys, heads.baseKeys.width);
-    larger(segment.layers_[index].values, heads.values.width);
-    if (heads.hasMemory()) larger(segment.layers_[index].memoryKeys, heads.memoryKeys.width);
+    SegmentState::LayerState& layer = made.layers[index];
+    layer.keys = w.stream->allocate(capacity, heads.baseKeys.width, Element::Heads);
+    layer.values = w.stream->allocate(capacity, heads.values.width, Element::Heads);
+    if (heads.hasMemory()) layer.memoryKeys = w.stream->allocate(capacity, heads.memoryKeys.width, Element::Heads);
+    layer.memory = std::move(segment.buffers_.layers[index].memory);
   }
-  segment.capacity_ = capacity;
-  static std::atomic<std::uint64_t> last = 0;
-  segment.buffers_ = ++last;
+  move(w, segment, std::move(made));
+}
+
+// The rows that are there go along; the memory is there already.
+void Transformer::move(Workspace& w, SegmentState& segment, SegmentState::Buffers to) const {
+  using Kept = SegmentState::LayerState;
+  if (segment.positions_ > 0) {
+    for (std::size_t index = 0; index < to.layers.size(); ++index) {
+      for (const auto buffer : {&Kept::keys, &Kept::values, &Kept::memoryKeys}) {
+        if (const Buffer* from = (segment.buffers_.layers[index].*buffer).get())
+          w.stream->copyRows(*from, 0, 0, segment.positions_, from->columns(), *(to.layers[index].*buffer), 0, 0);
+      }
+    }
+  }
+  segment.buffers_ = std::move(to);
 }
 
 std::span<const float> Transformer::extend(Workspace& w, SegmentState& segment, std::span<const TokenId> tokens,
@@ -68,7 +118,7 @@ std::span<const float> Transformer::step(Workspace& w, SegmentState& segment, To
   Stream& s = *w.stream;
   beginAlone(w, segment, std::span(&token, 1));
   const std::array<std::uint64_t, 3> key = {static_cast<std::uint64_t>(Workspace::Operations::Step), w.buffers,
-                                            segment.buffers_};
+                                            segment.buffers_.number};
   s.replay(key, [&] {
     s.embed(*embedding_, *w.x);
     for (int index = 0; index < config_.numLayers; ++index) {
@@ -78,9 +128,11 @@ std::span<const float> Transformer::step(Workspace& w, SegmentState& segment, To
     s.normedLinear(*w.x, {*finalNorm_, config_.rmsNormEps, *w.lastNormed}, *head_, *w.logits);
   });
   segment.positions_ += 1;
-  w.hostLogits.resize(static_cast<std::size_t>(config_.vocabSize));
-  s.download(*w.logits, 0, w.hostLogits);
-  return w.hostLogits;
+  const auto V = static_cast<std::size_t>(config_.vocabSize);
+  if (!w.stepLogits) w.stepLogits = backend_->hostFloats(V);
+  const std::span<float> logits(w.stepLogits.get(), V);
+  s.download(*w.logits, 0, logits);
+  return logits;
 }
 
 // The pass that appends `tokens` to a segment.
@@ -92,7 +144,7 @@ void Transformer::beginAlone(Workspace& w, const SegmentState& segment, std::spa
                         .keysBegin = 0,
                         .unwritten = 0,
                         .emptyMemory = segment.emptyMemory_,
-                        .keyCapacity = segment.capacity_});
+                        .keyCapacity = segment.buffers_.capacity});
   w.stream->beginPass(w.segments, w.tokens);
 }
 
@@ -152,7 +204,7 @@ void Transformer::extendTogether(Workspace& w, std::span<SegmentState> segments,
     if (stop.stop_requested()) throw Stopped();
     const int floats = static_cast<int>(memoryShapes_[index].floats());
     for (int i = 0; i < count && floats > 0; ++i)
-      s.copyRows(*segments[i].layers_[index].memory, 0, 0, 1, floats, *w.states, i, 0);
+      s.copyRows(*segments[i].buffers_.layers[index].memory, 0, 0, 1, floats, *w.states, i, 0);
     forward(index, w, segments);
   }
   for (int i = 0; i < count; ++i) {
@@ -232,7 +284,7 @@ void Transformer::write(Workspace& w, const SegmentState& segment, int positions
     const Layer& layer = layers_[index];
     if (!layer.heads.hasMemory()) continue;
     s.upload(memory.layer(index), *w.states);
-    const SegmentState::LayerState& kept = segment.layers_[index];
+    const SegmentState::LayerState& kept = segment.buffers_.layers[index];
     writeMemory(layer, w, *kept.memoryKeys, *kept.values, layer.cachedBase, layer.cachedAdded, *w.states);
     s.download(*w.states, static_cast<std::size_t>(w.states->columns()), memory.layer(index));
   }

@@ -43,6 +43,8 @@ class Transformer::Workspace {
   std::unique_ptr<Buffer> lastRows, lastNormed;  // [rows x D] f32 and compute
   std::unique_ptr<Buffer> logits;                // [rows x V] f32
   std::vector<float> hostLogits;
+  std::shared_ptr<float[]> stepLogits;  // [V], of a single step
+  SegmentState::Spare spare;
 };
 
 }  // namespace palimpsest::engine

@@ -8,7 +8,7 @@
 # if they are not there). A part that fails is said at the end, and the others go on; each writes its file as it goes:
 #   NAME.txt    what the engine's benchmark says       NAME.log    what it complains about, and when it was killed
 #   parts.csv   when each part began and ended         card.csv    the card, second by second
-#   usual.json  transformers                           machine.txt what it was measured on
+#   usual.json  transformers                           machine.txt, config.json   what it was measured on, and the shape
 # For a trial elsewhere, or a part again: SHAPE (8b), DEVICE (cuda), SECONDS_EACH (8), SECONDS_LONG (32: of the full weights,
 # to a million tokens and beyond), CONTEXTS (8K 32K 128K 256K), USUAL (more flags of measure_usual.py), PARTS (all of them).
 set -uo pipefail
@@ -62,6 +62,7 @@ if [[ ! -f $folder/config.json && $parts =~ full|fp8|int8|int4|usual ]]; then
   "$python" training/random_llama.py --shape "$shape" --tokenizer $shipped --memory-heads 8 --segment-length 2048 --device "${device%%:*}" --out "$folder" ||
     failed+=(weights)
 fi
+cp "$folder/config.json" "$out/" 2>/dev/null
 engine full "$folder" "$long" --device "$device" --weights full
 for weights in fp8 int8 int4; do
   engine $weights "$folder" "$each" --device "$device" --weights $weights

@@ -345,7 +345,14 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({S("list"), S("--threads"), S("many")}).code, cli::WrongUsage);
   EXPECT_THAT(runBare({S("list"), S("--threads"), S("5000")}).err, HasText("from 0 to 4096, not “5000”"));
   EXPECT_EQ(runBare({S("list"), S("--device"), S("gpu")}).code, cli::WrongUsage);
-  EXPECT_THAT(runBare({S("list"), S("--device"), S("gpu")}).err, HasText("auto, cpu, cuda or cuda:1, not “gpu”"));
+  EXPECT_THAT(runBare({S("list"), S("--device"), S("gpu")}).err,
+              HasText("auto, cpu, cuda, cuda:1 or cuda:all, not “gpu”"));
+  const Result several = runBare({S("bench"), S("--device"), S("cuda:all")});
+  EXPECT_EQ(several.code, cli::WrongUsage);
+  EXPECT_THAT(several.err, HasText("--device cuda:all goes with read, not with bench: choose one card."));
+  const Result noCards = run({S("read"), book(), S("--device"), S("cuda:all")});
+  EXPECT_EQ(noCards.code, cli::NoModel);
+  EXPECT_THAT(noCards.err, HasText("CUDA"));
   const Result noCard = run({S("bench"), S("--device"), S("cuda")});  // ctest hides the cards
   EXPECT_EQ(noCard.code, cli::NoModel);
   EXPECT_THAT(noCard.err, HasText("CUDA"));

@@ -70,5 +70,29 @@ TEST(CliWords, ProgressShowsShareRateAndTimeLeft) {
   EXPECT_TRUE(cli::progressLine(item).contains(QStringLiteral("1:02:03 left")));
 }
 
+TEST(CliWords, ProgressOfSeveralBooksIsOneLine) {
+  ui::LibraryItem one, other;
+  one.title = QStringLiteral("Moby-Dick");
+  one.progress = 0.43;
+  one.tokensPerSecond = 8912;
+  other = one;
+  other.title = QStringLiteral("Middlemarch");
+  other.progress = 0.07;
+  EXPECT_EQ(cli::progressBar({one}, 20), cli::cutTo(cli::progressBar(one), 20));
+  const QString whole = QStringLiteral("17.8K tokens/s  43 % Moby-Dick | 7 % Middlemarch");
+  EXPECT_EQ(cli::progressBar({one, other}, 0), whole);
+  EXPECT_EQ(cli::progressBar({one, other}, 79), whole);
+  EXPECT_EQ(cli::progressBar({one, other}, 43), QStringLiteral("17.8K tokens/s  43 % Moby-D… | 7 % Middlem…"));
+  EXPECT_EQ(cli::progressBar({one, other}, 10).size(), 10);
+}
+
+TEST(Words, DevicesOfOneKindAreCounted) {
+  const QString one = QStringLiteral("NVIDIA H200, bf16"), other = QStringLiteral("NVIDIA L4, bf16");
+  EXPECT_EQ(devicesInWords({}), QString());
+  EXPECT_EQ(devicesInWords({one}), one);
+  EXPECT_EQ(devicesInWords({one, one}), QStringLiteral("2 × NVIDIA H200, bf16"));
+  EXPECT_EQ(devicesInWords({one, other, one}), QStringLiteral("2 × NVIDIA H200, bf16 + NVIDIA L4, bf16"));
+}
+
 }  // namespace
 }  // namespace palimpsest::app

@@ -97,6 +97,55 @@ TEST(Bench, TellsThePerplexityOfAText) {
   EXPECT_THROW(perplexity(WeightType::Full, ""), ModelError);
 }
 
+TEST(Bench, SeveralModelsReadAtOnce) {
+  const auto load = [] {
+    return Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = {}});
+  };
+  const std::vector models{load(), load()};
+  const ReadingTogether report = benchTogether(models, bookText(500), 0.1);
+  EXPECT_GT(report.alone, 0);
+  ASSERT_EQ(report.each.size(), 2U);
+  EXPECT_GT(std::min(report.each[0], report.each[1]), 0);
+  EXPECT_GT(report.together, std::max(report.each[0], report.each[1]) / 2) << "the time is that of the last";
+  EXPECT_LE(report.together, (report.each[0] + report.each[1]) * 1.001);
+}
+
+TEST(Bench, DevicesThatTheModelDoesNotFitOnAreLeftOut) {
+  using Kind = DeviceChoice::Kind;
+  constexpr DeviceChoice kCpu{Kind::Cpu}, kMissing{Kind::Cuda, 99};
+  const LoadOptions options{.threads = 1, .progress = {}};
+  std::vector<std::string> out;
+  const auto leftOut = [&](const std::string& why) { out.push_back(why); };
+  for (const auto& devices : {std::vector{kCpu, kMissing, kCpu}, std::vector{kMissing, kCpu, kCpu}}) {
+    EXPECT_EQ(loadOnEach(tinyFolder(), options, devices, leftOut).size(), 2U);
+    ASSERT_EQ(out.size(), 1U);
+    EXPECT_FALSE(out[0].empty());
+    out.clear();
+  }
+  EXPECT_THROW(loadOnEach(tinyFolder(), options, std::vector{kMissing}, leftOut), DeviceError);
+  EXPECT_TRUE(out.empty());
+}
+
+TEST(Bench, WhereOneOfSeveralFailsTheOthersDoNotWaitForIt) {
+  const auto model = Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = {}});
+  const TemporaryFolder folder;
+  const auto plain = loadWithoutMemory(folder);
+  const auto refusal = [](std::vector<std::shared_ptr<const Model>> models, std::string_view text) -> std::string {
+    try {
+      benchTogether(models, text, 0.05);
+    } catch (const ModelError& error) {
+      return error.what();
+    }
+    return {};
+  };
+  EXPECT_NE(refusal({model, plain}, "Some words.").find("has no memory"), std::string::npos);
+  EXPECT_NE(refusal({plain, model}, "Some words.").find("has no memory"), std::string::npos);
+  EXPECT_NE(refusal({model}, " \n ").find("holds no words"), std::string::npos);
+  std::stop_source source;
+  source.request_stop();
+  EXPECT_THROW(benchTogether(std::vector{model, model}, "Some words.", 0.05, source.get_token()), Stopped);
+}
+
 TEST(Bench, StopsWhenAsked) {
   const auto model = Model::load(tinyFolder(), {.threads = 1, .precision = Precision::Float32, .progress = {}});
   std::stop_source source;

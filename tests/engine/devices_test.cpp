@@ -56,6 +56,24 @@ TEST_F(Devices, AreNamedInWords) {
     EXPECT_EQ(deviceOf(other), std::nullopt) << other;
 }
 
+TEST_F(Devices, SeveralAreNamedAtOnce) {
+  using Choices = std::vector<DeviceChoice>;
+  const auto unasked = []() -> GraphicsCards { throw ModelError("Nobody wants a card."); };
+  EXPECT_EQ(devicesOf("cpu", unasked), (Choices{{Kind::Cpu}}));
+  EXPECT_EQ(devicesOf("cuda:1", unasked), (Choices{{Kind::Cuda, 1}}));
+  for (const char* other : {"", "all", "cpu:all", "cuda:all ", "cuda:ALL"})
+    EXPECT_EQ(devicesOf(other, unasked), Choices()) << other;
+  const auto two = [] { return GraphicsCards{{{0, "One", true}, {3, "Another", false}}, ""}; };
+  EXPECT_EQ(devicesOf("cuda:all", two), (Choices{{Kind::Cuda, 0}, {Kind::Cuda, 3}}));
+}
+
+TEST_F(Devices, WhereThereIsNoCardTheLoadingOfTheFirstSaysWhy) {
+  const std::vector<DeviceChoice> first{{Kind::Cuda, 0}};
+  EXPECT_EQ(devicesOf("cuda:all", [] { return GraphicsCards(); }), first);
+  EXPECT_EQ(devicesOf("cuda:all", [] { return GraphicsCards{{}, "The driver is too old."}; }), first);
+  EXPECT_EQ(devicesOf("cuda:all", []() -> GraphicsCards { throw ModelError("The card is broken."); }), first);
+}
+
 TEST_F(Devices, TheFirstCardThatTheModelFitsOnComputes) {
   EXPECT_EQ(plan({}, {kMuch, kMuch}).device, (DeviceChoice{Kind::Cuda, 0}));
   EXPECT_EQ(plan({}, {kLittle, kMuch}).device, (DeviceChoice{Kind::Cuda, 1}));

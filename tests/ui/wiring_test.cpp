@@ -471,8 +471,12 @@ TEST(OptionsTest, FilesBecomeAbsoluteAndNonsenseIsRefused) {
   EXPECT_EQ(options.assistant.database, "/tmp/x.db");
   EXPECT_EQ(options.assistant.modelFolder, "/m");
   EXPECT_EQ(options.assistant.threads, 3);
-  EXPECT_EQ(options.assistant.device, (engine::DeviceChoice{engine::DeviceChoice::Kind::Cuda, 1}));
+  EXPECT_EQ(options.assistant.devices, (std::vector{engine::DeviceChoice{engine::DeviceChoice::Kind::Cuda, 1}}));
   EXPECT_EQ(options.assistant.weights, engine::WeightType::Int4);
+  // ctest hides the cards: loading the model on the first then says that there is none.
+  EXPECT_EQ(parseOptions({"palimpsest", "--device", "cuda:all"}, &problem).assistant.devices,
+            (std::vector{engine::DeviceChoice{engine::DeviceChoice::Kind::Cuda, 0}}));
+  EXPECT_EQ(problem, "");
   for (const char* option : {"--threads", "--device", "--weights"}) {
     parseOptions({"palimpsest", option, "many"}, &problem);
     EXPECT_TRUE(problem.startsWith(QString("%1 wants").arg(option))) << problem.toStdString();
