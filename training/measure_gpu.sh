@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All figures of docs/performance.md: the shipped model on the CPU and on a graphics card, and a random one of Llama 3.1 8B's
-# exact shape with eight memory heads a layer by each kind of weights, in the program's engine; then the same weights in
+# All figures of docs/performance.md: the shipped model on two cores of the CPU and on a graphics card; a random one of Llama 3.1
+# 8B's exact shape with eight memory heads a layer by each kind of weights; both in the program's engine. Then the same weights in
 # transformers. One after another, alone on the machine.
 #   training/measure_gpu.sh BENCH OUT [FOLDER]
 #   python training/performance_tables.py OUT --write docs/performance.md
@@ -9,10 +9,11 @@
 #   NAME.txt    what the engine's benchmark says       NAME.log    what it complains about, and when it was killed
 #   parts.csv   when each part began and ended         card.csv    the card, second by second
 #   usual.json  transformers                           machine.txt, config.json   what it was measured on, and the shape
-# For a trial elsewhere, or a part again: SHAPE (8b), DEVICE (cuda), SECONDS_EACH (8), SECONDS_LONG (32: of the full weights,
-# to a million tokens and beyond), CONTEXTS (8K 32K 128K 256K), USUAL (more flags of measure_usual.py), PARTS (all of them).
+# For a trial elsewhere, or a part again: SHAPE (8b), SEGMENT (2048), DEVICE (cuda), SECONDS_EACH (8), SECONDS_LONG (32: of the
+# full weights, to a million tokens), CONTEXTS (8K 32K 128K 256K), USUAL (more flags of measure_usual.py), PYTHON, and
+# PARTS (shipped-cpu shipped-card full fp8 int8 int4 usual).
 set -uo pipefail
-[[ $# -ge 2 ]] || { sed -n '2,14p' "$0" >&2; exit 2; }
+[[ $# -ge 2 ]] || { sed -n '2,15p' "$0" >&2; exit 2; }
 bench=$(realpath "$1") out=$(realpath -m "$2") folder=$(realpath -m "${3:-$2/random}")
 cd "$(dirname "$0")/.." || exit 1
 python=${PYTHON:-python3} shape=${SHAPE:-8b} device=${DEVICE:-cuda} each=${SECONDS_EACH:-8} long=${SECONDS_LONG:-32}
@@ -34,7 +35,7 @@ part() { # NAME LIMIT FILE COMMAND...: its output goes to FILE, which keeps what
   echo "$1,$began,$(date +%s)" >>"$out/parts.csv"
 }
 engine() { # NAME MODEL SECONDS [FLAGS]
-  part "$1" 300 "$out/$1.txt" "$bench" "$2" "$out/book.txt" --seconds "${@:3}"
+  part "$1" 300 "$out/$1.txt" "${on[@]}" "$bench" "$2" "$out/book.txt" --seconds "${@:3}"
 }
 watch_card() {
   while :; do
@@ -56,10 +57,13 @@ if command -v nvidia-smi >/dev/null; then
   trap 'kill "$watcher" 2>/dev/null' EXIT
 fi
 
+two=$(lscpu -p=cpu,core | grep -v '^#' | sort -t , -k 2,2n -u | head -n 2 | cut -d , -f 1 | paste -sd ,)
+on=(taskset -c "$two")
 engine shipped-cpu $shipped "$each" --device cpu
+on=()
 engine shipped-card $shipped "$each" --device "$device"
 if [[ ! -f $folder/config.json && $parts =~ full|fp8|int8|int4|usual ]]; then
-  "$python" training/random_llama.py --shape "$shape" --tokenizer $shipped --memory-heads 8 --segment-length 2048 --device "${device%%:*}" --out "$folder" ||
+  "$python" training/random_llama.py --shape "$shape" --tokenizer $shipped --memory-heads 8 --segment-length "${SEGMENT:-2048}" --device "${device%%:*}" --out "$folder" ||
     failed+=(weights)
 fi
 cp "$folder/config.json" "$out/" 2>/dev/null

@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES, PLOT = ROOT / "docs" / "figures" / "performance.json", ROOT / "docs" / "roofline.svg"
 WEIGHTS = {"full": "bf16", "fp8": "fp8", "int8": "int8", "int4": "int4"}  # parts of measure_gpu.sh, and what they are called
+DATA_SHEET = {"NVIDIA H200": 4800.0}  # GB/s, where the bandwidth was not measured
 PORTION = 8192  # rows of a pass of transformers (measure_usual.py)
 _MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- /figures -->)", re.S)
 
@@ -112,7 +113,7 @@ class Shape:
         if found := re.fullmatch(r"(linear|linearAdd) (\d+) x (\d+)", operation):
             outputs, inputs = int(found[2]), int(found[3])
             last = found[1] == "linear" and outputs == self.memory_kv * (self.key + self.value)
-            moved = outputs * inputs * weight_bytes + rows * inputs * weight_bytes.__ceil__() + rows * outputs * (8 if found[1] == "linearAdd" else 2)
+            moved = outputs * inputs * weight_bytes + rows * inputs * (2 if weight_bytes == 2 else 1) + rows * outputs * (8 if found[1] == "linearAdd" else 2)
             return tuple((1 if last else read) * x for x in (2 * rows * inputs * outputs, moved))
         segments = max(1, -(-rows // (self.segment + 1)))
         pairs = rows * (rows / segments + 1) / 2
@@ -212,19 +213,21 @@ def of_a_pass(figures: dict) -> str:
     return rendered(["ms of a pass", *(WEIGHTS[n] for n in names), f"share ({WEIGHTS[names[0]]})", "TFLOP/s", "TB/s"], rows)
 
 
-def bandwidth(figures: dict) -> float | None:
-    """GB/s, reading alone."""
-    return figures.get("usual", {}).get("read_gb_per_second")
+def bandwidth(figures: dict) -> tuple[float | None, str]:
+    """GB/s, reading alone, and what is to be said of it."""
+    if speed := figures.get("usual", {}).get("read_gb_per_second"):
+        return speed, ""
+    return DATA_SHEET.get(figures["bench"].get("full", {}).get("device", "").split(",")[0]), " (data sheet)"
 
 
 def decoding(figures: dict) -> str:
-    roof, rows = bandwidth(figures), []
+    (roof, source), rows = bandwidth(figures), []
     for name in on_the_card(figures):
         b = figures["bench"][name]
         moved = b.get("answer_gb_per_s") or b["answer_tokens_per_s"] * (b["weight_bytes"] + b["memory_bytes"]) / 1e9
         rows.append([title(figures, name), f"{b['answer_tokens_per_s']:.0f}", f"{b['weight_bytes'] / 1e9:.2f}", f"{moved / 1e3:.2f}", f"{moved / roof:.2f}" if roof else "",
                      f"{b['first_token_ms']:.0f}", f"{b['load_s']:.1f}"])
-    share = f"share of {roof / 1e3:.2f} TB/s" if roof else "share of the bandwidth"
+    share = f"share of {roof / 1e3:.2f} TB/s{source}" if roof else "share of the bandwidth"
     return rendered(["weights", "answering, tokens/s", "GB a token", "TB/s", share, "first token, ms", "loading, s"], rows)
 
 
@@ -304,12 +307,13 @@ def points(figures: dict) -> list[tuple[str, str, float, float]]:
         return out
     cache = 4 * shape.layers * shape.kv * shape.dim  # bytes of a token
     attention = 4 * shape.layers * shape.heads * shape.dim  # FLOP of a pair
+    between = 2 * shape.layers * (6 * shape.hidden + 2 * (shape.heads + shape.kv) * shape.dim + 3 * shape.inner)  # bytes of a token: in and out of products
     for row in figures.get("usual", {}).get("reading", []):
         if "error" in row:
             continue
         n = row["tokens"]
         flop = 2 * shape.base_layers + attention * n / 2
-        moved = 2 * shape.base_layers / min(PORTION, n) + cache * (1 + n / 2 / min(PORTION, n))
+        moved = 2 * shape.base_layers / min(PORTION, n) + cache * (1 + n / 2 / min(PORTION, n)) + between
         out.append(("usual", f"transformers reads {power_of_two(n)}", flop / moved, flop * row["tokens_per_second"] / 1e12))
     for row in figures.get("usual", {}).get("generating", [])[:1]:
         if "error" not in row:
@@ -326,7 +330,7 @@ def roofs(figures: dict) -> dict[str, float]:
 
 LOOKS = {"operation full": ("o", "tab:blue", 4), "operation fp8": ("o", "tab:orange", 4), "reading": ("s", "black", 7), "decoding": ("D", "tab:green", 6),
          "usual": ("^", "tab:red", 6)}
-NAMED_ABOVE = 0.02  # of a pass's time: shorter operations have a point and no name
+NAMED_ABOVE = 0.005  # of a pass's time: shorter operations have a point and no name
 
 
 def draw(figures: dict, file: Path) -> None:
@@ -337,28 +341,35 @@ def draw(figures: dict, file: Path) -> None:
                                 "axes.spines.top": False, "axes.spines.right": False})
     import matplotlib.pyplot as plt
 
-    figure, panel = plt.subplots(figsize=(9, 5))
-    speed, least, most = bandwidth(figures), 0.3, 10000
+    figure, panel = plt.subplots(figsize=(9, 5.2))
+    (speed, source), (least, most) = bandwidth(figures), (0.2, 60000)
+
+    def say(words: str, x: float, y: float, right: bool = False, **more) -> None:
+        panel.annotate(words, (x, y), xytext=(-7 if right else 7, 0), textcoords="offset points", ha="right" if right else "left", va="center", **more)
+
     for name, roof in roofs(figures).items():
-        panel.plot([roof * 1e3 / speed if speed else least, most], [roof, roof], color="gray", linewidth=1)
-        panel.annotate(f"products alone, {name}: {roof:.0f} TFLOP/s", (most, roof), ha="right", va="bottom", color="gray", xytext=(0, 2), textcoords="offset points")
+        edge = roof * 1e3 / speed if speed else least
+        panel.plot([edge, most], [roof, roof], color="gray", linewidth=1)
+        say(f"products alone, {name}: {roof:.0f} TFLOP/s", edge, roof, right=bool(speed), color="gray")
     if speed:
         edge = max(roofs(figures).values(), default=1e3) * 1e3 / speed
         panel.plot([least, edge], [least * speed / 1e3, edge * speed / 1e3], color="gray", linewidth=1)
-        panel.annotate(f"memory: {speed / 1e3:.2f} TB/s", (least * 1.2, least * 1.2 * speed / 1e3), ha="left", va="bottom", color="gray", xytext=(-2, 8), textcoords="offset points")
+        say(f"memory: {speed / 1e3:.2f} TB/s{source}", 12, 12 * speed / 1e3, right=True, color="gray")
+    times = figures["bench"].get("full", {}).get("pass_ms", {})
     for kind, name, x, y in points(figures):
         marker, colour, size = LOOKS[kind]
         panel.plot(x, y, marker, color=colour, markersize=size, alpha=0.8)
-        if kind == "operation full":
-            times = figures["bench"]["full"]["pass_ms"]
-            if times[name] < NAMED_ABOVE * sum(times.values()):
-                continue
-        if kind != "operation fp8":
-            panel.annotate(name, (x, y), xytext=(5, -9) if kind.startswith("operation") else (6, -3), textcoords="offset points", fontsize=6.5 if kind.startswith("operation") else 8, color=colour)
+        if not kind.startswith("operation"):
+            say(name, x, y, right=kind == "reading", fontsize=8, color=colour)
+        elif kind == "operation full" and not name.startswith("linear") and times[name] >= NAMED_ABOVE * sum(times.values()):
+            say(name, x, y, right=x < 1, fontsize=7, color=colour)  # the products lie together, under their roof
+    for kind, words in (("operation full", "operations of a pass, bf16"), ("operation fp8", "operations of a pass, fp8")):
+        panel.plot([], [], LOOKS[kind][0], color=LOOKS[kind][1], markersize=4, label=words)
+    panel.legend(frameon=False, loc="lower right")
     panel.set(xscale="log", yscale="log", xlim=(least, most), xlabel="FLOP for each byte that has to be moved", ylabel="TFLOP/s",
-              title=f"8B shape on one {figures['bench'].get('full', {}).get('device', 'card').split(',')[0]}: blue bf16, orange fp8 operations of a pass")
+              title=f"8B shape on one {figures['bench'].get('full', {}).get('device', 'card').split(',')[0]}")
     figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
+    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def main() -> None:
