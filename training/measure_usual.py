@@ -123,14 +123,13 @@ def read_and_decode(model, length: int, portion: int, count: int, device: torch.
     return row | {"decoding_eager": decode(model, cache, count, device)}
 
 
-@torch.inference_mode()
 def generated(model, length: int, count: int, device: torch.device, mode: str) -> dict:
     """Tokens/s of generate() with a static cache; `mode` of torch.compile, "" for transformers' own."""
-    from transformers import CompileConfig
-
     ids = some_tokens(model, length, device)
     options = {"attention_mask": torch.ones_like(ids), "do_sample": False, "cache_implementation": "static"}
     if mode:
+        from transformers import CompileConfig
+
         options["compile_config"] = CompileConfig(mode=mode)
 
     def seconds(new: int) -> float:
