@@ -129,12 +129,13 @@ Options parseOptions(const QStringList& commandLine) {
   const QCommandLineOption threads({QStringLiteral("threads")},
                                    QStringLiteral("Threads to compute with (default: the physical cores)."),
                                    QStringLiteral("n"), QStringLiteral("0"));
-  const QCommandLineOption device({QStringLiteral("device")},
-                                  QStringLiteral("Where to compute: cpu (default), cuda (the first graphics card), "
-                                                 "cuda:1, ..., or auto: a card that the model fits on, else the CPU. "
-                                                 "read: also cuda:all, every card that the model fits on, each reading "
-                                                 "a book of its own."),
-                                  QStringLiteral("device"), QStringLiteral("cpu"));
+  const QCommandLineOption device(
+      {QStringLiteral("device")},
+      QStringLiteral("Where to compute: cpu, cuda (the first graphics card), "
+                     "cuda:1, ..., or auto (default): a card that the model fits on, else the CPU. "
+                     "read: also cuda:all, every card that the model fits on, each reading "
+                     "a book of its own."),
+      QStringLiteral("device"), QStringLiteral("auto"));
   const QCommandLineOption weights(
       {QStringLiteral("weights")},
       QStringLiteral("How weights are kept: full, int8, fp8, int4, or auto (default): the best that fits on the "

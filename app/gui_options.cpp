@@ -28,9 +28,9 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
       QStringLiteral("device"),
       QCoreApplication::translate("Options",
                                   "Where to compute: cpu, cuda (the first graphics card), cuda:1, ..., cuda:all (every "
-                                  "card that the model fits on, each reading a book of its own), or auto: a card that "
-                                  "the model fits on, else the CPU."),
-      QStringLiteral("device"), QStringLiteral("cpu"));
+                                  "card that the model fits on, each reading a book of its own), or auto "
+                                  "(default): a card that the model fits on, else the CPU."),
+      QStringLiteral("device"), QStringLiteral("auto"));
   const QCommandLineOption weights(
       QStringLiteral("weights"),
       QCoreApplication::translate("Options",

@@ -38,12 +38,16 @@ if(PALIMPSEST_CUDA)
     backend_cuda.cpp
     cuda_attention.cu
     cuda_attention_hopper.cu
+    cuda_buffers.cpp
     cuda_few.cu
     cuda_float8.cu
     cuda_float8_products.cpp
     cuda_kernels.cu
+    cuda_loader.cpp
     cuda_memory.cu
-    cuda_quantized.cu)
+    cuda_quantized.cu
+    cuda_records.cpp
+    cuda_stream.cpp)
   list(APPEND ENGINE_PRIVATE_LIBS CUDA::cudart_static CUDA::cublas CUDA::cublasLt)
   if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")
     set_source_files_properties(cuda_attention_hopper.cu PROPERTIES COMPILE_DEFINITIONS PALIMPSEST_SM90A)

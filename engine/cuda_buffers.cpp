@@ -1,0 +1,32 @@
+#include "engine/cuda_buffers.h"
+
+#include <string>
+
+#include "engine/errors.h"
+
+namespace palimpsest::engine::cuda {
+
+namespace {
+
+[[noreturn]] void fail(const std::string& what) {
+  throw ModelError("The graphics card failed (" + what + "). Try again, or compute on the CPU.");
+}
+
+}  // namespace
+
+void check(cudaError_t error) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // the next call must not see it
+  if (error == cudaErrorMemoryAllocation) {
+    throw ModelError(
+        "The graphics card has no room left. Close other programs that use it, choose a smaller model, or "
+        "compute on the CPU.");
+  }
+  fail(cudaGetErrorString(error));
+}
+
+void check(cublasStatus_t status) {
+  if (status != CUBLAS_STATUS_SUCCESS) fail(cublasGetStatusString(status));
+}
+
+}  // namespace palimpsest::engine::cuda
