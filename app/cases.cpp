@@ -1,43 +1,22 @@
 #include "app/cases.h"
 
-#include <QFile>
 #include <QJsonArray>
-#include <QJsonDocument>
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <random>
 
+#include "app/words.h"
+
 namespace palimpsest::app::cli {
 
 namespace {
 
-constexpr int kFormat = 1;
+using engine::CaseQuestion;
+
 constexpr int kRounds = 1000;  // of the bootstrap
 
 double rounded(double value, double steps) { return std::round(value * steps) / steps; }
-
-CaseQuestion questionOf(const QJsonObject& entry, const QString& place) {
-  CaseQuestion question{examOf(entry, place), entry[QLatin1String("unanswerable")].toBool(), {}};
-  for (const QJsonValue& turn : entry[QLatin1String("turns")].toArray())
-    question.turns.push_back({turn[0].toString().toStdString(), turn[1].toString().toStdString()});
-  return question;
-}
-
-CaseDocument documentOf(const QJsonObject& line, const QString& place) {
-  CaseDocument document{line[QLatin1String("size")].toString(), {}, {}};
-  for (const QJsonValue& paragraph : line[QLatin1String("paragraphs")].toArray()) {
-    if (!document.text.empty()) document.text += "\n\n";
-    document.text += paragraph.toString().toStdString();
-  }
-  const QJsonObject rows = line[QLatin1String("rows")].toObject();
-  for (auto row = rows.begin(); row != rows.end(); ++row)
-    for (const QJsonValue& entry : row.value().toArray())
-      document.rows[row.key()].push_back(questionOf(entry.toObject(), place));
-  if (document.text.empty() || document.rows.empty())
-    throw Exit{Failed, place + QStringLiteral(" has no \"paragraphs\" or no \"rows\".")};
-  return document;
-}
 
 // Linear between the two nearest, as numpy does.
 double quantile(const std::vector<double>& sorted, double share) {
@@ -61,7 +40,7 @@ Score scoreUnder(const std::vector<CellDocument>& cell, Condition condition, con
     hits.emplace_back();
     const std::vector<CaseAnswer>& answers = document.answers.at(condition);
     for (std::size_t q = 0; q < answers.size(); ++q)
-      if (selected((*document.questions)[q])) hits.back().push_back(exact((*document.questions)[q], answers[q]));
+      if (selected((*document.questions)[q])) hits.back().push_back(answers[q].exact);
   }
   return scoreOf(hits);
 }
@@ -80,28 +59,21 @@ double unknownShare(const std::vector<CellDocument>& cell, bool unanswerable) {
 
 }  // namespace
 
-std::vector<CaseDocument> readCases(const QString& file) {
-  QFile in(file);
-  if (!in.open(QIODevice::ReadOnly)) throw cannotOpen(in);
-  std::vector<CaseDocument> documents;
-  for (int number = 1; !in.atEnd(); ++number) {
-    const QString place = QStringLiteral("Line %1 of “%2”").arg(QString::number(number), file);
-    QJsonParseError error;
-    const QJsonDocument line = QJsonDocument::fromJson(in.readLine(), &error);
-    if (!line.isObject()) throw Exit{Failed, place + QStringLiteral(" is not JSON: %1.").arg(error.errorString())};
-    if (number > 1)
-      documents.push_back(documentOf(line.object(), place));
-    else if (line[u"palimpsest_cases"].toInt() != kFormat)
-      throw Exit{Failed, QStringLiteral("“%1” is no file of cases of version %2. Such files are written by "
-                                        "python -m palimpsest_training.cases.")
-                             .arg(file, QString::number(kFormat))};
+std::vector<engine::CaseDocument> readCases(const QString& file) {
+  try {
+    engine::CasesFile lines(toPath(file));
+    std::vector<engine::CaseDocument> documents;
+    while (auto document = lines.next()) documents.push_back(*std::move(document));
+    return documents;
+  } catch (const engine::CasesError& error) {
+    throw Exit{Failed, toQt(error.what())};
   }
-  if (documents.empty()) throw Exit{Failed, QStringLiteral("“%1” holds no documents.").arg(file)};
-  return documents;
 }
 
-bool exact(const CaseQuestion& question, const CaseAnswer& answer) {
-  return question.exam.truths.contains(answer.text);
+Exam examOf(const CaseQuestion& question) {
+  Exam exam{toQt(question.question), toQt(question.kind), {}};
+  for (const std::string& truth : question.truths) exam.truths << toQt(truth);
+  return exam;
 }
 
 Score scoreOf(const std::vector<std::vector<bool>>& hits) {

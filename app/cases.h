@@ -1,41 +1,27 @@
-// Files of cases (training/palimpsest_training/cases.py), and the score of what was answered: as evaluate.py counts.
+// Files of cases (engine/cases.h) as the command line shows them, and the score of what was answered: as evaluate.py
+// counts.
 #pragma once
 
 #include <QJsonObject>
 #include <QString>
 #include <map>
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "app/cli_exam.h"
-#include "engine/prompt.h"
+#include "engine/cases.h"
 
 namespace palimpsest::app::cli {
 
-struct CaseQuestion {
-  Exam exam;
-  bool unanswerable = false;
-  std::vector<engine::Turn> turns;  // what was said before it
-
-  // Names and numbers: not to be guessed from the few answers that there are to some kinds.
-  bool isOpen() const { return !unanswerable && !exam.kind.startsWith(QStringLiteral("closed:")); }
-};
-
-struct CaseDocument {
-  QString size;
-  std::string text;  // as a library stores it
-  std::map<QString, std::vector<CaseQuestion>> rows;
-};
-
 // Throws Exit: cannot be opened, no such file of cases, a line that is none.
-std::vector<CaseDocument> readCases(const QString& file);
+std::vector<engine::CaseDocument> readCases(const QString& file);
+Exam examOf(const engine::CaseQuestion& question);
 
 // Which memory a question is put to: the document's own, an empty one, that of the next document of its cell.
 enum class Condition { Memory, Zeroed, Swapped };
 
 struct CaseAnswer {
   QString text;
+  bool exact = false;
   bool unknown = false;  // the model said that the book does not say
   int section = -1;      // the one of the memory that answered, counted from 0; -1 = none was chosen
   double doubt = 0;      // its
@@ -43,13 +29,10 @@ struct CaseAnswer {
 
 // One document's part of a cell of the table.
 struct CellDocument {
-  const std::vector<CaseQuestion>* questions = nullptr;
+  const std::vector<engine::CaseQuestion>* questions = nullptr;
   std::int64_t tokens = 0;
   std::map<Condition, std::vector<CaseAnswer>> answers;  // beside the questions
 };
-
-// Answers that are the truth to the letter: nothing is forgiven, so that the figures are those of evaluate.py.
-bool exact(const CaseQuestion& question, const CaseAnswer& answer);
 
 struct Score {
   int right = 0, asked = 0;

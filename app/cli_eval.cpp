@@ -5,18 +5,18 @@
 #include "app/cases.h"
 #include "app/cli.h"
 #include "app/words.h"
-#include "engine/errors.h"
+#include "engine/cases.h"
 #include "engine/generator.h"
-#include "engine/text_passes.h"
 
 namespace palimpsest::app::cli {
 
 namespace {
 
-constexpr int kAnswerTokens = 24;  // as evaluate.py; longer ones are wrong anyway
+using engine::CaseDocument;
+using engine::CaseQuestion;
 
 struct Cell {
-  QString row, size;
+  std::string row, size;
   std::vector<std::size_t> documents;  // places in the file
   std::vector<CellDocument> results;   // beside them
 };
@@ -69,10 +69,8 @@ class Evaluation {
 
  private:
   std::int64_t read(std::size_t d) {
-    engine::BookMemory& book = books_.emplace_back(model_);
-    engine::TextPasses passes(model_, documents_[d].text);
-    while (!book.reading().complete) book.advance(generator_, passes, stop_);
-    return book.reading().tokens;
+    books_.push_back(readDocument(generator_, model_, documents_[d].text, stop_));
+    return books_.back().reading().tokens;
   }
 
   void ask(Cell& cell, std::size_t i, Condition condition, const engine::BookMemory& book) {
@@ -81,17 +79,12 @@ class Evaluation {
         cell.results[i].answers[condition].push_back({});
         continue;
       }
-      engine::Question asked;
-      asked.text = question.exam.question.toStdString();
-      asked.earlierTurns = question.turns;
-      asked.sampling.maxTokens = kAnswerTokens;
-      const engine::Generation made = generator_.answer(book, asked, {}, stop_);
-      if (made.end == engine::Generation::End::Stopped) throw engine::Stopped();
-      CaseAnswer answer{toQt(made.text), made.unknown, -1, made.doubt()};
+      const engine::Generation made = askCase(generator_, book, question, stop_);
+      CaseAnswer answer{toQt(made.text), question.isExact(made.text), made.unknown, -1, made.doubt()};
       if (made.section) answer.section = static_cast<int>(*made.section);
       cell.results[i].answers[condition].push_back(answer);
       if (condition == Condition::Memory && !options_.json)
-        print(markedLines(question.exam, answer.text, exact(question, answer)));
+        print(markedLines(examOf(question), answer.text, answer.exact));
     }
   }
 
@@ -110,8 +103,8 @@ QString inWords(const Cell& cell, const QJsonObject& figures) {
   const QJsonObject memory = figures[u"memory"].toObject();
   const QJsonObject open = memory[u"names_and_numbers"].toObject(), all = memory[u"all"].toObject();
   QString line = QStringLiteral("%1 %2  exact %3 [%4, %5] of %6 names and numbers (all: %7 of %8)")
-                     .arg(cell.row, -8)
-                     .arg(cell.size, 5)
+                     .arg(toQt(cell.row), -8)
+                     .arg(toQt(cell.size), 5)
                      .arg(share(open[u"exact"]), share(open[u"interval"][0]), share(open[u"interval"][1]))
                      .arg(open[u"n"].toInt())
                      .arg(share(all[u"exact"]))
@@ -129,17 +122,17 @@ QJsonArray answersOf(const Cell& cell) {
   for (std::size_t i = 0; i < cell.documents.size(); ++i) {
     const std::vector<CaseAnswer>& answers = cell.results[i].answers.at(Condition::Memory);
     for (std::size_t q = 0; q < answers.size(); ++q) {
-      const CaseQuestion& question = (*cell.results[i].questions)[q];
-      QJsonObject one{{QStringLiteral("row"), cell.row},
-                      {QStringLiteral("size"), cell.size},
+      const Exam exam = examOf((*cell.results[i].questions)[q]);
+      QJsonObject one{{QStringLiteral("row"), toQt(cell.row)},
+                      {QStringLiteral("size"), toQt(cell.size)},
                       {QStringLiteral("document"), static_cast<qint64>(cell.documents[i])},
-                      {QStringLiteral("question"), question.exam.question},
+                      {QStringLiteral("question"), exam.question},
                       {QStringLiteral("answer"), answers[q].text}};
       if (answers[q].section >= 0) {  // counted from 0
         one[QLatin1String("section")] = answers[q].section;
         one[QLatin1String("doubt")] = answers[q].doubt;
       }
-      mark(one, question.exam, exact(question, answers[q]));
+      mark(one, exam, answers[q].exact);
       out.append(one);
     }
   }
@@ -158,9 +151,9 @@ int eval(const Options& options) {
   for (const Cell& cell : cells) {
     const QJsonObject figures = toJson(cell.results);
     if (!options.json) print(inWords(cell, figures));
-    QJsonObject row = table[cell.row].toObject();
-    row[cell.size] = figures;
-    table[cell.row] = row;
+    QJsonObject row = table[toQt(cell.row)].toObject();
+    row[toQt(cell.size)] = figures;
+    table[toQt(cell.row)] = row;
     for (const QJsonValue& answer : answersOf(cell)) answers.append(answer);
   }
   if (options.json)

@@ -2,9 +2,13 @@
 //   palimpsest-engine-bench MODEL TEXT [--device cuda:0] [--seconds 5] [--precision f32] [--weights int4]
 // prints one "name value" a line. palimpsest-cli bench measures the same, with the library's database between.
 // --device cuda:all measures reading alone: by the first card, then by all that the model fits on at the same time.
+//   palimpsest-engine-bench MODEL --cases FILE.jsonl [--device cuda:0] [--weights int4]
+// reads a file of cases and asks its questions: a line for each row, with the shares that palimpsest-cli eval prints.
 #include <charconv>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <iomanip>
 #include <iostream>
 #include <iterator>
 #include <map>
@@ -16,6 +20,7 @@
 #include <vector>
 
 #include "engine/bench.h"
+#include "engine/cases.h"
 #include "engine/errors.h"
 
 namespace {
@@ -23,30 +28,52 @@ namespace {
 using namespace palimpsest::engine;
 
 constexpr const char* kUsage =
-    "usage: palimpsest-engine-bench MODEL TEXT [--device auto|cpu|cuda|cuda:N|cuda:all] [--seconds S] "
-    "[--precision auto|f32|bf16] [--weights auto|full|int8|fp8|int4]\n";
+    "usage: palimpsest-engine-bench MODEL TEXT [--seconds S] [--device auto|cpu|cuda|cuda:N|cuda:all] [--precision "
+    "auto|f32|bf16] [--weights auto|full|int8|fp8|int4]\n"
+    "       palimpsest-engine-bench MODEL --cases FILE.jsonl [--device ...] [--precision ...] [--weights ...]\n";
 
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};
 
+struct Arguments {
+  std::string model, text, cases;  // one of text and cases is empty
+  LoadOptions load;
+  BenchOptions bench;
+  std::vector<DeviceChoice> allCards;  // of cuda:all, which reading alone is measured on
+};
+
 void line(std::string_view name, const auto& value) { std::cout << name << ' ' << value << '\n'; }
 
-void print(const BenchReport& report, const std::string& room, const std::string& fallback, double loadSeconds,
-           double perplexity) {
-  line("model", report.model);
-  line("device", report.device);
+double secondsSince(std::chrono::steady_clock::time_point began) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+}
+
+// Loads the model and prints what is to be known of it.
+std::shared_ptr<const Model> loaded(const Arguments& arguments) {
+  std::string room;
+  LoadOptions load = arguments.load;
+  load.planned = [&](const DevicePlan& plan) { room = plan.room; };
+  const auto began = std::chrono::steady_clock::now();
+  auto model = Model::load(arguments.model, load);
+  const double seconds = secondsSince(began);
+  line("model", model->name());
+  line("device", model->device());
   if (!room.empty()) line("room", room);
-  if (!fallback.empty()) line("fallback", fallback);
-  line("load_s", loadSeconds);
+  if (!model->deviceFallback().empty()) line("fallback", model->deviceFallback());
+  line("load_s", seconds);
+  return model;
+}
+
+void print(const BenchReport& report, double perplexity) {
   line("perplexity", perplexity);
   line("reading_tokens_per_s", report.readingTokensPerSecond);
   line("products_tokens_per_s", report.ceilingTokensPerSecond);
   line("products_gflops", report.ceilingGflops);
   line("share_of_products", report.shareOfCeiling);
   for (const auto& [until, speed] : report.stretches)
-    line(("reading_tokens_per_s until " + std::to_string(until) + ":").c_str(), speed);
+    line("reading_tokens_per_s until " + std::to_string(until) + ":", speed);
   line("pass_rows", report.passRows);
-  for (const auto& [name, milliseconds] : report.operations) line(("pass_ms " + name + ":").c_str(), milliseconds);
+  for (const auto& [name, milliseconds] : report.operations) line("pass_ms " + name + ":", milliseconds);
   line("sections", report.sections);
   line("first_token_ms", report.millisecondsToFirstToken);
   line("answer_tokens_per_s", report.answerTokensPerSecond);
@@ -74,52 +101,86 @@ std::optional<double> positive(const std::string& words) {
   return number;
 }
 
-int run(int count, char** words) {
-  if (count < 3 || count % 2 == 0) throw std::invalid_argument(kUsage);
-  LoadOptions load;
-  BenchOptions options;
-  std::vector<DeviceChoice> devices{load.device};
-  bool allCards = false;
-  for (int i = 3; i < count; i += 2) {
-    const std::string name = words[i], value = words[i + 1];
-    if (name == "--device" && !devicesOf(value).empty()) {
-      devices = devicesOf(value);
-      allCards = value == "cuda:all";
+Arguments argumentsOf(int count, char** words) {
+  if (count < 3) throw std::invalid_argument(kUsage);
+  Arguments arguments{.model = words[1], .text = {}, .cases = {}, .load = {}, .bench = {}, .allCards = {}};
+  const bool withText = !std::string_view(words[2]).starts_with("--");
+  if (withText) arguments.text = words[2];
+  for (int i = withText ? 3 : 2; i < count; i += 2) {
+    const std::string name = words[i], value = i + 1 < count ? words[i + 1] : "";
+    if (name == "--device" && deviceOf(value)) {
+      arguments.load.device = *deviceOf(value);
+    } else if (name == "--device" && withText && !devicesOf(value).empty()) {
+      arguments.allCards = devicesOf(value);
     } else if (name == "--precision" && kPrecisions.contains(value)) {
-      load.precision = kPrecisions.at(value);
+      arguments.load.precision = kPrecisions.at(value);
     } else if (name == "--weights" && weightsOf(value)) {
-      load.weights = *weightsOf(value);
-    } else if (name == "--seconds" && positive(value)) {
-      options.seconds = *positive(value);
+      arguments.load.weights = *weightsOf(value);
+    } else if (name == "--seconds" && withText && positive(value)) {
+      arguments.bench.seconds = *positive(value);
+    } else if (name == "--cases" && !withText && !value.empty()) {
+      arguments.cases = value;
     } else {
       throw std::invalid_argument(kUsage);
     }
   }
-  std::ifstream file(words[2], std::ios::binary);
-  if (!file) throw std::invalid_argument(std::string(words[2]) + " cannot be read.\n");
+  if (arguments.text.empty() == arguments.cases.empty()) throw std::invalid_argument(kUsage);
+  return arguments;
+}
+
+void measure(const Arguments& arguments) {
+  std::ifstream file(arguments.text, std::ios::binary);
+  if (!file) throw std::invalid_argument(arguments.text + " cannot be read.\n");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (allCards) {
+  if (!arguments.allCards.empty()) {
+    LoadOptions load = arguments.load;
     load.planned = [](const DevicePlan& plan) { line("room", plan.room); };
     const auto leftOut = [](const std::string& why) { line("left_out", why); };
-    measureTogether(loadOnEach(words[1], load, devices, leftOut), text, options.seconds);
-    return 0;
+    const auto models = loadOnEach(arguments.model, load, arguments.allCards, leftOut);
+    return measureTogether(models, text, arguments.bench.seconds);
   }
-  std::string room;
-  load.device = devices.front();
-  load.planned = [&](const DevicePlan& plan) { room = plan.room; };
+  const auto model = loaded(arguments);
+  print(runBench(model, text, arguments.bench), perplexityOf(*model, text));
+}
+
+double shareOf(int part, int whole) { return whole == 0 ? 0 : static_cast<double>(part) / whole; }
+
+// "facts-8 2K n 28 exact 0.8929 ...": of names and numbers, then of all that can be answered.
+void print(const CaseTally& tally) {
+  std::cout << tally.row << ' ' << tally.size << " n " << tally.open << " exact "
+            << shareOf(tally.openExact, tally.open) << " all_n " << tally.answerable << " all_exact "
+            << shareOf(tally.answerableExact, tally.answerable) << " answered_anyway "
+            << shareOf(tally.answeredAnyway, tally.unanswerable) << " false_unknown "
+            << shareOf(tally.falseUnknown, tally.answerable) << '\n';
+}
+
+void examine(const Arguments& arguments) {
+  CasesFile file(arguments.cases);
+  // A line that is no case is refused before anything is computed; a pipe can be read but once.
+  if (std::filesystem::is_regular_file(arguments.cases))
+    for (CasesFile all(arguments.cases); all.next();) {
+    }
+  const auto model = loaded(arguments);
   const auto began = std::chrono::steady_clock::now();
-  const auto model = Model::load(words[1], load);
-  const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - began;
-  print(runBench(model, text, options), room, model->deviceFallback(), loading.count(), perplexityOf(*model, text));
-  return 0;
+  const CasesReport report = runCases(model, file);
+  const double seconds = secondsSince(began);
+  std::cout << std::fixed << std::setprecision(4);
+  for (const CaseTally& tally : report.tallies) print(tally);
+  line("tokens_read", report.tokens);
+  line("cases_seconds", seconds);
 }
 
 }  // namespace
 
 int main(int count, char** words) {
   try {
-    return run(count, words);
+    const Arguments arguments = argumentsOf(count, words);
+    arguments.cases.empty() ? measure(arguments) : examine(arguments);
+    return 0;
   } catch (const ModelError& error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+  } catch (const CasesError& error) {
     std::cerr << error.what() << '\n';
     return 1;
   } catch (const std::invalid_argument& error) {

@@ -11,6 +11,7 @@ list(APPEND ENGINE_SOURCES
   backend_cpu.cpp
   bench.cpp
   book_memory.cpp
+  cases.cpp
   compressive_memory.cpp
   cpu_attention.cpp
   cpu_attention_tiles.cpp

@@ -163,12 +163,5 @@ TEST(CasesScore, TheIntervalIsOverDocuments) {
   EXPECT_EQ(cli::scoreOf({}).share(), 0.0);
 }
 
-TEST(CasesScore, OnlyTheTruthToTheLetterIsExact) {
-  cli::CaseQuestion question;
-  question.exam.truths = QStringList{S("the clergyman")};
-  EXPECT_TRUE(cli::exact(question, {S("the clergyman"), false}));
-  EXPECT_FALSE(cli::exact(question, {S("clergyman"), false}));
-}
-
 }  // namespace
 }  // namespace palimpsest::app

@@ -3,6 +3,7 @@ list(APPEND ENGINE_TEST_SOURCES
   attention_layout_test.cpp
   bench_test.cpp
   book_memory_test.cpp
+  cases_test.cpp
   compressive_memory_test.cpp
   cpu_attention_test.cpp
   cpu_kernels_test.cpp

@@ -8,6 +8,7 @@
 #include "engine/book_memory.h"
 #include "engine/devices.h"
 #include "engine/memory_snapshot.h"
+#include "tests/engine/cases_fixture.h"
 #include "tests/engine/generator_fixture.h"
 
 namespace palimpsest::engine {
@@ -114,6 +115,17 @@ TEST_F(CudaModel, TakesNoMoreOfTheCardThanIsSaid) {
     const std::size_t taken = before - std::min(before, freeCudaBytes(0));
     EXPECT_LE(taken, bytesNeeded(ModelFolder::open(shippedFolder()), bfloat16, weights)) << nameOf(weights);
     EXPECT_GE(taken, model->transformer().weightBytes()) << nameOf(weights);
+  }
+}
+
+// Of fifty-odd questions; one may tip over by rounding alone.
+TEST_F(CudaModel, AnswersAsTheCpuDoes) {
+  const CasesOutcome cpu = outcomeOfCases({Kind::Cpu}, WeightType::Full);
+  for (const WeightType weights : {WeightType::Full, WeightType::Fp8, WeightType::Int8}) {
+    if (weights == WeightType::Fp8 && !graphicsCards().cards[0].computesFp8) continue;
+    const CasesOutcome card = outcomeOfCases({Kind::Cuda, 0}, weights);
+    EXPECT_EQ(card.asked, cpu.asked);
+    EXPECT_GE(card.exact, cpu.exact - 1) << nameOf(weights);
   }
 }
 

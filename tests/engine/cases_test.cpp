@@ -1,0 +1,123 @@
+// Files of cases, what counts as right, and the shipped model's answers with fewer bits.
+#include "engine/cases.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/engine/cases_fixture.h"
+#include "tests/engine/generator_fixture.h"
+
+namespace palimpsest::engine {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr const char* kTwoDocuments =
+    R"({"palimpsest_cases": 1, "books": []}
+{"size": "1K", "paragraphs": ["The lamp stood.", "Nobody came."], "rows": {"turns": [{"kind": "ruler", "question": "Who ruled?", "answer": ["Hugh Marl", "Marl"], "turns": [["Who sang?", "Anna"]]}], "facts-8": [{"kind": "closed:colour", "question": "Which colour?", "answer": "red"}, {"kind": "unknown", "question": "Who sang?", "answer": "The book does not say.", "unanswerable": true}]}}
+{"size": "1K", "paragraphs": ["It rained."], "rows": {"facts-8": [{"kind": "ruler", "question": "Who ruled?", "answer": "Hugh Marl"}]}})";
+
+class CasesTest : public testing::Test {
+ protected:
+  std::filesystem::path file(const std::string& content) const {
+    folder_.write("cases.jsonl", content);
+    return folder_.path() / "cases.jsonl";
+  }
+  // What is said of a file when it is read to its end.
+  static std::string refusalOf(const std::filesystem::path& cases) {
+    try {
+      for (CasesFile lines(cases); lines.next();) {
+      }
+    } catch (const CasesError& error) {
+      return error.what();
+    }
+    return {};
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(CasesTest, DocumentsComeOneAfterAnother) {
+  CasesFile lines(file(kTwoDocuments));
+  const auto first = lines.next();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->size, "1K");
+  EXPECT_EQ(first->text, "The lamp stood.\n\nNobody came.");
+  const std::vector<CaseQuestion>& facts = first->rows.at("facts-8");
+  ASSERT_EQ(facts.size(), 2u);
+  EXPECT_FALSE(facts[0].isOpen());
+  EXPECT_TRUE(facts[1].unanswerable);
+  const CaseQuestion& later = first->rows.at("turns").at(0);
+  EXPECT_TRUE(later.isOpen());
+  EXPECT_THAT(later.truths, ElementsAre("Hugh Marl", "Marl"));
+  ASSERT_EQ(later.turns.size(), 1u);
+  EXPECT_EQ(later.turns[0].question, "Who sang?");
+  EXPECT_EQ(later.turns[0].answer, "Anna");
+  ASSERT_TRUE(lines.next());  // its line has no end
+  EXPECT_FALSE(lines.next());
+  EXPECT_FALSE(lines.next());
+}
+
+TEST_F(CasesTest, OnlyTheTruthToTheLetterIsExact) {
+  CaseQuestion question;
+  question.truths = {"the clergyman", "a priest"};
+  EXPECT_TRUE(question.isExact("the clergyman"));
+  EXPECT_TRUE(question.isExact("a priest"));
+  EXPECT_FALSE(question.isExact("clergyman"));
+  EXPECT_FALSE(question.isExact("The clergyman"));
+  EXPECT_FALSE(question.isExact(""));
+}
+
+TEST_F(CasesTest, WhatIsNoFileOfCasesIsRefusedWithItsLine) {
+  const std::string head = "{\"palimpsest_cases\": 1}\n";
+  EXPECT_THAT(refusalOf(folder_.path() / "none.jsonl"), HasSubstr("none.jsonl” cannot be opened: "));
+  EXPECT_THAT(refusalOf(folder_.path()), HasSubstr("cannot be opened: it is a folder."));
+  EXPECT_THAT(refusalOf(file("")), HasSubstr("holds no documents."));
+  EXPECT_THAT(refusalOf(file(head)), HasSubstr("holds no documents."));
+  EXPECT_THAT(refusalOf(file("[]")), HasSubstr("Line 1 of "));
+  EXPECT_THAT(refusalOf(file("{\"palimpsest_cases\": 2}\n")), HasSubstr("no file of cases of version 1"));
+  EXPECT_THAT(refusalOf(file(kTwoDocuments + std::string("\n{\"size\""))), HasSubstr("Line 4 of "));
+  EXPECT_THAT(refusalOf(file(head + "{\"rows\": [1], \"paragraphs\": [\"x\"]}")), HasSubstr("Line 2 of "));
+  EXPECT_THAT(refusalOf(file(head + R"({"paragraphs": [], "rows": {"a": [{"question": "x", "answer": "y"}]}})")),
+              HasSubstr("has no \"paragraphs\" or no \"rows\"."));
+  for (const char* entry :
+       {"{}", "7", R"({"question": " ", "answer": "y"})", R"({"question": "x"})", R"({"question": "x", "answer": []})"})
+    EXPECT_THAT(refusalOf(file(head + "{\"paragraphs\": [\"x\"], \"rows\": {\"a\": [" + entry + "]}}")),
+                HasSubstr("has no \"question\" or no \"answer\"."))
+        << entry;
+}
+
+TEST_F(CasesTest, EachRowIsCountedByItself) {
+  CasesFile lines(file(kTwoDocuments));
+  std::vector<std::string> asked;
+  const CasesReport report = runCases(load(tinyFolder()), lines, [&](const CaseQuestion& question, const Generation&) {
+    asked.push_back(question.question);
+  });
+  EXPECT_THAT(asked, ElementsAre("Which colour?", "Who sang?", "Who ruled?", "Who ruled?"));
+  EXPECT_GT(report.tokens, 0);
+  ASSERT_EQ(report.tallies.size(), 2u);
+  const CaseTally& facts = report.tallies[0];
+  EXPECT_EQ(facts.row + " " + facts.size, "facts-8 1K");
+  EXPECT_EQ(facts.open, 1);
+  EXPECT_EQ(facts.answerable, 2);
+  EXPECT_EQ(facts.unanswerable, 1);
+  EXPECT_EQ(report.tallies[1].row, "turns");
+  EXPECT_EQ(report.tallies[1].open, 1);
+}
+
+// As CudaModel.AnswersAsTheCpuDoes on a card.
+TEST_F(CasesTest, WithInt8WeightsTheShippedModelAnswersAsWithAll) {
+  const DeviceChoice cpu{DeviceChoice::Kind::Cpu};
+  const CasesOutcome full = outcomeOfCases(cpu, WeightType::Full), int8 = outcomeOfCases(cpu, WeightType::Int8);
+  EXPECT_GE(full.asked, 50);
+  EXPECT_GE(full.exact * 10, full.asked * 7);
+  EXPECT_GE(int8.exact, full.exact - 1);
+  ASSERT_EQ(int8.answers.size(), full.answers.size());
+  int others = 0;
+  for (std::size_t i = 0; i < full.answers.size(); ++i) others += int8.answers[i] == full.answers[i] ? 0 : 1;
+  EXPECT_LE(others, 1);
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
