@@ -45,6 +45,13 @@ class ForwardingStream : public Stream {
   void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override { inner_->linear(in, weight, out); }
   void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override { inner_->linearAdd(in, weight, x); }
   void siluMul(const Buffer& gateUp, Buffer& out) override { inner_->siluMul(gateUp, out); }
+  void normedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& out) override {
+    inner_->normedLinear(x, norm, weight, out);
+  }
+  void gatedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& gateUp,
+                   Buffer& out) override {
+    inner_->gatedLinear(x, norm, weight, gateUp, out);
+  }
   void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
             const Buffer& sines) override {
     inner_->rope(x, columns, dim, cosines, sines);

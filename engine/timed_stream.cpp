@@ -51,6 +51,14 @@ void TimedStream::siluMul(const Buffer& gateUp, Buffer& out) {
   ForwardingStream::siluMul(gateUp, out);
   note("siluMul");
 }
+// Each of what they are made of is timed, as the device computes long passes.
+void TimedStream::normedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& out) {
+  Stream::normedLinear(x, norm, weight, out);
+}
+void TimedStream::gatedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& gateUp,
+                              Buffer& out) {
+  Stream::gatedLinear(x, norm, weight, gateUp, out);
+}
 void TimedStream::rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
                        const Buffer& sines) {
   ForwardingStream::rope(x, columns, dim, cosines, sines);

@@ -25,6 +25,8 @@ class TimedStream : public ForwardingStream {
   void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override;
   void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override;
   void siluMul(const Buffer& gateUp, Buffer& out) override;
+  void normedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& out) override;
+  void gatedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& gateUp, Buffer& out) override;
   void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
             const Buffer& sines) override;
   void keep(const Buffer& from, int segment, std::span<const KeptColumns> columns) override;

@@ -38,6 +38,14 @@ class CountingStream : public ForwardingStream {
     ++work_.operations["siluMul"];
     ForwardingStream::siluMul(gateUp, out);
   }
+  // What they are made of is counted.
+  void normedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& out) override {
+    Stream::normedLinear(x, norm, weight, out);
+  }
+  void gatedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& gateUp,
+                   Buffer& out) override {
+    Stream::gatedLinear(x, norm, weight, gateUp, out);
+  }
   void rope(Buffer& x, std::span<const RotatedColumns> columns, int dim, const Buffer& cosines,
             const Buffer& sines) override {
     ++work_.operations["rope"];
