@@ -77,6 +77,8 @@ void EngineWorker::load(quint64 number, const std::filesystem::path& folder, std
   } catch (const engine::Stopped&) {
     return;
   } catch (const std::exception& error) {
+    generator_.reset();  // a model may be there, and no room for what computes with it
+    model_.reset();
     status.problem = loadProblem_ = modelProblem(error);
   }
   emit modelLoaded(number, status, identity);

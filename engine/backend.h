@@ -118,7 +118,8 @@ class Stream {
   virtual ~Stream() = default;
 
   virtual std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) = 0;
-  // Buffers of any elements, from element `offset` of the buffer on.
+  // Buffers of any elements, from element `offset` of the buffer on. What is uploaded must stay as it is until wait()
+  // or download().
   virtual void upload(std::span<const float> from, Buffer& to, std::size_t offset = 0) = 0;
   virtual void download(const Buffer& from, std::size_t offset, std::span<float> to) = 0;
   // The same of a Float32 buffer, without waiting: `from` must not change and `to`, of Backend::hostFloats(), is the

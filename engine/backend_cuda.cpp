@@ -96,7 +96,11 @@ GraphicsCards graphicsCards() {
   }
   for (int number = 0; number < count; ++number) {
     cudaDeviceProp properties{};
-    cuda::check(cudaGetDeviceProperties(&properties, number));
+    if (const cudaError_t error = cudaGetDeviceProperties(&properties, number); error != cudaSuccess) {
+      cudaGetLastError();
+      here.problem = std::string("The graphics card cannot be used (") + cudaGetErrorString(error) + ").";
+      continue;
+    }
     here.cards.push_back({number, properties.name, properties.major >= kFirstWithBFloat16, computesFp8(properties)});
   }
   return here;

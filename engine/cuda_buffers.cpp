@@ -1,5 +1,6 @@
 #include "engine/cuda_buffers.h"
 
+#include <algorithm>
 #include <string>
 
 #include "engine/errors.h"
@@ -25,7 +26,18 @@ void check(cudaError_t error) {
   fail(cudaGetErrorString(error));
 }
 
+void* pinned(std::size_t bytes) {
+  void* made = nullptr;
+  if (const cudaError_t error = cudaMallocHost(&made, std::max<std::size_t>(bytes, 1)); error != cudaSuccess) {
+    cudaGetLastError();
+    throw ModelError("The computer has no memory left that a graphics card can copy from and to (" +
+                     std::string(cudaGetErrorString(error)) + "). Close other programs, or compute on the CPU.");
+  }
+  return made;
+}
+
 void check(cublasStatus_t status) {
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) check(cudaErrorMemoryAllocation);
   if (status != CUBLAS_STATUS_SUCCESS) fail(cublasGetStatusString(status));
 }
 

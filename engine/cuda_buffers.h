@@ -23,6 +23,8 @@ namespace palimpsest::engine::cuda {
 // Throw ModelError, of cudaErrorMemoryAllocation with a sentence of its own.
 void check(cudaError_t error);
 void check(cublasStatus_t status);
+// Host memory that cards copy from and to by themselves, for cudaFreeHost(). Throws ModelError.
+void* pinned(std::size_t bytes);
 
 // A CUDA stream, which goes when all that was allocated in its order has gone.
 struct Queue {
@@ -132,9 +134,7 @@ class HostRooms {
       free_.erase(found);
       return room;
     }
-    void* made = nullptr;
-    check(cudaMallocHost(&made, std::max<std::size_t>(count, 1) * sizeof(float)));
-    return static_cast<float*>(made);
+    return static_cast<float*>(pinned(count * sizeof(float)));
   }
   void giveBack(float* room, std::size_t count) {
     const std::lock_guard lock(mutex_);

@@ -289,6 +289,7 @@ __global__ void unknownValuesKernel(Pass pass, int index, Rows<const T> keys, Ro
   extern __shared__ float sigmaK[];  // [dk], then a float for each warp
   const PassSegment segment = pass.segments[index];
   const int rows = segment.rows - segment.unwritten;
+  if (static_cast<int>(blockIdx.x) >= rows) return;
   const int row = segment.keysBegin + segment.firstPosition + segment.unwritten + static_cast<int>(blockIdx.x);
   const MemoryWriter head = heads[blockIdx.y];
   const float* M = at(states, index, head.matrix);
@@ -426,12 +427,11 @@ void sumStates(int segments, const MemoryWriter* heads, int headCount, MemoryDim
 }
 
 template <class T>
-void memoryWriteDelta(const Pass& pass, int segment, int segmentRows, Rows<const T> keys, Rows<const T> values,
+void memoryWriteDelta(const Pass& pass, int segment, Rows<const T> keys, Rows<const T> values,
                       const MemoryWriter* heads, int headCount, MemoryDims dims, float epsilon, Rows<float> states,
                       float* room, cudaStream_t stream) {
-  if (segmentRows > 0)
-    unknownValuesKernel<T><<<dim3(segmentRows, headCount), 128, sizeof(float) * (dims.key + kWarp), stream>>>(
-        pass, segment, keys, values, heads, dims, epsilon, states, room);
+  unknownValuesKernel<T><<<dim3(pass.longest, headCount), 128, sizeof(float) * (dims.key + kWarp), stream>>>(
+      pass, segment, keys, values, heads, dims, epsilon, states, room);
   writeUnknownKernel<T><<<dim3(dims.key, headCount), 128, 0, stream>>>(pass, segment, keys, heads, dims, states, room);
 }
 
@@ -441,18 +441,18 @@ void combine(const Pass& pass, Rows<const float> memory, Rows<const float> local
   launchEarly(combineKernel<Out>, pass.rows, 256, 0, pass.early, stream, pass, memory, local, runs, runCount, out);
 }
 
-#define PALIMPSEST_OF_TYPE(T)                                                                                      \
-  template void embed<T>(const std::int32_t*, int, Rows<const T>, Rows<float>, cudaStream_t);                      \
-  template void rmsNorm<T>(int, Rows<const float>, const float*, float, Rows<T>, cudaStream_t);                    \
-  template void siluMul<T>(int, Rows<const T>, Rows<T>, cudaStream_t);                                             \
-  template void rope<T>(const Pass&, Rows<T>, const RotatedColumns*, int, bool, int, const float*, const float*,   \
-                        cudaStream_t);                                                                             \
-  template void keep<T>(const Pass&, int, Rows<const T>, const KeptRows<T>&, cudaStream_t);                        \
-  template void memoryWrite<T>(const Pass&, Rows<const T>, Rows<const T>, const MemoryWriter*, int, MemoryDims,    \
-                               Rows<float>, cudaStream_t);                                                         \
-  template void memoryWriteDelta<T>(const Pass&, int, int, Rows<const T>, Rows<const T>, const MemoryWriter*, int, \
-                                    MemoryDims, float, Rows<float>, float*, cudaStream_t);                         \
-  template void combine<T>(const Pass&, Rows<const float>, Rows<const float>, const GatedColumns*, int, Rows<T>,   \
+#define PALIMPSEST_OF_TYPE(T)                                                                                    \
+  template void embed<T>(const std::int32_t*, int, Rows<const T>, Rows<float>, cudaStream_t);                    \
+  template void rmsNorm<T>(int, Rows<const float>, const float*, float, Rows<T>, cudaStream_t);                  \
+  template void siluMul<T>(int, Rows<const T>, Rows<T>, cudaStream_t);                                           \
+  template void rope<T>(const Pass&, Rows<T>, const RotatedColumns*, int, bool, int, const float*, const float*, \
+                        cudaStream_t);                                                                           \
+  template void keep<T>(const Pass&, int, Rows<const T>, const KeptRows<T>&, cudaStream_t);                      \
+  template void memoryWrite<T>(const Pass&, Rows<const T>, Rows<const T>, const MemoryWriter*, int, MemoryDims,  \
+                               Rows<float>, cudaStream_t);                                                       \
+  template void memoryWriteDelta<T>(const Pass&, int, Rows<const T>, Rows<const T>, const MemoryWriter*, int,    \
+                                    MemoryDims, float, Rows<float>, float*, cudaStream_t);                       \
+  template void combine<T>(const Pass&, Rows<const float>, Rows<const float>, const GatedColumns*, int, Rows<T>, \
                            cudaStream_t);
 #define PALIMPSEST_OF_TYPES(T, Out)                                                                                \
   template void convert<T, Out>(const T*, Out*, std::size_t, cudaStream_t);                                        \

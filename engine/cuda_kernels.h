@@ -134,7 +134,7 @@ void memoryWriteTiles(const Pass& pass, Rows<const T> keys, Rows<const T> values
                       cudaStream_t stream);
 // One segment by the delta rule: `room` holds V - sigma(K) M / (sigma(K) z + eps) on the way, [heads x rows x dv].
 template <class T>
-void memoryWriteDelta(const Pass& pass, int segment, int segmentRows, Rows<const T> keys, Rows<const T> values,
+void memoryWriteDelta(const Pass& pass, int segment, Rows<const T> keys, Rows<const T> values,
                       const MemoryWriter* heads, int headCount, MemoryDims dims, float epsilon, Rows<float> states,
                       float* room, cudaStream_t stream);
 

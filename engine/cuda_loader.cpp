@@ -29,9 +29,8 @@ void Loader::Part::ready(std::size_t bytes) {
   check(cudaEventSynchronize(copied));
   if (bytes <= size) return;
   cudaFreeHost(std::exchange(data, nullptr));
-  void* made = nullptr;
-  check(cudaMallocHost(&made, bytes));
-  data = static_cast<std::byte*>(made);
+  size = 0;
+  data = static_cast<std::byte*>(pinned(bytes));
   size = bytes;
 }
 

@@ -21,13 +21,15 @@ bool endCapture(cudaStream_t stream, cudaGraph_t& graph) {
 }  // namespace
 
 void Records::run(std::string key, const std::function<void()>& operations) {
-  Record& record = records_[std::move(key)];
-  record.used = ++uses_;
-  if (!record.seen || record.refused) {
-    record.seen = true;
-    dropOldest();
-    return operations();  // which may forget all records, this one too
+  const auto known = records_.find(key);
+  if (known == records_.end()) {
+    operations();  // which may forget all records
+    records_[std::move(key)].used = ++uses_;
+    return dropOldest();
   }
+  Record& record = known->second;
+  record.used = ++uses_;
+  if (record.refused) return operations();
   if (!record.graph) record.graph = made(operations);
   record.refused = !record.graph;
   if (record.refused) return operations();

@@ -26,7 +26,7 @@ class Records {
 
  private:
   struct Record {
-    bool seen = false, refused = false;
+    bool refused = false;
     cudaGraphExec_t graph = nullptr;
     std::uint64_t used = 0;
   };

@@ -310,10 +310,8 @@ class CudaStream : public Stream {
       }
       float* unknown = static_cast<float*>(
           room(scratch_, static_cast<std::size_t>(count) * pass_.longest * dims.value * sizeof(float)));
-      for (int s = 0; s < pass_.count; ++s) {
-        const int rows = segments_[s].rows - segments_[s].unwritten;
-        cuda::memoryWriteDelta<T>(pass_, s, rows, k, v, list, count, dims, epsilon, to, unknown, stream_);
-      }
+      for (int s = 0; s < pass_.count; ++s)
+        cuda::memoryWriteDelta<T>(pass_, s, k, v, list, count, dims, epsilon, to, unknown, stream_);
     });
     check(cudaGetLastError());
   }

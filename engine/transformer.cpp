@@ -37,7 +37,7 @@ Transformer::WorkspacePointer Transformer::makeWorkspace(std::unique_ptr<Stream>
 
 void Transformer::makeRoom(Workspace& w, int rows) const {
   if (rows <= w.rows) return;
-  w.rows = rows;
+  w.rows = 0;  // until all of it is there: a device may have no room left
   ++w.buffers;
   const int padded = backend_->paddedRows(rows);
   Stream& s = *w.stream;
@@ -54,10 +54,11 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
   }
   w.gateUp = s.allocate(padded, 2 * config_.intermediateSize, Element::Compute);
   w.activated = s.allocate(padded, config_.intermediateSize, Element::Compute);
-  if (!hasMemory()) return;
-  w.memoryKv = s.allocate(padded, layers_[lastMemoryLayer_].memoryKv->outputs(), Element::Heads);
-  if (w.states) return;
-  w.states = s.allocate(passSegments_ + 1, static_cast<int>(largestLayer()), Element::Float32);
+  if (hasMemory()) {
+    w.memoryKv = s.allocate(padded, layers_[lastMemoryLayer_].memoryKv->outputs(), Element::Heads);
+    if (!w.states) w.states = s.allocate(passSegments_ + 1, static_cast<int>(largestLayer()), Element::Float32);
+  }
+  w.rows = rows;
 }
 
 // One layer over the rows of the pass. Reading (no `segments`): the pass holds whole segments, each of which is
@@ -191,15 +192,16 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
   if (!places.empty() && !w.placeStates) w.placeStates = s.allocate(2, w.states->columns(), Element::Float32);
   if (!w.carried) w.carried = s.allocate(config_.numLayers, w.states->columns(), Element::Float32);
   s.wait();  // for what an earlier one that was stopped left queued
-  makeNext(w);
+  if (!w.next.roomWasGiven()) w.next = memoryForDevice();
 
   // The memory stays on the device from pass to pass; what it is after each is copied to the host meanwhile.
-  if (memory.contents() == 0 || memory.contents() != w.carriedContents) {
+  const bool carried = memory.contents() != 0 && memory.contents() == w.carriedContents;
+  w.carriedContents = 0;  // until the pass is done
+  if (!carried) {
     for (int index = 0; index <= lastMemoryLayer_; ++index)
       s.upload(std::as_const(memory).layer(index), *w.carried,
                static_cast<std::size_t>(index) * static_cast<std::size_t>(w.carried->columns()));
   }
-  w.carriedContents = 0;
   s.beginPass(w.segments, w.tokens);
   if (places.empty()) {
     const std::array<std::uint64_t, 3> key = {static_cast<std::uint64_t>(Workspace::Operations::Reading), w.buffers,
@@ -211,16 +213,18 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
   if (meanwhile) meanwhile();
   s.wait();
   if (stop.stop_requested()) throw Stopped();
+  // From now on two memories take turns. Made before, so that where there is no room the old one is as it was.
+  CompressiveMemory other;
+  if (!memory.roomWasGiven()) other = memoryForDevice();
   w.next.setTokens(memory.tokens() + written);
   std::swap(memory, w.next);
+  if (!w.next.roomWasGiven()) w.next = std::move(other);
   w.carriedContents = nextContents();
   memory.setContents(w.carriedContents);
-  makeNext(w);  // from now on two take turns
 }
 
-void Transformer::makeNext(Workspace& w) const {
-  if (w.next.roomWasGiven()) return;
-  w.next = CompressiveMemory(memoryShapes_, backend_->hostFloats(CompressiveMemory::floatsOf(memoryShapes_)));
+CompressiveMemory Transformer::memoryForDevice() const {
+  return CompressiveMemory(memoryShapes_, backend_->hostFloats(CompressiveMemory::floatsOf(memoryShapes_)));
 }
 
 void Transformer::readLayers(Workspace& w, const std::stop_token& stop) const {

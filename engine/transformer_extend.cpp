@@ -77,8 +77,9 @@ void Transformer::enlarge(Workspace& w, SegmentState& segment, int capacity) con
     layer.keys = w.stream->allocate(capacity, heads.baseKeys.width, Element::Heads);
     layer.values = w.stream->allocate(capacity, heads.values.width, Element::Heads);
     if (heads.hasMemory()) layer.memoryKeys = w.stream->allocate(capacity, heads.memoryKeys.width, Element::Heads);
-    layer.memory = std::move(segment.buffers_.layers[index].memory);
   }
+  for (int index = 0; index < config_.numLayers; ++index)  // now that nothing can fail any more
+    made.layers[index].memory = std::move(segment.buffers_.layers[index].memory);
   move(w, segment, std::move(made));
 }
 
@@ -222,7 +223,8 @@ void Transformer::beginTogether(Workspace& w, std::span<SegmentState> segments, 
   w.segments.clear();
   w.tokens.clear();
   for (SegmentState& segment : segments) {
-    enlarge(w, segment, rows);  // no more than these tokens need: most of the segments will be given up
+    if (segment.buffers_.capacity < rows)
+      enlarge(w, segment, rows);  // no more than these tokens need: most of the segments will be given up
     const int begin = static_cast<int>(w.tokens.size());
     w.tokens.insert(w.tokens.end(), tokens.begin(), tokens.end());
     w.segments.push_back({.begin = begin,
@@ -243,7 +245,8 @@ void Transformer::checkRoom(int positions, int more) const {
 }
 
 void Transformer::makeRoomForLogits(Workspace& w, int rows) const {
-  if (w.lastRows && w.lastRows->rows() >= rows) return;
+  if (w.logits && w.logits->rows() >= rows) return;
+  w.logits.reset();  // made last: then all of it is there
   ++w.buffers;
   const int padded = backend_->paddedRows(rows);
   w.lastRows = w.stream->allocate(padded, config_.hiddenSize, Element::Float32);

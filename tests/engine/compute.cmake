@@ -23,4 +23,5 @@ list(APPEND ENGINE_TEST_SOURCES
   shipped_model_test.cpp
   story_test.cpp
   text_passes_test.cpp
-  transformer_test.cpp)
+  transformer_test.cpp
+  workspace_test.cpp)

@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "engine/errors.h"
-#include "engine/forwarding_stream.h"
 #include "tests/engine/transformer_fixture.h"
 
 namespace palimpsest::engine {
@@ -129,27 +128,6 @@ TEST_P(TransformerTest, AMemoryChangesTheAnswer) {
   const auto before = logits(prompt(20), &memory);
   model_->read(*workspace_, pass(0), memory, {});
   EXPECT_GT(relativeError(logits(prompt(20), &memory), before), 1e-2);
-}
-
-// What a device records and plays again, beside the same operations queued one by one.
-TEST_P(TransformerTest, PassesThatArePlayedHaveTheSameBits) {
-  const auto plain = model_->makeWorkspace(std::make_unique<ForwardingStream>(model_->backend().makeStream()));
-  CompressiveMemory played = empty(), queued = empty();
-  for (std::size_t i = 0; i < 6; ++i) {
-    model_->read(*workspace_, pass(i % 3), played, {});
-    model_->read(*plain, pass(i % 3), queued, {});
-    ASSERT_EQ(copyOf(played.values()), copyOf(queued.values())) << "pass " << i;
-  }
-  for (int answer = 0; answer < 2; ++answer) {  // the second takes the buffers that the first has left
-    SegmentState one = model_->beginSegment(*workspace_, answer == 0 ? &played : nullptr);
-    SegmentState other = model_->beginSegment(*plain, answer == 0 ? &queued : nullptr);
-    for (const TokenId token : prompt(5)) {
-      const auto logits = model_->extend(*workspace_, one, std::span(&token, 1), {});
-      const std::vector<float> first(logits.begin(), logits.end());
-      const auto others = model_->extend(*plain, other, std::span(&token, 1), {});
-      ASSERT_EQ(first, std::vector<float>(others.begin(), others.end())) << "answer " << answer;
-    }
-  }
 }
 
 TEST_P(TransformerTest, StoppingLeavesTheMemoryUnchanged) {
