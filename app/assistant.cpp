@@ -192,6 +192,7 @@ void Assistant::Parts::loadModel() {
     engine.status = modelStatus;
     engine.identity = {};
     engine.failedId.reset();
+    engine.latestId.reset();
     // Its checkpoint is the old model's; the book waits its turn again and is then read with the new one.
     if (Entry* entry = engine.readingId ? find(*engine.readingId) : nullptr; entry && entry->job)
       entry->job->request_stop();
@@ -216,8 +217,8 @@ Assistant::Parts::Engine& Assistant::Parts::firstEngine() {
 }
 
 Assistant::Parts::Engine* Assistant::Parts::readerOf(qint64 id) {
-  const auto found = std::ranges::find(engines, std::optional(id), &Engine::readingId);
-  return found == engines.end() ? nullptr : &*found;
+  const auto found = std::ranges::find(engines, std::optional(id), &Engine::latestId);
+  return found == engines.end() || !found->identity.loaded ? nullptr : &*found;
 }
 
 void Assistant::Parts::forget(qint64 id, const Engine* butBy) {

@@ -85,7 +85,7 @@ class Assistant : public QObject {
   void ask(qint64 id, const QString& question, ui::AnswerWay way, const palimpsest::app::Sampling& sampling = {},
            const palimpsest::ui::BookPart& part = {});
   void summarize(qint64 id, const palimpsest::ui::BookPart& part = {});
-  void stopAnswer();  // stops the answer or summary that is streaming
+  void stopAnswer();  // stops the answers and summaries that are streaming
   void clearConversation(qint64 id);
   void fetchText(qint64 id);  // outcome: textFetched() or failed()
   // In place of the model that is loaded or failed to load; what is being read goes on with it, from what it has read.

@@ -116,10 +116,8 @@ QString Assistant::Parts::chapterTitle(qint64 book, int ordinal) const {
 }
 
 void Assistant::stopAnswer() {
-  auto& answers = parts_->answers;
-  const auto streaming =
-      std::find_if(answers.begin(), answers.end(), [](const auto& entry) { return !entry.second.made; });
-  if (streaming != answers.end()) streaming->second.stop.request_stop();
+  for (auto& [number, answering] : parts_->answers)
+    if (!answering.made) answering.stop.request_stop();
 }
 
 void Assistant::Parts::piece(quint64 number, const QString& text) {

@@ -183,6 +183,9 @@ void Assistant::Parts::textStored(qint64 id, const Extraction& found, const Writ
 void Assistant::Parts::startReading(Engine& engine, Entry& entry) {
   const qint64 id = entry.document.id;
   engine.readingId = id;
+  for (Engine& other : engines)
+    if (other.latestId == id) other.latestId.reset();
+  engine.latestId = id;
   entry.job.emplace();
   setState(entry, DocumentState::Reading);
   engine.post([worker = engine.worker, id, stop = entry.job->get_token()] { worker->startReading(id, stop); });
@@ -229,6 +232,7 @@ void Assistant::Parts::readingEnded(Engine& engine, const ReadingEnd& end) {
 // fault.
 void Assistant::Parts::readingFailed(Engine& engine, Entry& entry, const QString& why) {
   const qint64 id = entry.document.id;
+  engine.latestId.reset();  // what it holds is what is stored, or less
   const auto before = std::ranges::find(engines, std::optional(id), &Engine::failedId);
   if (before != engines.end()) {
     before->failedId.reset();

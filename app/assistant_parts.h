@@ -78,6 +78,7 @@ struct Assistant::Parts {
     ui::ModelStatus status;          // of the latest load
     ModelIdentity identity;
     std::optional<qint64> readingId;
+    std::optional<qint64> latestId;  // read here last: until that is stored, its memory is nowhere else
     std::optional<qint64> failedId;  // the book that it failed on; it is given no other
 
     bool works() const { return identity.loaded && !failedId; }
@@ -94,7 +95,7 @@ struct Assistant::Parts {
   // assistant.cpp
   void startEngine(Engine& engine);
   Engine& firstEngine();                                  // that computes; where none does, the first of all
-  Engine* readerOf(qint64 id);                            // the one that reads the book now
+  Engine* readerOf(qint64 id);                            // the one that reads the book, or has read it last
   void forget(qint64 id, const Engine* butBy = nullptr);  // what the engines hold of the book
   void opened(const WriteOutcome& outcome);
   void openReader();

@@ -1,9 +1,10 @@
 // The seam between the mathematics (transformer.cpp) and the device that computes it.
 //
-// Above it, Infini-attention is written once; below it there is one source file per device (backend_cpu.cpp). A Backend
-// owns what never changes (weights, packed once for its matrix products); a Stream belongs to one thread and owns
-// what does (buffers, kernels prepared for their shapes). Operations on a Stream run in the order of the calls and take
-// whole passes: several segments at once, as rows of one matrix. A device may queue them; download() waits.
+// Above it, Infini-attention is written once; below it each device has files of its own (backend_cpu.cpp,
+// backend_cuda.cpp). A Backend owns what never changes (weights, packed once for its matrix products); a Stream belongs
+// to one thread and owns what does (buffers, kernels prepared for their shapes). Operations on a Stream run in the
+// order of the calls and take whole passes: several segments at once, as rows of one matrix. A device may queue them;
+// download() waits.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +59,8 @@ class PackedWeight {
   int inputs_;
 };
 
-// Rows [begin, begin + rows) of a weight that is still on disk, as f32, into `out`. See Backend::pack.
+// Rows [begin, begin + rows) of a weight that is still on disk, as f32, into `out`. See Backend::pack; called from
+// several threads at once.
 using RowSource = std::function<void(std::int64_t begin, std::int64_t rows, std::span<float> out)>;
 
 // A run of rows that belong to one segment. When a segment is extended (a prompt, then token by token) only its

@@ -142,18 +142,23 @@ void benchReading(const std::shared_ptr<const Model>& model, std::string_view te
 // One thread of several that begin together.
 Share readShare(std::shared_ptr<const Model> model, std::string_view text, double seconds, std::stop_token stop,
                 std::latch& begin) {
-  std::optional<Generator> generator;
+  struct Arrival {
+    ~Arrival() {
+      if (!arrived) begin.count_down();  // of one that failed: the others need not wait
+    }
+    void wait() {
+      arrived = true;
+      begin.arrive_and_wait();
+    }
+    std::latch& begin;
+    bool arrived = false;
+  } arrival{begin};
+  Generator generator(model);
   EndlessText endless(model, text);
   BookMemory book(model);
-  const auto pass = [&] { book.advance(*generator, endless.beyond(book.reading().position), stop); };
-  try {
-    generator.emplace(model);
-    pass();  // kernels are made, pages touched
-  } catch (...) {
-    begin.count_down();  // the others need not wait
-    throw;
-  }
-  begin.arrive_and_wait();
+  const auto pass = [&] { book.advance(generator, endless.beyond(book.reading().position), stop); };
+  pass();  // kernels are made, pages touched
+  arrival.wait();
   const std::int64_t before = book.reading().tokens;
   const Stopwatch watch;
   while (watch.seconds() < seconds) pass();

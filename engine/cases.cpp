@@ -100,6 +100,7 @@ std::optional<CaseDocument> CasesFile::next() {
       throw CasesError(name_ + " is no file of cases of version " + std::to_string(kFormat) +
                        ". Such files are written by python -m palimpsest_training.cases.");
   }
+  if (lines_.bad()) throw CasesError(name_ + " cannot be read to its end: " + std::strerror(errno) + ".");
   if (line_ < 2) throw CasesError(name_ + " holds no documents.");
   return std::nullopt;
 }

@@ -4,6 +4,7 @@
 
 #include "engine/cuda_device.cuh"
 #include "engine/cuda_float8.h"
+#include "engine/cuda_ptx.cuh"
 
 namespace palimpsest::engine::cuda {
 
@@ -61,14 +62,11 @@ __global__ void dequantizeKernel(QuantizedMatrix weight, int begin, int rows, T*
 // sums [16 x 8] += a [16 x 16] b [16 x 8]; a lane's parts as PTX has them for mma.m16n8k16.
 __device__ void multiplyTile(float (&sums)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
 #if __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-      "{%0, %1, %2, %3};"
-      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  multiplyAdd(sums, a, b0, b1);
 #endif
 }
 
-// As tensorProductKernel of cuda_quantized.cu, but for where the weight lies: lane 4 r + c loads inputs 16 c..16 c + 15
+// Lane 4 r + c loads inputs 16 c..16 c + 15
 // of a run of 64, of rows r and r + 8. The rows of a matrix are padded to 16, so that all of them are there.
 template <int kEights, class Out>
 __global__ void __launch_bounds__(kWarps* kWarp)

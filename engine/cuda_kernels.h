@@ -1,6 +1,7 @@
 // The kernels of the CUDA back end, as functions of pointers on the device; each only queues its work on `stream`.
 // Implemented in cuda_kernels.cu, for any shape, and for the shapes of most models in cuda_attention.cu (local
-// attention) and cuda_memory.cu (M by the linear rule). T is float or __nv_bfloat16; sums, softmax, M and z are f32.
+// attention; on Hopper cuda_attention_hopper.cu) and cuda_memory.cu (M by the linear rule). T is float or
+// __nv_bfloat16; sums, softmax, M and z are f32.
 //
 // A span of heads (columns of the buffers, as in backend.h) is given as a pointer on the device and a count.
 #pragma once

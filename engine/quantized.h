@@ -59,9 +59,9 @@ void dequantize(const QuantizedRows& rows, std::span<float> out);
 // the one that keeps fewer bits. `type` as keptAs() gives it; of Full, the source itself.
 RowSource quantizedSource(RowSource source, int inputs, WeightType type);
 
-// The order in which a graphics card reads them (cuda_few.cu): tiles of 16 rows x 64 inputs, those of the same
-// rows next to each other, with zeros behind the last row and the last input. A tile is for 32 lanes, lane 4 r + c with
-// inputs 16 c..16 c + 15 of the rows r and r + 8, so that a warp loads 512 bytes in a run:
+// The order in which a graphics card reads them (cuda_few.cu, cuda_quantized.cu): tiles of 16 rows x 64 inputs, those
+// of the same rows next to each other, with zeros behind the last row and the last input. A tile is for 32 lanes, lane
+// 4 r + c with inputs 16 c..16 c + 15 of the rows r and r + 8, so that a warp loads 512 bytes in a run:
 //   Int8  two halves of 512 bytes, rows 0..7 and 8..15; 16 bytes a lane, in the order of the inputs.
 //   Int4  16 bytes a lane: 8 of row r, 8 of row r + 8. Of 8 inputs in a little-endian word of 32 bits, input i is kept
 //         as q + 8 in bits 4 n..4 n + 3 with n = i / 2 + 4 (i % 2): inputs 2 j and 2 j + 1 are 16 bits apart.

@@ -179,7 +179,7 @@ def reading(figures: dict) -> str:
         b = figures["bench"][name]
         busy = sum(b["pass_ms"].values()) / 1e3 * b["reading_tokens_per_s"] / b["pass_rows"] if b.get("pass_rows") else None
         rows.append([title(figures, name), short(b["reading_tokens_per_s"]), short(b["products_tokens_per_s"]), f"{b['products_gflops'] / 1e3:.0f}",
-                     f"{b['share_of_products']:.2f}", f"{min(busy, 1):.2f}" if busy else ""])
+                     f"{b['share_of_products']:.2f}", f"{busy:.2f}" if busy and busy <= 1 else ""])
     return rendered(["weights", "reading, tokens/s", "its products alone, tokens/s", "their TFLOP/s", "share", "operations, of a pass's time"], rows)
 
 
