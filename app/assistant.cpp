@@ -217,6 +217,11 @@ Assistant::Parts::Engine& Assistant::Parts::firstEngine() {
 }
 
 Assistant::Parts::Engine* Assistant::Parts::readerOf(qint64 id) {
+  const auto found = std::ranges::find(engines, std::optional(id), &Engine::readingId);
+  return found == engines.end() ? nullptr : &*found;
+}
+
+Assistant::Parts::Engine* Assistant::Parts::holderOf(qint64 id) {
   const auto found = std::ranges::find(engines, std::optional(id), &Engine::latestId);
   return found == engines.end() || !found->identity.loaded ? nullptr : &*found;
 }

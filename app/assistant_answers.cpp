@@ -99,9 +99,9 @@ void Assistant::Parts::ask(qint64 id, const ui::ConversationItem& asked, const S
   job.sampling.seed = sampling.seed;
   job.stop = answering.stop.get_token();
   emit self->answerStarted(id, answering.item);
-  // A book that is being read is asked where its memory is.
-  Engine* reads = readerOf(id);
-  Engine& engine = reads ? *reads : firstEngine();
+  // A book is asked where its newest memory is; not all of it may be stored yet.
+  Engine* holds = holderOf(id);
+  Engine& engine = holds ? *holds : firstEngine();
   engine.post([worker = engine.worker, job] { worker->answer(job); });
 }
 

@@ -95,7 +95,8 @@ struct Assistant::Parts {
   // assistant.cpp
   void startEngine(Engine& engine);
   Engine& firstEngine();                                  // that computes; where none does, the first of all
-  Engine* readerOf(qint64 id);                            // the one that reads the book, or has read it last
+  Engine* readerOf(qint64 id);                            // the one that reads the book now
+  Engine* holderOf(qint64 id);                            // the one that reads it or has read it last
   void forget(qint64 id, const Engine* butBy = nullptr);  // what the engines hold of the book
   void opened(const WriteOutcome& outcome);
   void openReader();
