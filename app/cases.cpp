@@ -45,17 +45,7 @@ Score scoreUnder(const std::vector<CellDocument>& cell, Condition condition, con
   return scoreOf(hits);
 }
 
-// The share of those questions that the model took for unanswerable.
-double unknownShare(const std::vector<CellDocument>& cell, bool unanswerable) {
-  int unknown = 0, asked = 0;
-  for (const CellDocument& document : cell)
-    for (std::size_t q = 0; q < document.questions->size(); ++q)
-      if ((*document.questions)[q].unanswerable == unanswerable) {
-        asked += 1;
-        unknown += document.answers.at(Condition::Memory)[q].unknown ? 1 : 0;
-      }
-  return asked == 0 ? (unanswerable ? 1.0 : 0.0) : static_cast<double>(unknown) / asked;
-}
+double share(int part, int whole) { return whole == 0 ? 0.0 : static_cast<double>(part) / whole; }
 
 }  // namespace
 
@@ -107,11 +97,17 @@ QJsonObject toJson(const std::vector<CellDocument>& cell) {
   const Selection answerable = [](const CaseQuestion& question) { return !question.unanswerable; };
   const Selection open = [](const CaseQuestion& question) { return question.isOpen(); };
   std::int64_t tokens = 0;
-  for (const CellDocument& document : cell) tokens += document.tokens;
+  engine::CaseTally tally;
+  for (const CellDocument& document : cell) {
+    tokens += document.tokens;
+    const std::vector<CaseAnswer>& answers = document.answers.at(Condition::Memory);
+    for (std::size_t q = 0; q < answers.size(); ++q)
+      tally.add((*document.questions)[q], answers[q].exact, answers[q].unknown);
+  }
   QJsonObject out{{QStringLiteral("documents"), static_cast<qint64>(cell.size())},
                   {QStringLiteral("tokens"), static_cast<qint64>(tokens / std::ssize(cell))},
-                  {QStringLiteral("answered_anyway"), rounded(1 - unknownShare(cell, true), 1e4)},
-                  {QStringLiteral("false_unknown"), rounded(unknownShare(cell, false), 1e4)}};
+                  {QStringLiteral("answered_anyway"), rounded(share(tally.answeredAnyway, tally.unanswerable), 1e4)},
+                  {QStringLiteral("false_unknown"), rounded(share(tally.falseUnknown, tally.answerable), 1e4)}};
   static const std::map<Condition, QString> names = {{Condition::Memory, QStringLiteral("memory")},
                                                      {Condition::Zeroed, QStringLiteral("zeroed")},
                                                      {Condition::Swapped, QStringLiteral("swapped")}};

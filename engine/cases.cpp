@@ -62,24 +62,23 @@ CaseTally& tallyOf(std::vector<CaseTally>& tallies, const std::string& row, cons
   return known != tallies.end() ? *known : tallies.emplace_back(CaseTally{.row = row, .size = size});
 }
 
-void count(CaseTally& tally, const CaseQuestion& question, const Generation& made) {
-  if (question.unanswerable) {
-    tally.unanswerable += 1;
-    tally.answeredAnyway += made.unknown ? 0 : 1;
-    return;
-  }
-  const int exact = question.isExact(made.text) ? 1 : 0;
-  tally.answerable += 1;
-  tally.answerableExact += exact;
-  tally.falseUnknown += made.unknown ? 1 : 0;
-  if (!question.isOpen()) return;
-  tally.open += 1;
-  tally.openExact += exact;
-}
-
 }  // namespace
 
 bool CaseQuestion::isExact(std::string_view answer) const { return std::ranges::find(truths, answer) != truths.end(); }
+
+void CaseTally::add(const CaseQuestion& question, bool exact, bool unknown) {
+  if (question.unanswerable) {
+    unanswerable += 1;
+    answeredAnyway += unknown ? 0 : 1;
+    return;
+  }
+  answerable += 1;
+  answerableExact += exact ? 1 : 0;
+  falseUnknown += unknown ? 1 : 0;
+  if (!question.isOpen()) return;
+  open += 1;
+  openExact += exact ? 1 : 0;
+}
 
 CasesFile::CasesFile(const std::filesystem::path& file) : name_("“" + file.string() + "”") {
   std::error_code unknown;
@@ -134,7 +133,7 @@ CasesReport runCases(const std::shared_ptr<const Model>& model, CasesFile& file,
     for (const auto& [row, questions] : document->rows)
       for (const CaseQuestion& question : questions) {
         const Generation made = askCase(generator, book, question, stop);
-        count(tallyOf(report.tallies, row, document->size), question, made);
+        tallyOf(report.tallies, row, document->size).add(question, question.isExact(made.text), made.unknown);
         if (answered) answered(question, made);
       }
   }

@@ -73,6 +73,8 @@ struct CaseTally {
   int answerable = 0, answerableExact = 0;  // these and those that could be guessed
   int falseUnknown = 0;                     // of the answerable: taken for unanswerable
   int unanswerable = 0, answeredAnyway = 0;
+
+  void add(const CaseQuestion& question, bool exact, bool unknown);
 };
 
 struct CasesReport {
