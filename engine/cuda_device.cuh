@@ -27,6 +27,10 @@ __device__ inline Bf16 fromFloat<Bf16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
+__device__ inline unsigned wordOf(const uint4& words, int i) {
+  return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
+}
+
 __device__ inline float sigma(float x) { return x > 0.0F ? x + 1.0F : expf(x); }  // ELU + 1
 
 __device__ inline float warpSum(float x) {

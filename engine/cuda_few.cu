@@ -9,7 +9,6 @@ namespace palimpsest::engine::cuda {
 
 namespace {
 
-constexpr int kMostRows = 16;
 constexpr int kEight = 8;  // columns of a tensor core's product, which here are rows of the pass
 constexpr int kWarps = 8;  // of a block: a strip's stages are dealt out to them in turn
 constexpr int kThreads = kWarps * kWarp;
@@ -173,10 +172,6 @@ class Reader {
   int unit_, part_ = 0, strip_ = 0, tile_ = 0;
   const unsigned char *values_ = nullptr, *scales_ = nullptr;
 };
-
-__device__ std::uint32_t wordOf(const uint4& words, int i) {
-  return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
-}
 
 // Of tile `tile` of a stage, a lane's part of the left side of the product of step `step`: pairs of bf16.
 template <WeightType kType>
@@ -486,8 +481,6 @@ Kernel kernelOf(WeightType type, int rows, bool normed) {
          : type == WeightType::Int8 ? kernelOf<WeightType::Int8>(rows, normed)
                                     : kernelOf<WeightType::Full>(rows, normed);
 }
-
-int tilesAcross(const QuantizedMatrix& weight) { return (weight.inputs + kTileInputs - 1) / kTileInputs; }
 
 int sharedBytes(const FewRowsProduct& product) {
   const WeightType type = product.weight.type;

@@ -10,8 +10,7 @@ namespace palimpsest::engine::cuda {
 
 namespace {
 
-constexpr int kRun = 16;       // numbers of e4m3 in 16 bytes, which a lane loads or stores at once
-constexpr int kMostRows = 16;  // of a pass that multiplies bf16
+constexpr int kRun = 16;  // numbers of e4m3 in 16 bytes, which a lane loads or stores at once
 constexpr int kTypicalThreads = 256, kMostThreads = 1024, kMostRuns = 4;  // of a block that quantises a row
 constexpr int kWarps = 8;  // of a block of 16 outputs: runs of 64 inputs are dealt out to them in turn
 constexpr int kHalf = kTileRows / 2;
@@ -32,10 +31,6 @@ __device__ std::uint32_t pairOf(std::uint32_t word, int pair) {
 
 __device__ float2 floatsOf(std::uint32_t pair) {
   return {__uint_as_float(pair << 16), __uint_as_float(pair & 0xFFFF0000U)};
-}
-
-__device__ std::uint32_t wordOf(const uint4& run, int index) {
-  return index == 0 ? run.x : index == 1 ? run.y : index == 2 ? run.z : run.w;
 }
 
 // A lane for 16 inputs of a row.
@@ -66,8 +61,8 @@ __device__ void multiplyTile(float (&sums)[4], const std::uint32_t (&a)[4], std:
 #endif
 }
 
-// Lane 4 r + c loads inputs 16 c..16 c + 15
-// of a run of 64, of rows r and r + 8. The rows of a matrix are padded to 16, so that all of them are there.
+// Lane 4 r + c loads inputs 16 c..16 c + 15 of a run of 64, of rows r and r + 8. The rows of a matrix are padded to 16,
+// so that all of them are there.
 template <int kEights, class Out>
 __global__ void __launch_bounds__(kWarps* kWarp)
     productOfFewKernel(QuantizedMatrix weight, int rows, Rows<const Bf16> in, Rows<Out> out, bool add) {

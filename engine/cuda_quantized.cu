@@ -13,7 +13,6 @@ constexpr int kWarp = 32;
 constexpr int kWarps = 8;        // of a block: its 16 outputs' tiles are dealt out to them in turn
 constexpr int kLaneInputs = 16;  // inputs in a row that a lane has of a tile
 constexpr int kHalf = kTileRows / 2;
-constexpr int kMostRows = 16;  // of a pass that reads the weight once as it is kept
 
 // What a lane has of a tile: 16 inputs of row r, and of row r + 8.
 template <bool kInt4>
@@ -40,7 +39,6 @@ __device__ std::uint32_t wordOf(const Lane<kInt4>& lane, int half, int index) {
   return number == 0 ? words.x : number == 1 ? words.y : number == 2 ? words.z : words.w;
 }
 
-int tilesAcross(const QuantizedMatrix& weight) { return (weight.inputs + kTileInputs - 1) / kTileInputs; }
 int strips(int outputs) { return (outputs + kTileRows - 1) / kTileRows; }
 // Int4's groups are of 2^groupShift tiles.
 int groupShift(const QuantizedMatrix& weight) { return groupOf(weight.type, weight.inputs) == kTileInputs ? 0 : 1; }

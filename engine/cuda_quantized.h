@@ -15,6 +15,9 @@ struct QuantizedMatrix {
   int outputs, inputs;
 };
 
+constexpr int kMostRows = 16;  // of a pass whose products read the weight once, as it is kept
+inline int tilesAcross(const QuantizedMatrix& weight) { return (weight.inputs + kTileInputs - 1) / kTileInputs; }
+
 // Rows [begin, begin + rows) of the weight, row-major, into out [rows x inputs]. begin is a multiple of kTileRows.
 template <class T>
 void dequantize(const QuantizedMatrix& weight, int begin, int rows, T* out, cudaStream_t stream);

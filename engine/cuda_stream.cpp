@@ -29,8 +29,6 @@ namespace {
 
 using Bf16 = __nv_bfloat16;
 
-constexpr int kFewRows = 16;
-
 class CudaStream : public Stream {
  public:
   CudaStream(int device, bool bfloat16, bool float8)
@@ -155,7 +153,7 @@ class CudaStream : public Stream {
       pass_.mostKeys = std::max({pass_.mostKeys, s.firstPosition + s.rows, s.keyCapacity});
     }
     for (int* shape : {&pass_.rows, &pass_.longest, &pass_.mostKeys}) *shape = paddedRows(*shape);
-    pass_.early = fewRows_.startsEarly && pass_.rows <= kFewRows;
+    pass_.early = fewRows_.startsEarly && pass_.rows <= kMostRows;
 
     // Segments, the segment of each row, the token of each row: one copy, always to the same place.
     const auto rows = static_cast<std::size_t>(pass_.rows);
@@ -512,7 +510,7 @@ std::unique_ptr<Stream> makeStream(int device, bool bfloat16, bool float8) {
 // tiles of products are whole.
 int paddedRows(int rows) {
   constexpr int kTile = 128;
-  return rows <= kFewRows ? rows : (rows + kTile - 1) / kTile * kTile;
+  return rows <= kMostRows ? rows : (rows + kTile - 1) / kTile * kTile;
 }
 
 }  // namespace palimpsest::engine::cuda
