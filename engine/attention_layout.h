@@ -51,6 +51,7 @@ struct AttentionLayout {
   ColumnRange memoryValues;  // the same for values
 
   bool hasMemory() const { return memoryShape.heads() > 0; }
+  bool hasBaseMemory() const { return memoryShape.base.kvHeads > 0; }
   bool mixes() const;  // whether any head is both local and of the memory, with 0 < g < 1
 };
 

@@ -108,6 +108,24 @@ struct KeptColumns {
   Buffer* cache;
 };
 
+// Attention of a segment that is alone in its pass and goes on, where each head is either local or of the memory: the
+// arguments of memoryRead, rope, keep and localAttention. `keys` and `values` are caches that `kept` names, and local
+// heads have their keys and values as columns of these.
+struct Attention {
+  Buffer& qkv;
+  std::span<const MemoryReader> readers;
+  MemoryDims dims;
+  float epsilon;
+  const Buffer& states;
+  std::span<const RotatedColumns> rotated;
+  int dim;
+  const Buffer &cosines, &sines;
+  std::span<const KeptColumns> kept;
+  const Buffer &keys, &values;
+  std::span<const LocalHead> heads;
+  Buffer& out;
+};
+
 // A norm before a product, with room for its result where it is an operation of its own.
 struct Norm {
   const Buffer& weight;
@@ -189,6 +207,13 @@ class Stream {
   virtual void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, MemoryDims dims, float epsilon,
                           const Buffer& states, Buffer& out) = 0;
   virtual void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) = 0;
+  // These in one. What is left in qkv is not to be read.
+  virtual void attend(const Attention& a) {
+    memoryRead(a.qkv, a.readers, a.dims, a.epsilon, a.states, a.out);
+    rope(a.qkv, a.rotated, a.dim, a.cosines, a.sines);
+    keep(a.qkv, 0, a.kept);
+    localAttention(a.qkv, a.keys, a.values, a.heads, a.dim, a.out);
+  }
 };
 
 // Thread-safe once the weights are packed; outlives its streams.

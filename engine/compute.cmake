@@ -48,6 +48,7 @@ if(PALIMPSEST_CUDA)
     cuda_memory.cu
     cuda_quantized.cu
     cuda_records.cpp
+    cuda_step.cu
     cuda_stream.cpp)
   list(APPEND ENGINE_PRIVATE_LIBS CUDA::cudart_static CUDA::cublas CUDA::cublasLt)
   if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")

@@ -33,6 +33,11 @@ __device__ inline unsigned wordOf(const uint4& words, int i) {
 
 __device__ inline float sigma(float x) { return x > 0.0F ? x + 1.0F : expf(x); }  // ELU + 1
 
+// (size / rms)^power of a row of A with this mean of squares, see Stream::memoryRead.
+__device__ inline float memoryScale(const MemoryReader& head, float square, float epsilon) {
+  return powf(head.size / sqrtf(square + epsilon * epsilon), head.power);
+}
+
 __device__ inline float warpSum(float x) {
   for (int lane = kWarp / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffU, x, lane);
   return x;
@@ -69,7 +74,8 @@ __device__ void storeRun(T* to, const Run<T>& run) {
 // Programmatic dependent launch, of compute capability 9.0: a kernel that launchEarly() queued may begin when each
 // block of the kernel before it has called letNextKernelBegin() or has ended. All of its threads call
 // waitForEarlierKernels(), which returns when the kernel before it has ended and what it wrote can be seen. Before that
-// a thread may read only what no kernel on the stream writes, and write nothing but shared memory.
+// a thread may read only what no kernel of this pass writes, and write nothing but shared memory. (What earlier passes
+// wrote is there: a pass begins with a copy, which waits for all kernels before it and which those behind it wait for.)
 //
 // So no block ends before all earlier kernels have: the one before did not end without waiting for its own. And a
 // kernel that waits cannot keep an earlier one from a multiprocessor, since all blocks of that are there already.

@@ -47,11 +47,6 @@ __device__ void put(float (&to)[8], float4 x, float4 y) {
   to[0] = x.x, to[1] = x.y, to[2] = x.z, to[3] = x.w, to[4] = y.x, to[5] = y.y, to[6] = y.z, to[7] = y.w;
 }
 
-// (size / rms)^power of a row of A with this mean of squares.
-__device__ float scaleOf(const MemoryReader& head, float square, float epsilon) {
-  return powf(head.size / sqrtf(square + epsilon * epsilon), head.power);
-}
-
 // sums[chunk][segment][head] = sigma(K)^T V [dk x dv], then the sum of sigma(K) [dk], over the chunk's rows.
 // Blocks: x a segment and head, y a tile of M, z a chunk of rows.
 template <class T>
@@ -249,7 +244,7 @@ __global__ void __launch_bounds__(kReadThreads)
       square += sum[i][j] * sum[i][j];  // 0 in columns that are not there
     }
     float factor = 1.0F;
-    if (head.power != 0.0F) factor = scaleOf(head, warpSum(square) / static_cast<float>(dims.value), epsilon);
+    if (head.power != 0.0F) factor = memoryScale(head, warpSum(square) / static_cast<float>(dims.value), epsilon);
     if (first + row < segment.rows && c + 4 * lane < dims.value) {
       storeFour(at(out, segment.begin + first + row, head.out + c + 4 * lane),
                 make_float4(sum[i][0] * factor, sum[i][1] * factor, sum[i][2] * factor, sum[i][3] * factor));
@@ -320,7 +315,7 @@ __global__ void __launch_bounds__(kFewThreads)
     __syncthreads();
     float whole = 0.0F;
     for (int w = 0; w < kReadColumns / kWarp; ++w) whole += squares[r * (kReadColumns / kWarp) + w];
-    read *= scaleOf(head, whole / static_cast<float>(dims.value), epsilon);
+    read *= memoryScale(head, whole / static_cast<float>(dims.value), epsilon);
   }
   if (first + r < segment.rows && c + column < dims.value)
     *at(out, segment.begin + first + r, head.out + c + column) = fromFloat<Out>(read);

@@ -21,6 +21,7 @@
 #include "engine/cuda_kernels.h"
 #include "engine/cuda_quantized.h"
 #include "engine/cuda_records.h"
+#include "engine/cuda_step.h"
 #include "engine/errors.h"
 
 namespace palimpsest::engine::cuda {
@@ -38,6 +39,7 @@ class CudaStream : public Stream {
     check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device_));
     flashAttention_ = bfloat16_ && cuda::flashAttentionIsBuilt();
     hopperAttention_ = flashAttention_ && cuda::hopperAttentionIsBuilt();
+    stepAttention_ = flashAttention_ && cuda::stepAttentionIsBuilt();
     if (bfloat16_) fewRows_ = cuda::prepareFewRows(device_);
     check(cublasCreate(&products_));
     check(cublasSetStream(products_, stream_));
@@ -338,6 +340,10 @@ class CudaStream : public Stream {
     check(cudaGetLastError());
   }
 
+  void attend(const Attention& a) override {
+    if (!attendedInStep(a)) Stream::attend(a);
+  }
+
  private:
   static constexpr int kMostHeadDim = 256;
   static constexpr std::size_t kProductRoom = std::size_t{32} << 20;  // what cuBLAS asks for on Hopper
@@ -353,6 +359,43 @@ class CudaStream : public Stream {
     marks_.clear();
   }
   void use() { check(cudaSetDevice(device_)); }  // of the calling thread
+
+  // Queues it if it is that of one row and of a shape that one kernel takes, and says whether it did.
+  bool attendedInStep(const Attention& a) {
+    if (!stepAttention_ || pass_.rows != 1 || pass_.count != 1 || a.kept.size() > cuda::KeptRows<Bf16>::kMost ||
+        !gpu(a.qkv).isBFloat16() || !gpu(a.out).isBFloat16())
+      return false;
+    const std::vector<cuda::HeadGroup> groups = cuda::groupHeads(a.heads);
+    cuda::StepAttention step = {.qkv = gpu(a.qkv).as<const Bf16>(),
+                                .headCount = static_cast<int>(a.heads.size()),
+                                .groupCount = static_cast<int>(groups.size()),
+                                .dim = a.dim,
+                                .cosines = gpu(a.cosines).as<const float>().data,
+                                .sines = gpu(a.sines).as<const float>().data,
+                                .keys = gpu(a.keys).as<const Bf16>(),
+                                .values = gpu(a.values).as<const Bf16>(),
+                                .readerCount = static_cast<int>(a.readers.size()),
+                                .dims = a.dims,
+                                .epsilon = a.epsilon,
+                                .states = gpu(a.states).as<const float>(),
+                                .out = gpu(a.out).as<Bf16>()};
+    for (const KeptColumns& run : a.kept) {
+      if (run.cache == &a.keys) step.keyShift = run.column;
+      if (run.cache == &a.values) step.valueShift = run.column;
+      step.kept.runs[step.kept.count++] = {run.column, run.width, gpu(*run.cache).as<Bf16>()};
+    }
+    for (const cuda::HeadGroup& group : groups) step.largestGroup = std::max(step.largestGroup, group.count);
+    if (!cuda::takesStepAttention(a.heads, groups, a.dim, a.readers, a.dims, step)) return false;
+    use();
+    step.heads = constant(a.heads);
+    step.groups = constant(std::span<const cuda::HeadGroup>(groups));
+    if (!a.readers.empty()) step.readers = constant(a.readers);
+    step.partial = static_cast<float*>(room(scratch_, cuda::stepRoomFloats(pass_, step) * sizeof(float)));
+    step.counters = static_cast<unsigned*>(room(stepCounters_, groups.size() * sizeof(unsigned)));  // zeros when new
+    cuda::stepAttention(pass_, step, stream_);
+    check(cudaGetLastError());
+    return true;
+  }
 
   // Room that a queued operation may still use is given back only when the stream has come past it.
   void* room(DeviceMemory& memory, std::size_t bytes) {
@@ -480,7 +523,7 @@ class CudaStream : public Stream {
   int device_;
   bool bfloat16_;
   int processors_ = 0;
-  bool flashAttention_ = false, hopperAttention_ = false;
+  bool flashAttention_ = false, hopperAttention_ = false, stepAttention_ = false;
   cuda::FewRowsCard fewRows_;
   std::shared_ptr<Queue> queue_;
   cudaStream_t stream_;            // the queue's
@@ -493,7 +536,7 @@ class CudaStream : public Stream {
   std::vector<std::byte> passData_;
   cuda::Pass pass_;
   const std::int32_t* tokens_ = nullptr;
-  DeviceMemory passRoom_, productRoom_, staging_, scratch_, dequantized_;
+  DeviceMemory passRoom_, productRoom_, staging_, scratch_, dequantized_, stepCounters_;
   DeviceMemory float8Rows_, float8Scales_, float8Workspace_;
   Records records_;
   std::vector<cudaEvent_t> marks_;

@@ -74,6 +74,7 @@ class ForwardingStream : public Stream {
   void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) override {
     inner_->combine(memory, local, heads, out);
   }
+  void attend(const Attention& a) override { inner_->attend(a); }
 
  private:
   std::unique_ptr<Stream> inner_;

@@ -87,5 +87,6 @@ void TimedStream::combine(const Buffer& memory, const Buffer& local, std::span<c
   ForwardingStream::combine(memory, local, heads, out);
   note("combine");
 }
+void TimedStream::attend(const Attention& a) { Stream::attend(a); }
 
 }  // namespace palimpsest::engine

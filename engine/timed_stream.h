@@ -37,6 +37,7 @@ class TimedStream : public ForwardingStream {
   void memoryRead(const Buffer& queries, std::span<const MemoryReader> heads, MemoryDims dims, float epsilon,
                   const Buffer& states, Buffer& out) override;
   void combine(const Buffer& memory, const Buffer& local, std::span<const GatedColumns> heads, Buffer& out) override;
+  void attend(const Attention& a) override;
 
  private:
   void note(std::string name);

@@ -66,10 +66,26 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
 // of several, each with a memory of its own.
 void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segments) const {
   const Layer& layer = layers_[index];
+  Stream& s = *w.stream;
+  Buffer& qkv = *w.qkv[layer.heads.qkvWidth];
+  Buffer& attention = *w.attention[layer.heads.attentionWidth];
+  s.normedLinear(*w.x, {*layer.attentionNorm, config_.rmsNormEps, *w.normed}, *layer.qkv, qkv);
+  if (segments.size() == 1) {
+    attendAlone(index, w, qkv, segments, attention);
+  } else {
+    attend(index, w, qkv, segments, attention);
+  }
+  s.linearAdd(attention, *layer.o, *w.x);
+  s.gatedLinear(*w.x, {*layer.feedForwardNorm, config_.rmsNormEps, *w.normed}, *layer.gateUp, *w.gateUp, *w.activated);
+  s.linearAdd(*w.activated, *layer.down, *w.x);
+}
+
+// A of the pass's rows, of their keys and of the memory.
+void Transformer::attend(int index, Workspace& w, Buffer& qkv, std::span<SegmentState> segments,
+                         Buffer& attention) const {
+  const Layer& layer = layers_[index];
   const AttentionLayout& heads = layer.heads;
   Stream& s = *w.stream;
-  Buffer& qkv = *w.qkv[heads.qkvWidth];
-  Buffer& attention = *w.attention[heads.attentionWidth];
   // Where no head is both, A_mem and A_dot are columns of A as they are.
   const bool mixes = heads.mixes();
   Buffer& fromMemory = mixes ? *w.fromMemory[heads.attentionWidth] : attention;
@@ -78,8 +94,6 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   SegmentState::LayerState* const alone = segments.size() == 1 ? &segments.front().buffers_.layers[index] : nullptr;
   Buffer& states = alone ? *alone->memory : *w.states;
 
-  s.normedLinear(*w.x, {*layer.attentionNorm, config_.rmsNormEps, *w.normed}, *layer.qkv, qkv);
-
   // The memory sees keys and queries without position. states[i] is the memory before segment i, and each segment reads
   // its own.
   if (reading) writePass(index, w, qkv, qkv, heads.baseMemory.writers, heads.addedMemory.writers);
@@ -87,7 +101,7 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   s.memoryRead(qkv, heads.addedMemory.readers, heads.addedMemory.dims, epsilon_, states, fromMemory);
 
   using Kept = SegmentState::LayerState;
-  const bool before = heads.memoryShape.base.kvHeads > 0;  // base keys are the memory's, too, and without position
+  const bool before = heads.hasBaseMemory();  // base keys are the memory's, too, and without position
   if (before) keep(w, qkv, {{heads.memoryKeys, &Kept::memoryKeys}}, index, segments);
   s.rope(qkv, heads.rotated, heads.base.dim, *cosines_, *sines_);
   if (before) {
@@ -102,10 +116,32 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
     s.localAttention(qkv, qkv, qkv, heads.local, heads.base.dim, fromSegment);
   }
   if (mixes) s.combine(fromMemory, fromSegment, heads.gates, attention);  // A = g A_mem + (1 - g) A_dot
-  s.linearAdd(attention, *layer.o, *w.x);
+}
 
-  s.gatedLinear(*w.x, {*layer.feedForwardNorm, config_.rmsNormEps, *w.normed}, *layer.gateUp, *w.gateUp, *w.activated);
-  s.linearAdd(*w.activated, *layer.down, *w.x);
+// The same where a segment goes on alone: in one operation, if no head is both local and of the memory.
+void Transformer::attendAlone(int index, Workspace& w, Buffer& qkv, std::span<SegmentState> segments,
+                              Buffer& attention) const {
+  const Layer& layer = layers_[index];
+  const AttentionLayout& heads = layer.heads;
+  if (heads.mixes() || heads.hasBaseMemory()) return attend(index, w, qkv, segments, attention);
+  const SegmentState::LayerState& own = segments.front().buffers_.layers[index];
+  std::vector<KeptColumns> kept = {{heads.baseKeys.begin, heads.baseKeys.width, own.keys.get()},
+                                   {heads.values.begin, heads.values.width, own.values.get()}};
+  if (own.memoryKeys) kept.push_back({heads.memoryKeys.begin, heads.memoryKeys.width, own.memoryKeys.get()});
+  w.stream->attend({.qkv = qkv,
+                    .readers = heads.addedMemory.readers,
+                    .dims = heads.addedMemory.dims,
+                    .epsilon = epsilon_,
+                    .states = *own.memory,
+                    .rotated = heads.rotated,
+                    .dim = heads.base.dim,
+                    .cosines = *cosines_,
+                    .sines = *sines_,
+                    .kept = kept,
+                    .keys = *own.keys,
+                    .values = *own.values,
+                    .heads = layer.cachedLocal,
+                    .out = attention});
 }
 
 void Transformer::writeMemory(const Layer& layer, Workspace& w, const Buffer& keys, const Buffer& values,

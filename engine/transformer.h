@@ -146,6 +146,9 @@ class Transformer {
   CompressiveMemory memoryForDevice() const;
   void readLayers(Workspace& workspace, const std::stop_token& stop) const;
   void forward(int index, Workspace& workspace, std::span<SegmentState> segments) const;
+  void attend(int index, Workspace& workspace, Buffer& qkv, std::span<SegmentState> segments, Buffer& attention) const;
+  void attendAlone(int index, Workspace& workspace, Buffer& qkv, std::span<SegmentState> segments,
+                   Buffer& attention) const;
   using KeptBuffer = std::unique_ptr<Buffer> SegmentState::LayerState::*;
   void keep(Workspace& workspace, const Buffer& qkv, std::initializer_list<std::pair<ColumnRange, KeptBuffer>> columns,
             int index, std::span<SegmentState> segments) const;
