@@ -254,10 +254,10 @@ void Assistant::Parts::readingFailed(Engine& engine, Entry& entry, const QString
 void Assistant::Parts::saveMemory(const Engine& engine, std::shared_ptr<const storage::MemoryRecord> memory) {
   storage::MemoryRecord header = *memory;
   header.snapshotBytes = std::ssize(header.snapshot);
-  for (const storage::MilestoneRecord& milestone : header.milestones)
-    header.snapshotBytes += std::ssize(*milestone.snapshot);
+  for (const storage::MemoryPartRecord& section : header.sections)
+    header.snapshotBytes += std::ssize(*section.snapshot);
   header.snapshot.clear();
-  header.milestones.clear();
+  header.sections.clear();
   header.chapters.clear();
   writer.perform(
       [memory](storage::Database& database) {

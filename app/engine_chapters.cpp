@@ -15,11 +15,11 @@ using Kind = storage::BookPart::Kind;
 
 namespace {
 
-// The milestones that lie before a place belong to the memory there as well.
-std::vector<engine::SavedMilestone> milestonesBefore(const storage::MemoryRecord& record, std::int64_t place) {
-  std::vector<engine::SavedMilestone> before;
-  for (const storage::MilestoneRecord& milestone : record.milestones)
-    if (milestone.position < place) before.push_back({milestone.position, milestone.tokens, milestone.snapshot});
+// The sections that end before a place, or there, belong to the memory there as well.
+std::vector<engine::SavedPart> sectionsBefore(const storage::MemoryRecord& record, std::int64_t place) {
+  std::vector<engine::SavedPart> before;
+  for (const storage::MemoryPartRecord& section : record.sections)
+    if (section.position <= place) before.push_back({section.position, section.tokens, section.snapshot});
   return before;
 }
 
@@ -39,8 +39,8 @@ storage::TextRange EngineWorker::rangeOf(const ChapterPlace& place, Kind kind) {
 }
 
 // The memory at a place that a chapter begins or ends at, or why there is none.
-storage::MilestoneRecord EngineWorker::noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter,
-                                             std::int64_t place) {
+storage::MemoryPartRecord EngineWorker::noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter,
+                                              std::int64_t place) {
   auto found = storage::MemoryStore(database()).chapter(stored.documentId, stored.fingerprint, place);
   if (found) return std::move(*found);
   const QString title = toQt(chapter.chapter.title);
@@ -62,11 +62,11 @@ engine::BookMemory EngineWorker::partMemory(const storage::MemoryRecord& stored,
   try {
     engine::BookMemory upTo = [&] {
       if (place.lastOfBook && stored.complete) return bookOf(model_, stored);
-      const storage::MilestoneRecord end = noted(stored, place, place.end);
-      return engine::BookMemory::load(model_, *end.snapshot, milestonesBefore(stored, place.end));
+      const storage::MemoryPartRecord end = noted(stored, place, place.end);
+      return engine::BookMemory::load(model_, *end.snapshot, sectionsBefore(stored, place.end));
     }();
     if (kind == Kind::UpToChapter || place.before == 0) return upTo;
-    const storage::MilestoneRecord begin = noted(stored, place, place.before);
+    const storage::MemoryPartRecord begin = noted(stored, place, place.before);
     return upTo.since(engine::loadSnapshot(*model_, *begin.snapshot));
   } catch (const engine::SnapshotError& error) {
     // The memory of the whole may be good all the same.

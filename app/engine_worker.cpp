@@ -187,7 +187,7 @@ void EngineWorker::checkpoint(Reading& reading) {
   const engine::ReadingPosition& at = reading.held.reading();
   if (at.position == 0 || (at.position == reading.savedPosition && !at.complete)) return;
   auto memory = std::make_shared<storage::MemoryRecord>(recordOf(reading.held.book.save()));
-  memory->chapters = milestonesOf(reading.held.book.takeNotes());
+  memory->chapters = partsOf(reading.held.book.takeNotes());
   memory->documentId = reading.held.id;
   memory->fingerprint = model_->fingerprint();
   memory->modelName = model_->name();

@@ -165,7 +165,7 @@ class EngineWorker : public QObject {
   // engine_chapters.cpp; each refuses where there is no such chapter, or no memory of it
   ChapterPlace placeOf(storage::Id book, storage::BookPart& part);  // fills in its title
   static storage::TextRange rangeOf(const ChapterPlace& place, storage::BookPart::Kind kind);
-  storage::MilestoneRecord noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter, std::int64_t place);
+  storage::MemoryPartRecord noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter, std::int64_t place);
   engine::BookMemory partMemory(const storage::MemoryRecord& stored, const ChapterPlace& place,
                                 storage::BookPart::Kind kind);
 

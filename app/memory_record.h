@@ -8,7 +8,7 @@ namespace palimpsest::app {
 
 // Only the blobs and where they stand; whose they are is the caller's to say. The blobs are shared, not copied.
 storage::MemoryRecord recordOf(engine::SavedBook book);
-std::vector<storage::MilestoneRecord> milestonesOf(std::vector<engine::SavedMilestone> saved);
+std::vector<storage::MemoryPartRecord> partsOf(std::vector<engine::SavedPart> saved);
 engine::SavedBook savedBookOf(storage::MemoryRecord record);
 
 // Throws engine::SnapshotError.

@@ -179,7 +179,7 @@ std::vector<Share> readAtOnce(std::span<const std::shared_ptr<const Model>> mode
 
 std::size_t bytesOf(const SavedBook& saved) {
   std::size_t bytes = saved.whole.size();
-  for (const SavedMilestone& milestone : saved.milestones) bytes += milestone.snapshot->size();
+  for (const SavedPart& section : saved.sections) bytes += section.snapshot->size();
   return bytes;
 }
 
@@ -218,7 +218,7 @@ void benchAnswer(const std::shared_ptr<const Model>& model, const BookMemory& bo
     const Stopwatch opening;
     if (kept) saved = options.fetch();
     const BookMemory opened =
-        model->hasMemory() ? BookMemory::load(model, saved.whole, saved.milestones) : BookMemory(model);
+        model->hasMemory() ? BookMemory::load(model, saved.whole, saved.sections) : BookMemory(model);
     SegmentState segment = beginAnswer(*model, *workspace, opened, prompt, stop, first);
     report.millisecondsToFirstToken = opening.seconds() * 1e3;
     std::span<const float> logits = first;

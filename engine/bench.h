@@ -54,7 +54,7 @@ struct BenchReport {
   double answerBytesPerSecond = 0;      // of weights and memory that are read for those tokens
 
   std::size_t tokensRead = 0;     // into one memory
-  std::size_t memoryBytes = 0;    // M and z after them, milestones too: the same after any large number
+  std::size_t memoryBytes = 0;    // M and z after them, sections too: the same after any large number
   std::size_t snapshotBytes = 0;  // the same as saved
   std::size_t weightBytes = 0;    // as the products read them
 };

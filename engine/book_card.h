@@ -1,6 +1,7 @@
 // The book card: a summary in lines such as "People: Weena, Filby."
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,6 +19,9 @@ struct CardLine {
 
 // nullopt: not a card (a summary in prose). "none" is no item.
 std::optional<std::vector<CardLine>> parseCard(std::string_view text);
+
+// As many sections' cards make a book's: more of them take longer, and each knows less.
+constexpr std::size_t kMostCards = 8;
 
 // One card of several sections' cards. Each label lists what most sections name, each section once; of equals, what
 // they name sooner. Its list is no longer than their longest, and what an earlier label has listed is not listed again.

@@ -1,5 +1,8 @@
 #include "engine/book_memory.h"
 
+#include <algorithm>
+#include <functional>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -12,17 +15,23 @@ namespace palimpsest::engine {
 
 namespace {
 
+[[noreturn]] void refuseSection(const ReadingPosition& end, const ReadingPosition& next) {
+  throw SnapshotError(SnapshotError::Reason::Damaged,
+                      "This saved memory cannot be used: the part of it that was saved at byte " +
+                          std::to_string(end.position) + " does not belong to what was saved at byte " +
+                          std::to_string(next.position) + ". Read the book again from its stored text.");
+}
+
+bool samePlace(const ReadingPosition& one, const ReadingPosition& other) {
+  return one.position == other.position && one.tokens == other.tokens && one.segments == other.segments;
+}
 // Whether `later` can have grown out of `earlier`.
 bool follows(const ReadingPosition& later, const ReadingPosition& earlier) {
   return later.position > earlier.position && later.tokens > earlier.tokens && later.segments > earlier.segments;
 }
 
-void checkOrder(const ReadingPosition& later, const ReadingPosition& earlier) {
-  if (earlier.segments > 0 && !earlier.complete && follows(later, earlier)) return;
-  throw SnapshotError(SnapshotError::Reason::Damaged,
-                      "This saved memory cannot be used: the part of it that was saved at byte " +
-                          std::to_string(earlier.position) + " does not belong to what was saved at byte " +
-                          std::to_string(later.position) + ". Read the book again from its stored text.");
+MemorySnapshot copyOf(const MemorySnapshot& snapshot) {
+  return {snapshot.memory.clone(), snapshot.reading, snapshot.fingerprint, snapshot.arithmetic};
 }
 
 }  // namespace
@@ -43,23 +52,21 @@ void BookMemory::advance(Generator& generator, std::string_view text, std::stop_
 
 void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_token stop) {
   const std::int64_t before = whole_.reading.segments;
-  std::shared_ptr<Milestone> milestone;
-  const auto keepMilestone = [&] {
-    if (mostSections() > 1 && before > 0)
-      milestone = std::make_shared<Milestone>(
-          Milestone{{whole_.memory.clone(), whole_.reading, whole_.fingerprint, whole_.arithmetic}, {}});
+  std::optional<MemorySnapshot> begin;
+  const auto keepBegin = [&] {
+    if (mostSections() == 1) return;
+    appendLastPass();
+    begin = copyOf(whole_);
   };
-  whole_.reading =
-      generator.read(whole_.memory, passes, whole_.reading, places_, notes_, std::move(stop), keepMilestone);
+  whole_.reading = generator.read(whole_.memory, passes, whole_.reading, places_, notes_, std::move(stop), keepBegin);
   whole_.arithmetic = {model_->precision(), generator.threads(), model_->card(), model_->weights()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
-  differences_.clear();
-  if (milestone) milestones_.push_back(std::move(milestone));
-  mergeSections();
+  opened_.clear();
+  beforePass_ = std::move(begin);
 }
 
-std::vector<SavedMilestone> BookMemory::takeNotes() {
-  std::vector<SavedMilestone> taken;
+std::vector<SavedPart> BookMemory::takeNotes() {
+  std::vector<SavedPart> taken;
   for (const PlaceMemory& note : std::exchange(notes_, {}))
     taken.push_back({note.reading.position, note.reading.tokens,
                      std::make_shared<const std::vector<std::byte>>(
@@ -67,76 +74,151 @@ std::vector<SavedMilestone> BookMemory::takeNotes() {
   return taken;
 }
 
+void BookMemory::appendLastPass() const {
+  if (!beforePass_) return;
+  append({SectionMemory(subtractMemories(*model_, whole_, *beforePass_)), beforePass_->reading, whole_.reading});
+  beforePass_.reset();
+  join(sections_, mostSections());
+}
+
+void BookMemory::append(SectionSnapshot section) const {
+  section.begin.complete = section.end.complete = false;
+  sections_.push_back(std::make_shared<const Section>(Section{std::move(section), {}}));
+}
+
+void BookMemory::join(Sections& sections, std::size_t most) {
+  while (sections.size() > most) {
+    std::vector<std::int64_t> ends;
+    for (const auto& section : sections) ends.push_back(section->snapshot.end.segments);
+    const auto one = sections.begin() + static_cast<std::ptrdiff_t>(leastNeededEnd(ends));
+    const SectionSnapshot &first = (*one)->snapshot, &second = (*std::next(one))->snapshot;
+    auto joined = std::make_shared<const Section>(
+        Section{{SectionMemory::joined(first.memory, second.memory), first.begin, second.end}, {}});
+    *one = std::move(joined);
+    sections.erase(std::next(one));
+  }
+}
+
+// The section that ends where the whole does and begins at `begin`, or behind it where sections before it are there
+// already: what neither these nor the `later` ones, which stand behind it, hold of the whole less `begin`.
+void BookMemory::appendRest(const MemorySnapshot& begin, const Sections& later) {
+  const ReadingPosition from = sections_.empty() ? begin.reading : sections_.back()->snapshot.end;
+  const ReadingPosition to = later.empty() ? whole_.reading : later.front()->snapshot.begin;
+  if (to.tokens > from.tokens) {
+    CompressiveMemory rest = subtractMemories(*model_, whole_, begin);
+    for (const Sections* others : {static_cast<const Sections*>(&sections_), &later}) {
+      for (const auto& section : *others) {
+        const CompressiveMemory opened = section->snapshot.memory.opened();
+        std::ranges::transform(rest.values(), opened.values(), rest.values().begin(), std::minus<>());
+        rest.setTokens(rest.tokens() - opened.tokens());
+      }
+    }
+    append({SectionMemory(rest), from, to});
+  }
+  sections_.insert(sections_.end(), later.begin(), later.end());
+}
+
 BookMemory BookMemory::since(const MemorySnapshot& begin) const {
-  const auto less = [&](const MemorySnapshot& later) {
-    MemorySnapshot rest{subtractMemories(*model_, later, begin), later.reading, later.fingerprint, later.arithmetic};
-    rest.reading.tokens -= begin.reading.tokens;
-    rest.reading.segments -= begin.reading.segments;
-    return rest;
-  };
+  appendLastPass();
+  Sections later;
+  for (const auto& section : sections_)
+    if (section->snapshot.begin.position >= begin.reading.position) later.push_back(section);
   BookMemory written(model_);
-  written.whole_ = less(whole_);
-  for (const auto& milestone : milestones_)
-    if (follows(milestone->snapshot.reading, begin.reading))
-      written.milestones_.push_back(std::make_shared<const Milestone>(Milestone{less(milestone->snapshot), {}}));
+  written.whole_ = copyOf(whole_);
+  written.appendRest(begin, later);
+  written.whole_.memory = subtractMemories(*model_, whole_, begin);
+  written.whole_.reading.tokens -= begin.reading.tokens;
+  written.whole_.reading.segments -= begin.reading.segments;
   return written;
 }
 
 std::vector<std::int64_t> BookMemory::ends() const {
+  appendLastPass();
   std::vector<std::int64_t> ends;
-  for (const auto& milestone : milestones_) ends.push_back(milestone->snapshot.reading.segments);
-  ends.push_back(whole_.reading.segments);
+  const std::int64_t begin = sections_.empty() ? 0 : sections_.front()->snapshot.begin.segments;
+  for (const auto& section : sections_) ends.push_back(section->snapshot.end.segments - begin);
+  if (ends.empty()) ends.push_back(whole_.reading.segments);
   return ends;
 }
 
-void BookMemory::mergeSections() {
-  while (milestones_.size() + 1 > mostSections())
-    milestones_.erase(milestones_.begin() + static_cast<std::ptrdiff_t>(leastNeededEnd(ends())));
-}
-
 std::vector<const CompressiveMemory*> BookMemory::sections() const {
-  if (milestones_.empty()) return {&whole_.memory};
-  if (differences_.empty())
-    for (std::size_t i = 0; i < milestones_.size(); ++i)
-      differences_.push_back(subtractMemories(
-          *model_, i + 1 < milestones_.size() ? milestones_[i + 1]->snapshot : whole_, milestones_[i]->snapshot));
-  std::vector<const CompressiveMemory*> sections{&milestones_.front()->snapshot.memory};
-  for (const CompressiveMemory& difference : differences_) sections.push_back(&difference);
+  appendLastPass();
+  if (sections_.size() <= 1) return {&whole_.memory};
+  if (opened_.empty())
+    for (const auto& section : sections_) opened_.push_back(section->snapshot.memory.opened());
+  std::vector<const CompressiveMemory*> sections;
+  for (const CompressiveMemory& section : opened_) sections.push_back(&section);
   return sections;
 }
 
 CompressiveMemory BookMemory::takeSection(std::size_t place) && {
-  if (milestones_.empty()) return std::move(whole_.memory);
-  const CompressiveMemory& section = *sections().at(place);
-  return place == 0 ? section.clone() : std::move(differences_[place - 1]);
+  appendLastPass();
+  if (sections_.size() <= 1) return std::move(whole_.memory);
+  return sections_.at(place)->snapshot.memory.opened();
 }
 
-std::size_t BookMemory::bytes() const { return whole_.memory.bytes() * (1 + milestones_.size()); }
+std::vector<CompressiveMemory> BookMemory::fewerSections(std::size_t most) const {
+  appendLastPass();
+  std::vector<CompressiveMemory> fewer;
+  if (sections_.size() <= 1) {
+    fewer.push_back(whole_.memory.clone());
+    return fewer;
+  }
+  Sections joined = sections_;
+  join(joined, most);
+  for (const auto& section : joined) fewer.push_back(section->snapshot.memory.opened());
+  return fewer;
+}
+
+std::size_t BookMemory::bytes() const {
+  appendLastPass();
+  std::size_t bytes = whole_.memory.bytes();
+  if (sections_.size() > 1)
+    for (const auto& section : sections_) bytes += section->snapshot.memory.bytes();
+  return bytes;
+}
 
 SavedBook BookMemory::save() const {
+  appendLastPass();
   SavedBook saved{saveSnapshot(*model_, whole_.memory, whole_.reading, whole_.arithmetic), {}};
-  for (const auto& milestone : milestones_) {
-    const MemorySnapshot& kept = milestone->snapshot;
-    if (!milestone->blob)
-      milestone->blob = std::make_shared<const std::vector<std::byte>>(
-          saveSnapshot(*model_, kept.memory, kept.reading, kept.arithmetic));
-    saved.milestones.push_back({kept.reading.position, kept.reading.tokens, milestone->blob});
+  if (sections_.size() <= 1) return saved;
+  for (const auto& section : sections_) {
+    const SectionSnapshot& kept = section->snapshot;
+    if (!section->blob) section->blob = std::make_shared<const std::vector<std::byte>>(saveSection(*model_, kept));
+    saved.sections.push_back({kept.end.position, kept.memory.tokens(), section->blob});
   }
   return saved;
 }
 
 BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const std::byte> whole,
-                            std::span<const SavedMilestone> milestones) {
+                            std::span<const SavedPart> sections) {
   BookMemory book(std::move(model));
   book.whole_ = loadSnapshot(*book.model_, whole);
-  if (book.mostSections() == 1) return book;
-  for (const SavedMilestone& saved : milestones)
-    book.milestones_.push_back(
-        std::make_shared<const Milestone>(Milestone{loadSnapshot(*book.model_, *saved.snapshot), saved.snapshot}));
-  for (std::size_t i = 0; i < book.milestones_.size(); ++i)
-    checkOrder(i + 1 < book.milestones_.size() ? book.milestones_[i + 1]->snapshot.reading : book.whole_.reading,
-               book.milestones_[i]->snapshot.reading);
-  book.mergeSections();
+  if (book.mostSections() == 1 || book.whole_.memory.empty()) return book;
+  MemorySnapshot begin{book.model_->emptyMemory(), {}, book.model_->fingerprint(), {}};
+  MemorySnapshot earlier = copyOf(begin);  // the last memory of an earlier place
+  for (const SavedPart& saved : sections) {
+    auto part = loadPart(*book.model_, *saved.snapshot);
+    const ReadingPosition last = book.sections_.empty() ? begin.reading : book.sections_.back()->snapshot.end;
+    if (auto* section = std::get_if<SectionSnapshot>(&part)) {
+      if (!samePlace(section->begin, last)) refuseSection(section->end, last);
+      book.append(std::move(*section));
+    } else {
+      auto& place = std::get<MemorySnapshot>(part);
+      if (!samePlace(earlier.reading, last) || !follows(place.reading, last) || place.reading.complete)
+        refuseSection(place.reading, last);
+      book.append({SectionMemory(subtractMemories(*book.model_, place, earlier)), earlier.reading, place.reading});
+      earlier = std::move(place);
+    }
+    book.sections_.back()->blob = std::holds_alternative<SectionSnapshot>(part) ? saved.snapshot : nullptr;
+  }
+  if (!book.sections_.empty()) {
+    const ReadingPosition &last = book.sections_.back()->snapshot.end, &now = book.whole_.reading;
+    const bool same = now.tokens == last.tokens && now.segments == last.segments;  // behind it only white space, if any
+    if (now.position < last.position || (!same && !follows(now, last))) refuseSection(last, now);
+  }
+  book.appendRest(begin, {});
+  join(book.sections_, book.mostSections());
   return book;
 }
 

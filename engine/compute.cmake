@@ -25,6 +25,7 @@ list(APPEND ENGINE_SOURCES
   model.cpp
   quantized.cpp
   section_choice.cpp
+  section_memory.cpp
   section_rule.cpp
   text_passes.cpp
   timed_stream.cpp

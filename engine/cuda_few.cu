@@ -17,11 +17,16 @@ __host__ __device__ constexpr int blocksOf(WeightType type, int eights) {
   return type == WeightType::Int4 && eights > 1 ? 1 : 2;
 }
 // The weight comes through a ring of slots that each warp has for itself, so that its reads are never waited for by
-// anything but their use. 16 warps with three stages of 2 KB on their way are 96 KB for each multiprocessor, and what
-// a card of 5 TB/s brings in the time that a read takes is about 30 KB of it.
-constexpr int kSlots = 4;
-constexpr int kRun = 16;    // bytes that a lane copies at a time
-constexpr int kChunks = 4;  // such runs of a lane in a stage
+// anything but their use. 16 warps with three stages of 2 KB on their way, or 8 with two of 4 KB, are 64 to 96 KB for
+// each multiprocessor, and what a card of 5 TB/s brings in the time that a read takes is about 30 KB of it.
+//
+// Full weights stand row by row as cuBLAS wants them, so that a stage takes 256 bytes of each of its rows: with half of
+// that, from rows that are far apart, a card reads a tenth slower.
+__host__ __device__ constexpr int slotsOf(WeightType type) { return type == WeightType::Full ? 3 : 4; }
+constexpr int kRun = 16;                                       // bytes that a lane copies at a time
+__host__ __device__ constexpr int chunksOf(WeightType type) {  // such runs of a lane in a stage
+  return type == WeightType::Full ? 8 : 4;
+}
 constexpr int kChunkBytes = kRun * kWarp;
 constexpr int kPartial = kTileRows + 4;  // floats from one row of sums to the next: lanes write to banks of their own
 constexpr int kGroupBytes = kTileRows * static_cast<int>(sizeof(Bf16));  // scales of a strip's group of Int4
@@ -30,11 +35,9 @@ constexpr int kGroupBytes = kTileRows * static_cast<int>(sizeof(Bf16));  // scal
 //   Int8, Int4  the inputs from 16 c on, as tilesOf() has them: a run of 16 bytes for each row, or for both
 //   Full        the inputs from 8 c on, and from 32 + 8 c on: two runs of 16 bytes for each row
 // The order of the inputs within a tile is free as long as both sides of a product have the same.
-__host__ __device__ constexpr int tilesOfStage(WeightType type) {
-  return type == WeightType::Full ? 1 : type == WeightType::Int8 ? 2 : 4;
-}
+__host__ __device__ constexpr int tilesOfStage(WeightType type) { return type == WeightType::Int4 ? 4 : 2; }
 __host__ __device__ constexpr int slotBytes(WeightType type) {
-  return kChunks * kChunkBytes + (type == WeightType::Int4 ? tilesOfStage(type) * kGroupBytes : 0);
+  return chunksOf(type) * kChunkBytes + (type == WeightType::Int4 ? tilesOfStage(type) * kGroupBytes : 0);
 }
 __host__ __device__ constexpr int partialBytes(int eights) {  // of two strips: one is added up while the other is made
   return 2 * kWarps * kEight * eights * kPartial * static_cast<int>(sizeof(float));
@@ -70,6 +73,13 @@ __device__ unsigned masked(unsigned x, unsigned mask, unsigned bits) {
   return bitwise<kAndOr>(x, mask, bits);
 }
 
+// Where run `run` of row `row` of a stage of Full stands, in bytes: lanes 4 r + c and 4 (r + 1) + c, which read
+// together, find theirs in different banks.
+template <int kRowRuns>
+__device__ unsigned placeOf(int row, int run) {
+  return static_cast<unsigned>(row * kRowRuns + (run ^ (row % 2 * 4))) * kRun;
+}
+
 // What a warp reads: a lane's place in the stage that is to be queued next, and the slot of the ring that it goes to.
 template <WeightType kType>
 class Reader {
@@ -82,7 +92,7 @@ class Reader {
         lane_(lane),
         scaleRuns_((kTiles >> shape.shift) * (kGroupBytes / kRun)),
         begin_(ring),
-        end_(ring + kSlots * slotBytes(kType)),
+        end_(ring + slotsOf(kType) * slotBytes(kType)),
         slot_(ring),
         unit_(static_cast<int>(blockIdx.x)) {
     beginStrip();
@@ -95,8 +105,7 @@ class Reader {
     slot_ += slotBytes(kType);
     if (slot_ == end_) slot_ = begin_;
     tile_ += kStride;
-    values_ += kType == WeightType::Full ? kStride * kTileInputs * static_cast<int>(sizeof(Bf16))
-                                         : kWarps * kChunks * kChunkBytes;
+    values_ += kType == WeightType::Full ? kStride * kTileBytes : kWarps * kChunks * kChunkBytes;
     if constexpr (kType == WeightType::Int4) scales_ += (kStride >> shape_.shift) * kGroupBytes;
     if (tile_ < shape_.limit) return;
     if (++part_ == parts_) {
@@ -107,15 +116,17 @@ class Reader {
   }
 
  private:
-  static constexpr int kTiles = tilesOfStage(kType), kStride = kTiles * kWarps;
+  static constexpr int kTiles = tilesOfStage(kType), kStride = kTiles * kWarps, kChunks = chunksOf(kType);
+  static constexpr int kTileBytes = kTileInputs * static_cast<int>(sizeof(Bf16));              // of a row, of Full
+  static constexpr int kRowRuns = kTiles * kTileBytes / kRun, kRowsAtOnce = kWarp / kRowRuns;  // of a stage of Full
 
   __device__ void beginStrip() {
     strip_ = unit_ + part_ * shape_.units;
     tile_ = first_;
     const auto* values = static_cast<const unsigned char*>(weight_.values);
     if constexpr (kType == WeightType::Full) {
-      const int output = strip_ * kTileRows + lane_ / 4, k = tile_ * kTileInputs + lane_ % 4 * 8;
-      values_ = values + (static_cast<std::size_t>(output) * weight_.inputs + k) * sizeof(Bf16);
+      const std::size_t row = strip_ * kTileRows + lane_ / kRowRuns;
+      values_ = values + row * weight_.inputs * sizeof(Bf16) + tile_ * kTileBytes + lane_ % kRowRuns * kRun;
     } else {
       constexpr int kOfTile = kChunks / kTiles;
       values_ =
@@ -129,25 +140,20 @@ class Reader {
   }
 
   __device__ void queue() const {
-    const unsigned to = slot_ + lane_ * kRun;
     if constexpr (kType == WeightType::Full) {
-      constexpr int kHalfRow = kTileInputs / 2 * static_cast<int>(sizeof(Bf16));
-      const unsigned char* other = values_ + static_cast<std::size_t>(weight_.inputs) * (kHalf * sizeof(Bf16));
-      if ((tile_ + 1) * kTileInputs <= weight_.inputs && (strip_ + 1) * kTileRows <= weight_.outputs) {
-        copyChunk(to, values_, true);
-        copyChunk(to + kChunkBytes, values_ + kHalfRow, true);
-        copyChunk(to + 2 * kChunkBytes, other, true);
-        copyChunk(to + 3 * kChunkBytes, other + kHalfRow, true);
-        return;
-      }
-      const int output = strip_ * kTileRows + lane_ / 4, k = tile_ * kTileInputs + lane_ % 4 * 8;
+      const int row = lane_ / kRowRuns, run = lane_ % kRowRuns;
+      const std::size_t down = static_cast<std::size_t>(weight_.inputs) * (kRowsAtOnce * sizeof(Bf16));
+      const bool whole =
+          (tile_ + kTiles) * kTileInputs <= weight_.inputs && (strip_ + 1) * kTileRows <= weight_.outputs;
+      const bool across = tile_ * kTileBytes + run * kRun < weight_.inputs * static_cast<int>(sizeof(Bf16));
 #pragma unroll
       for (int i = 0; i < kChunks; ++i) {
-        const bool there = output + i / 2 * kHalf < weight_.outputs && k + i % 2 * (kTileInputs / 2) < weight_.inputs;
-        const unsigned char* from = (i / 2 == 0 ? values_ : other) + i % 2 * kHalfRow;
-        copyChunk(to + i * kChunkBytes, there ? from : weight_.values, there);
+        const unsigned to = slot_ + placeOf<kRowRuns>(i * kRowsAtOnce + row, run);
+        const bool there = whole || (across && strip_ * kTileRows + i * kRowsAtOnce + row < weight_.outputs);
+        copyChunk(to, there ? values_ + i * down : weight_.values, there);
       }
     } else {
+      const unsigned to = slot_ + lane_ * kRun;
       // What is not copied where tiles end is multiplied by zeros, and any bits are numbers.
       constexpr int kOfTile = kChunks / kTiles;
       const int runs = min(kChunks, (shape_.tiles - tile_) * kOfTile);
@@ -175,12 +181,12 @@ class Reader {
 
 // Of tile `tile` of a stage, a lane's part of the left side of the product of step `step`: pairs of bf16.
 template <WeightType kType>
-__device__ void leftOf(const uint4 (&chunks)[kChunks], int tile, int step, unsigned (&left)[4]) {
+__device__ void leftOf(const uint4 (&chunks)[chunksOf(kType)], int tile, int step, unsigned (&left)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int half = i % 2, pair = 2 * step + i / 2;  // row r or r + 8; of the 8 pairs of a row
     if constexpr (kType == WeightType::Full) {
-      left[i] = wordOf(chunks[2 * half + pair / 4], pair % 4);
+      left[i] = wordOf(chunks[4 * tile + 2 * half + pair / 4], pair % 4);
     } else if constexpr (kType == WeightType::Int4) {
       // 128 + n is the bf16 whose last bits are n; n = q + 8. What is too much is taken off as a whole.
       left[i] = masked(wordOf(chunks[tile], 2 * half + pair / 4) >> 4 * (pair % 4), 0x000F000FU, 0x43004300U);
@@ -208,8 +214,9 @@ __device__ void rightOf(const uint4 (&runs)[2], int step, unsigned (&pairs)[2]) 
 // the stage's groups. What the products are too large by is in `excess` for this lane's rows of the pass, if it is
 // kSummed; else the tensor cores, which have the time for it, sum it up.
 template <int kGroup, bool kSummed, int kTiles, int kEights>
-__device__ void multiplyGroups(const uint4 (&chunks)[kChunks], const uint4 (&right)[kTiles][kEights][2],
-                               const unsigned char* scales, const float* excess, float (&all)[kEights][4]) {
+__device__ void multiplyGroups(const uint4 (&chunks)[chunksOf(WeightType::Int4)],
+                               const uint4 (&right)[kTiles][kEights][2], const unsigned char* scales,
+                               const float* excess, float (&all)[kEights][4]) {
   constexpr int kGroups = kTiles / kGroup, kTokens = kEight * kEights;
   constexpr unsigned kLess = 0xC308C308U;  // -kExcess, twice
   constexpr unsigned kLeftLess[4] = {kLess, kLess, kLess, kLess};
@@ -272,56 +279,132 @@ constexpr float kExcess = 136.0F;
 
 __device__ float sumOfPair(unsigned pair) { return __uint_as_float(pair << 16) + __uint_as_float(pair & 0xFFFF0000U); }
 
-// The normed rows, into shared memory. `sums` has room for [kMostRows x kWarps]. For Int4 also what each tile's
-// products with them are too large by, as [tiles x kTokens], with zeros to the end of the last stage.
+constexpr int kRunInputs = 8;
+// Of a row, or of a norm's weight.
+struct InputRun {
+  float4 first = {}, second = {};
+};
+__device__ InputRun loadInputs(const float* from) {
+  return {*reinterpret_cast<const float4*>(from), *reinterpret_cast<const float4*>(from + 4)};
+}
+__device__ float sumOfSquares(const InputRun& x) {
+  const float4 &a = x.first, &b = x.second;
+  return a.x * a.x + a.y * a.y + a.z * a.z + a.w * a.w + b.x * b.x + b.y * b.y + b.z * b.z + b.w * b.w;
+}
+
+// Puts normed rows into shared memory, and for Int4 what each tile's products with them are too large by, as
+// [tiles x kTokens]; both with zeros to the end of the last stage. All threads of a block call it.
 template <WeightType kType, int kTokens>
-__device__ void stageNormed(const FewRowsProduct& product, int tiles, unsigned char* staged, float* excess,
-                            float* sums) {
-  constexpr int kRunInputs = 8;
-  const int thread = static_cast<int>(threadIdx.x), inputs = product.weight.inputs;
-  const auto four = [](const float* from) { return *reinterpret_cast<const float4*>(from); };
-  for (int row = 0; row < product.rows; ++row) {
-    const float* x = at(product.x, row);
-    float sum = 0.0F;
-#pragma unroll 2
-    for (int k = thread * kRunInputs; k < inputs; k += kThreads * kRunInputs) {
-      const float4 a = four(x + k), b = four(x + k + 4);
-      sum += a.x * a.x + a.y * a.y + a.z * a.z + a.w * a.w + b.x * b.x + b.y * b.y + b.z * b.z + b.w * b.w;
+class NormedRows {
+ public:
+  __device__ NormedRows(const FewRowsProduct& product, int tiles, unsigned char* staged, float* excess)
+      : product_(product),
+        inputs_(product.weight.inputs),
+        tiles_(tiles),
+        runs_(wholeStages<kType>(tiles) * (kTileInputs / kRunInputs)),
+        staged_(staged),
+        excess_(excess) {}
+
+  // What no kernel writes: it may be called before those before this one have ended.
+  __device__ void loadNorm() {
+    constexpr int kLine = 32;  // floats
+    if (isSingle()) {
+#pragma unroll
+      for (int j = 0; j < kOwnRuns; ++j)
+        if (const int k = (thread_ + j * kThreads) * kRunInputs; k < inputs_) norm_[j] = loadInputs(product_.norm + k);
+    } else {
+      for (int i = thread_ * kLine; i < inputs_; i += kThreads * kLine) prefetchToL2(product_.norm + i);
     }
-    sum = warpSum(sum);
-    if (thread % kWarp == 0) sums[row * kWarps + thread / kWarp] = sum;
   }
-  __syncthreads();
-  for (int row = 0; row < product.rows; ++row) {
-    const float* x = at(product.x, row);
+
+  // `sums` has room for [kMostRows x kWarps].
+  __device__ void stage(float* sums) const {
+    if (isSingle()) {
+      stageSingle(sums);
+    } else {
+      stageAll(sums);
+    }
+    __syncthreads();
+  }
+
+ private:
+  static constexpr int kOwnRuns = 4;  // that a thread keeps of a row in registers
+  __device__ bool isSingle() const { return product_.rows == 1 && runs_ <= kOwnRuns * kThreads; }
+
+  __device__ void stageSingle(float* sums) const {
+    InputRun x[kOwnRuns];
+    float sum = 0.0F;
+#pragma unroll
+    for (int j = 0; j < kOwnRuns; ++j) {
+      if (const int k = (thread_ + j * kThreads) * kRunInputs; k < inputs_) x[j] = loadInputs(at(product_.x, 0, k));
+      sum += sumOfSquares(x[j]);
+    }
+    noteSum(0, sum, sums);
+    __syncthreads();
+    const float factor = factorOf(0, sums);
+#pragma unroll
+    for (int j = 0; j < kOwnRuns; ++j)
+      if (const int i = thread_ + j * kThreads; i < runs_) put(0, i, x[j], norm_[j], factor);
+  }
+
+  __device__ void stageAll(float* sums) const {
+    for (int row = 0; row < product_.rows; ++row) {
+      float sum = 0.0F;
+#pragma unroll 2
+      for (int k = thread_ * kRunInputs; k < inputs_; k += kThreads * kRunInputs)
+        sum += sumOfSquares(loadInputs(at(product_.x, row, k)));
+      noteSum(row, sum, sums);
+    }
+    __syncthreads();
+    for (int row = 0; row < product_.rows; ++row) {
+      const float factor = factorOf(row, sums);
+#pragma unroll 2
+      for (int i = thread_; i < runs_; i += kThreads) {
+        InputRun x, norm;
+        if (const int k = i * kRunInputs; k < inputs_)
+          x = loadInputs(at(product_.x, row, k)), norm = loadInputs(product_.norm + k);
+        put(row, i, x, norm, factor);
+      }
+    }
+  }
+
+  __device__ void noteSum(int row, float sum, float* sums) const {
+    sum = warpSum(sum);
+    if (thread_ % kWarp == 0) sums[row * kWarps + thread_ / kWarp] = sum;
+  }
+  __device__ float factorOf(int row, const float* sums) const {
     float sum = 0.0F;
 #pragma unroll
     for (int warp = 0; warp < kWarps; ++warp) sum += sums[row * kWarps + warp];
-    const float factor = rsqrtf(sum / static_cast<float>(inputs) + product.epsilon);
-#pragma unroll 2
-    for (int i = thread; i < wholeStages<kType>(tiles) * (kTileInputs / kRunInputs); i += kThreads) {
-      const int tile = i / 8, half = kType == WeightType::Full ? i % 8 / 4 : i % 2;
-      const int c = kType == WeightType::Full ? i % 4 : i % 8 / 2;
-      const int k = i * kRunInputs;
-      uint4 run = {0, 0, 0, 0};
-      if (k < inputs) {
-        const float4 a = four(x + k), b = four(x + k + 4), v = four(product.norm + k), w = four(product.norm + k + 4);
-        run = {pairOf(a.x * factor * v.x, a.y * factor * v.y), pairOf(a.z * factor * v.z, a.w * factor * v.w),
-               pairOf(b.x * factor * w.x, b.y * factor * w.y), pairOf(b.z * factor * w.z, b.w * factor * w.w)};
-      }
-      if constexpr (kType == WeightType::Int4) {  // a warp has the runs of four tiles
-        float sum = (sumOfPair(run.x) + sumOfPair(run.y)) + (sumOfPair(run.z) + sumOfPair(run.w));
-        for (int lane = 1; lane < kTileInputs / kRunInputs; lane *= 2) sum += __shfl_xor_sync(0xffffffffU, sum, lane);
-        if (i % 8 == 0) excess[tile * kTokens + row] = -kExcess * sum;
-        if (tile >= tiles) continue;
-      }
-      using R = Right<kType, true>;
-      *reinterpret_cast<uint4*>(staged + row * stagedRowBytes(tiles) + tile * R::kTileBytes + half * R::kSecond +
-                                c * R::kColumn) = run;
-    }
+    return rsqrtf(sum / static_cast<float>(inputs_) + product_.epsilon);
   }
-  __syncthreads();
-}
+
+  // Run i of a row; of Int4 a warp has the runs of four tiles.
+  __device__ void put(int row, int i, const InputRun& x, const InputRun& norm, float factor) const {
+    const auto pair = [&](float a, float v, float b, float w) { return pairOf(a * factor * v, b * factor * w); };
+    const float4 &a = x.first, &b = x.second, &v = norm.first, &w = norm.second;
+    const uint4 run = {pair(a.x, v.x, a.y, v.y), pair(a.z, v.z, a.w, v.w), pair(b.x, w.x, b.y, w.y),
+                       pair(b.z, w.z, b.w, w.w)};
+    const int tile = i / 8, half = kType == WeightType::Full ? i % 8 / 4 : i % 2;
+    const int c = kType == WeightType::Full ? i % 4 : i % 8 / 2;
+    if constexpr (kType == WeightType::Int4) {
+      float sum = (sumOfPair(run.x) + sumOfPair(run.y)) + (sumOfPair(run.z) + sumOfPair(run.w));
+      for (int lane = 1; lane < kTileInputs / kRunInputs; lane *= 2) sum += __shfl_xor_sync(0xffffffffU, sum, lane);
+      if (i % 8 == 0) excess_[tile * kTokens + row] = -kExcess * sum;
+      if (tile >= tiles_) return;
+    }
+    using R = Right<kType, true>;
+    *reinterpret_cast<uint4*>(staged_ + row * stagedRowBytes(tiles_) + tile * R::kTileBytes + half * R::kSecond +
+                              c * R::kColumn) = run;
+  }
+
+  const FewRowsProduct& product_;
+  int inputs_, tiles_, runs_;
+  unsigned char* staged_;
+  float* excess_;
+  int thread_ = static_cast<int>(threadIdx.x);
+  InputRun norm_[kOwnRuns];
+};
 
 #endif
 
@@ -333,6 +416,7 @@ __global__ void __launch_bounds__(kThreads, blocksOf(kType, kEights))
     fewRowsKernel(FewRowsProduct product, Shape shape) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   constexpr int kTiles = tilesOfStage(kType), kTokens = kEight * kEights;
+  constexpr int kSlots = slotsOf(kType), kChunks = chunksOf(kType);
   using R = Right<kType, kNormed>;
   extern __shared__ __align__(128) unsigned char memory[];
   auto* const partial = reinterpret_cast<float*>(memory + kWarps * kSlots * slotBytes(kType));
@@ -347,14 +431,17 @@ __global__ void __launch_bounds__(kThreads, blocksOf(kType, kEights))
   Reader<kType> reader(product, shape, sharedAddress(ring), warp, lane);
 #pragma unroll
   for (int i = 0; i < kSlots - 1; ++i) reader.queueNext();
-  if constexpr (kNormed) {
-    constexpr int kLine = 32;  // floats
-    for (int i = thread * kLine; i < weight.inputs; i += kThreads * kLine) prefetchToL2(product.norm + i);
-  }
-  letNextKernelBegin();
-  waitForEarlierKernels();
   auto* const excess = reinterpret_cast<float*>(staged + product.rows * stagedRowBytes(shape.tiles));
-  if constexpr (kNormed) stageNormed<kType, kTokens>(product, shape.tiles, staged, excess, partial);
+  if constexpr (kNormed) {
+    NormedRows<kType, kTokens> normed(product, shape.tiles, staged, excess);
+    normed.loadNorm();
+    letNextKernelBegin();
+    waitForEarlierKernels();
+    normed.stage(partial);
+  } else {
+    letNextKernelBegin();
+    waitForEarlierKernels();
+  }
   const unsigned char* rights[kEights];  // this lane's, of the first tile
 #pragma unroll
   for (int n = 0; n < kEights; ++n) {
@@ -403,12 +490,19 @@ __global__ void __launch_bounds__(kThreads, blocksOf(kType, kEights))
           loadRight(false);
         }
         waitForCopiesBut<kSlots - 2>();
-        if constexpr (kType == WeightType::Int4) __syncwarp();  // scales are other lanes' copies
+        // Of Full all, and of Int4 the scales, are other lanes' copies.
+        if constexpr (kType != WeightType::Int8) __syncwarp();
         const unsigned char* const from = ring + slot;
         uint4 chunks[kChunks];
 #pragma unroll
-        for (int i = 0; i < kChunks; ++i)
-          chunks[i] = *reinterpret_cast<const uint4*>(from + i * kChunkBytes + lane * kRun);
+        for (int i = 0; i < kChunks; ++i) {
+          if constexpr (kType == WeightType::Full) {
+            const int row = r + i / 2 % 2 * kHalf, run = i / 4 * 8 + i % 2 * 4 + c;
+            chunks[i] = *reinterpret_cast<const uint4*>(from + placeOf<8 * kTiles>(row, run));
+          } else {
+            chunks[i] = *reinterpret_cast<const uint4*>(from + i * kChunkBytes + lane * kRun);
+          }
+        }
         reader.queueNext();  // into the slot before this one
         slot = slot + slotBytes(kType) == kSlots * slotBytes(kType) ? 0 : slot + slotBytes(kType);
         if (tile >= shape.tiles) continue;
@@ -485,7 +579,7 @@ Kernel kernelOf(WeightType type, int rows, bool normed) {
 int sharedBytes(const FewRowsProduct& product) {
   const WeightType type = product.weight.type;
   const int tiles = tilesAcross(product.weight), eights = product.rows <= kEight ? 1 : 2;
-  const int bytes = kWarps * kSlots * slotBytes(type) + partialBytes(eights);
+  const int bytes = kWarps * slotsOf(type) * slotBytes(type) + partialBytes(eights);
   if (!product.norm) return bytes;
   const int sums = type == WeightType::Int4 ? wholeStages<WeightType::Int4>(tiles) * kEight * eights : 0;
   return bytes + product.rows * stagedRowBytes(tiles) + sums * static_cast<int>(sizeof(float));

@@ -267,11 +267,11 @@ Generation Generator::summarize(const BookMemory& book, const SamplingOptions& s
                                 std::stop_token stop) {
   const auto& infini = model_->config().infiniAttention;
   if (!infini || infini->sections == 1) return summarize(book.whole(), sampling, onText, std::move(stop));
-  const auto sections = book.sections();  // a single one of a short text: its card has no item twice then
+  const auto sections = book.fewerSections(kMostCards);  // of a short text one: its card has no item twice then
   Generation together;
   std::vector<std::string> cards;
-  for (const CompressiveMemory* section : sections) {
-    const Generation one = summarize(*section, sampling, {}, stop);
+  for (const CompressiveMemory& section : sections) {
+    const Generation one = summarize(section, sampling, {}, stop);
     together.promptTokens += one.promptTokens;
     together.generatedTokens += one.generatedTokens;
     together.end = one.end;

@@ -16,7 +16,7 @@ namespace {
 
 using Reason = SnapshotError::Reason;
 
-constexpr std::string_view kFormat = "palimpsest-memory";
+constexpr std::string_view kFormat = "palimpsest-memory", kSectionFormat = "palimpsest-section";
 constexpr std::string_view kVersion = "1";
 constexpr const char* kFloat32 = "f32";
 constexpr const char* kBFloat16 = "bf16";
@@ -145,16 +145,22 @@ void checkDigest(std::span<const std::byte> blob, const std::string& digest) {
     refuse(Reason::Damaged, "its checksum is wrong, so some of its bytes have changed.");
 }
 
-// The blob, if its bytes are the ones that were saved and in the format that this program knows.
+// The blob, if its bytes are the ones that were saved and in a format that this program knows.
 SafetensorsFile openChecked(std::span<const std::byte> blob) {
   SafetensorsFile file = openBlob(blob);
   checkDigest(blob, field(file, "sha256"));
-  if (field(file, "format") != kFormat) refuse(Reason::Damaged, "it is not a saved memory.");
+  if (const std::string format = field(file, "format"); format != kFormat && format != kSectionFormat)
+    refuse(Reason::Damaged, "it is not a saved memory.");
   if (const std::string version = field(file, "version"); version != kVersion) {
     refuse(Reason::OtherVersion, "it was saved in format " + version +
                                      ", and this version of Palimpsest reads format " + std::string(kVersion) + ".");
   }
   return file;
+}
+
+bool isSection(const SafetensorsFile& file) { return field(file, "format") == kSectionFormat; }
+void checkIsWhole(const SafetensorsFile& file) {
+  if (isSection(file)) refuse(Reason::Damaged, "it is one section of a memory, not the whole.");
 }
 
 SnapshotArithmetic arithmeticIn(const SafetensorsFile& file) {
@@ -176,68 +182,33 @@ SnapshotArithmetic arithmeticIn(const SafetensorsFile& file) {
           optional("card", ""), *type};
 }
 
-void copyTensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
-                std::span<float> to) {
+const TensorView& tensorOf(const SafetensorsFile& file, const std::string& name, Dtype dtype,
+                           const std::vector<std::int64_t>& shape) {
   const TensorView* tensor = file.find(name);
-  if (!tensor || tensor->dtype != Dtype::F32 || tensor->shape != shape) {
+  if (!tensor || tensor->dtype != dtype || tensor->shape != shape) {
     refuse(Reason::Damaged,
-           "it should hold \"" + name + "\" as F32 " + shapeText(shape) + ", but has " +
+           "it should hold \"" + name + "\" as " + std::string(nameOf(dtype)) + " " + shapeText(shape) + ", but has " +
                (tensor ? std::string(nameOf(tensor->dtype)) + " " + shapeText(tensor->shape) : std::string("none")) +
                ".");
   }
-  convertToFloat(*tensor, 0, to);
+  return *tensor;
 }
 
-std::vector<std::byte> blobOf(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
-                              const SnapshotArithmetic& arithmetic, std::size_t bytes) {
-  SafetensorsWriter writer;
-  const auto set = [&](const char* key, const std::string& value) { writer.setMetadata(key, value); };
-  set("format", std::string(kFormat));
-  set("version", std::string(kVersion));
-  set("fingerprint", model.fingerprint());
-  set("rule", nameOfRule(model.config()));
-  set("cutter", cutterOf(model.config()));
-  set("tokens", std::to_string(reading.tokens));
-  set("position", std::to_string(reading.position));
-  set("segments", std::to_string(reading.segments));
-  set("complete", reading.complete ? "yes" : "no");
-  set("precision", arithmetic.precision == Precision::BFloat16 ? kBFloat16 : kFloat32);
-  set("threads", std::to_string(arithmetic.threads));
-  if (!arithmetic.card.empty()) set("card", arithmetic.card);
-  if (arithmetic.weights != WeightType::Full) set("weights", std::string(nameOf(arithmetic.weights)));
-  set("sha256", kNoDigest);
-  const std::string size = std::to_string(bytes);
-  set("bytes", std::string(20 - size.size(), '0') + size);
-  for (const Part& part : partsOf(memory.shapes())) {
-    writer.add(part.name + "M", matrixShape(part), partMatrix(memory.layer(part.layer), memory, part));
-    writer.add(part.name + "z", normalizerShape(part), partNormalizer(memory.layer(part.layer), memory, part));
-  }
-  return writer.toBytes();
+void copyTensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
+                std::span<float> to) {
+  convertToFloat(tensorOf(file, name, Dtype::F32, shape), 0, to);
 }
 
-}  // namespace
-
-std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
-                                    const std::optional<SnapshotArithmetic>& arithmetic) {
-  if (memory.shapes() != model.transformer().memoryShapes()) {
-    throw ModelError("This memory has the shape of another model than '" + model.name() +
-                     "' and cannot be saved with it. Read the book again.");
-  }
-  const SnapshotArithmetic by = arithmetic ? *arithmetic : arithmeticOf(model);
-  const std::size_t bytes = blobOf(model, memory, reading, by, 0).size();
-  std::vector<std::byte> blob = blobOf(model, memory, reading, by, bytes);
-  const std::string digest = hex(sha256(blob));
-  fill(digestPlace(std::span(blob), kNoDigest), digest);
-  return blob;
+void checkTensors(const SafetensorsFile& file, std::size_t expected) {
+  if (file.tensors().size() == expected) return;
+  refuse(Reason::Damaged, "it holds " + std::to_string(file.tensors().size()) + " tensors, the model needs " +
+                              std::to_string(expected) + ".");
 }
 
-MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob) {
-  const SafetensorsFile file = openChecked(blob);
-  MemorySnapshot snapshot;
-  snapshot.fingerprint = field(file, "fingerprint");
-  if (snapshot.fingerprint != model.fingerprint()) {
+// That this model made it, by the rules that it has now.
+void checkModel(const SafetensorsFile& file, const Model& model) {
+  if (field(file, "fingerprint") != model.fingerprint())
     refuse(Reason::OtherModel, "it was made by another model than '" + model.name() + "'.");
-  }
   const std::string rule = nameOfRule(model.config());
   if (field(file, "rule") != rule) {
     refuse(Reason::OtherRule,
@@ -247,17 +218,49 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
     refuse(Reason::OtherRule, "its text was cut by rule " + field(file, "cutter") + ", and the model uses rule " +
                                   cutterOf(model.config()) + ".");
   }
+}
+
+ReadingPosition positionIn(const SafetensorsFile& file, const std::string& prefix = "") {
+  return {.position = numberField(file, prefix + "position"),
+          .tokens = numberField(file, prefix + "tokens"),
+          .segments = numberField(file, prefix + "segments")};
+}
+void set(SafetensorsWriter& writer, const ReadingPosition& reading, const std::string& prefix = "") {
+  writer.setMetadata(prefix + "tokens", std::to_string(reading.tokens));
+  writer.setMetadata(prefix + "position", std::to_string(reading.position));
+  writer.setMetadata(prefix + "segments", std::to_string(reading.segments));
+}
+
+// The blob that `writer` makes once what all blobs say is in its header, too.
+std::vector<std::byte> finished(SafetensorsWriter& writer, std::string_view format, const Model& model) {
+  writer.setMetadata("format", std::string(format));
+  writer.setMetadata("version", std::string(kVersion));
+  writer.setMetadata("fingerprint", model.fingerprint());
+  writer.setMetadata("rule", nameOfRule(model.config()));
+  writer.setMetadata("cutter", cutterOf(model.config()));
+  writer.setMetadata("sha256", kNoDigest);
+  const auto setSize = [&](std::size_t bytes) {
+    const std::string size = std::to_string(bytes);
+    writer.setMetadata("bytes", std::string(20 - size.size(), '0') + size);
+  };
+  setSize(0);
+  setSize(writer.toBytes().size());
+  std::vector<std::byte> blob = writer.toBytes();
+  fill(digestPlace(std::span(blob), kNoDigest), hex(sha256(blob)));
+  return blob;
+}
+
+MemorySnapshot wholeIn(const SafetensorsFile& file, const Model& model) {
+  checkIsWhole(file);
+  checkModel(file, model);
+  MemorySnapshot snapshot;
+  snapshot.fingerprint = model.fingerprint();
   snapshot.arithmetic = arithmeticIn(file);
-  snapshot.reading = {.position = numberField(file, "position"),
-                      .tokens = numberField(file, "tokens"),
-                      .segments = numberField(file, "segments"),
-                      .complete = field(file, "complete") == "yes"};
+  snapshot.reading = positionIn(file);
+  snapshot.reading.complete = field(file, "complete") == "yes";
   snapshot.memory = model.emptyMemory();
   const auto parts = partsOf(snapshot.memory.shapes());
-  if (file.tensors().size() != 2 * parts.size()) {
-    refuse(Reason::Damaged, "it holds " + std::to_string(file.tensors().size()) + " tensors, the model needs " +
-                                std::to_string(2 * parts.size()) + ".");
-  }
+  checkTensors(file, 2 * parts.size());
   for (const Part& part : parts) {
     const std::span<float> layer = snapshot.memory.layer(part.layer);
     copyTensor(file, part.name + "M", matrixShape(part), partMatrix(layer, snapshot.memory, part));
@@ -267,7 +270,100 @@ MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob)
   return snapshot;
 }
 
-SnapshotArithmetic arithmeticOf(std::span<const std::byte> blob) { return arithmeticIn(openChecked(blob)); }
+// The parts of a section stand one after the other in each of its lists.
+struct SectionPlaces {
+  explicit SectionPlaces(const Part& part)
+      : rows(static_cast<std::size_t>(part.shape.kvHeads) * static_cast<std::size_t>(part.shape.keyDim)),
+        values(rows * static_cast<std::size_t>(part.shape.valueDim)) {}
+  std::size_t rows, values;
+};
+
+SectionSnapshot sectionIn(const SafetensorsFile& file, const Model& model) {
+  checkModel(file, model);
+  const ReadingPosition begin = positionIn(file, "begin_"), end = positionIn(file);
+  if (begin.position >= end.position || begin.tokens >= end.tokens || begin.segments >= end.segments)
+    refuse(Reason::Damaged, "its header says that it ends where it begins, or before.");
+  const SectionMemory::Shapes& shapes = model.transformer().memoryShapes();
+  std::vector<std::int8_t> values;
+  std::vector<float> scales, normalizers;
+  const auto append = [&](const TensorView& tensor, std::vector<float>& to) {
+    to.resize(to.size() + static_cast<std::size_t>(tensor.elements()));
+    convertToFloat(tensor, 0, std::span(to).last(static_cast<std::size_t>(tensor.elements())));
+  };
+  const auto parts = partsOf(shapes);
+  checkTensors(file, 3 * parts.size());
+  for (const Part& part : parts) {
+    const std::span<const std::byte> matrix = tensorOf(file, part.name + "M", Dtype::I8, matrixShape(part)).data;
+    const auto* bytes = reinterpret_cast<const std::int8_t*>(matrix.data());
+    values.insert(values.end(), bytes, bytes + matrix.size());
+    append(tensorOf(file, part.name + "scale", Dtype::F32, normalizerShape(part)), scales);
+    append(tensorOf(file, part.name + "z", Dtype::F32, normalizerShape(part)), normalizers);
+  }
+  return {
+      SectionMemory(shapes, end.tokens - begin.tokens, std::move(values), std::move(scales), std::move(normalizers)),
+      begin, end};
+}
+
+void checkShapes(const SectionMemory::Shapes& shapes, const Model& model) {
+  if (shapes == model.transformer().memoryShapes()) return;
+  throw ModelError("This memory has the shape of another model than '" + model.name() +
+                   "' and cannot be saved with it. Read the book again.");
+}
+
+}  // namespace
+
+std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory& memory, const ReadingPosition& reading,
+                                    const std::optional<SnapshotArithmetic>& arithmetic) {
+  checkShapes(memory.shapes(), model);
+  const SnapshotArithmetic by = arithmetic ? *arithmetic : arithmeticOf(model);
+  SafetensorsWriter writer;
+  set(writer, reading);
+  writer.setMetadata("complete", reading.complete ? "yes" : "no");
+  writer.setMetadata("precision", by.precision == Precision::BFloat16 ? kBFloat16 : kFloat32);
+  writer.setMetadata("threads", std::to_string(by.threads));
+  if (!by.card.empty()) writer.setMetadata("card", by.card);
+  if (by.weights != WeightType::Full) writer.setMetadata("weights", std::string(nameOf(by.weights)));
+  for (const Part& part : partsOf(memory.shapes())) {
+    writer.add(part.name + "M", matrixShape(part), partMatrix(memory.layer(part.layer), memory, part));
+    writer.add(part.name + "z", normalizerShape(part), partNormalizer(memory.layer(part.layer), memory, part));
+  }
+  return finished(writer, kFormat, model);
+}
+
+std::vector<std::byte> saveSection(const Model& model, const SectionSnapshot& section) {
+  checkShapes(section.memory.shapes(), model);
+  SafetensorsWriter writer;
+  set(writer, section.begin, "begin_");
+  set(writer, section.end);
+  std::span<const std::int8_t> values = section.memory.values();
+  std::span<const float> scales = section.memory.scales(), normalizers = section.memory.normalizers();
+  for (const Part& part : partsOf(section.memory.shapes())) {
+    const SectionPlaces own(part);
+    writer.add(part.name + "M", Dtype::I8, matrixShape(part), std::as_bytes(values.first(own.values)));
+    writer.add(part.name + "scale", normalizerShape(part), scales.first(own.rows));
+    writer.add(part.name + "z", normalizerShape(part), normalizers.first(own.rows));
+    values = values.subspan(own.values);
+    scales = scales.subspan(own.rows);
+    normalizers = normalizers.subspan(own.rows);
+  }
+  return finished(writer, kSectionFormat, model);
+}
+
+MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob) {
+  return wholeIn(openChecked(blob), model);
+}
+
+std::variant<MemorySnapshot, SectionSnapshot> loadPart(const Model& model, std::span<const std::byte> blob) {
+  const SafetensorsFile file = openChecked(blob);
+  if (isSection(file)) return sectionIn(file, model);
+  return wholeIn(file, model);
+}
+
+SnapshotArithmetic arithmeticOf(std::span<const std::byte> blob) {
+  const SafetensorsFile file = openChecked(blob);
+  checkIsWhole(file);
+  return arithmeticIn(file);
+}
 
 SnapshotArithmetic arithmeticOf(const Model& model) {
   return {model.precision(), model.threads(), model.card(), model.weights()};

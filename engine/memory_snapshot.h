@@ -6,11 +6,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "engine/compressive_memory.h"
 #include "engine/model.h"
 #include "engine/precision.h"
+#include "engine/section_memory.h"
 
 namespace palimpsest::engine {
 
@@ -50,6 +52,19 @@ std::vector<std::byte> saveSnapshot(const Model& model, const CompressiveMemory&
 
 // Throws SnapshotError: truncated, damaged (checksum, shapes), made by another model, version or rule.
 MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob);
+
+// What was written between two places of one reading.
+struct SectionSnapshot {
+  SectionMemory memory;
+  ReadingPosition begin, end;  // of `end` whether the text is complete is not known
+};
+
+// The same kind of blob: "layers.{i}.{part}.M" [heads, keyDim, valueDim] I8 and ".scale" [heads, keyDim] F32 instead of
+// M in F32, and in the metadata begin_tokens, begin_position and begin_segments instead of the arithmetic.
+std::vector<std::byte> saveSection(const Model& model, const SectionSnapshot& section);
+
+// Either kind. Throws SnapshotError like loadSnapshot.
+std::variant<MemorySnapshot, SectionSnapshot> loadPart(const Model& model, std::span<const std::byte> blob);
 
 // What a blob says of its arithmetic, before any model is loaded: with this precision and a Generator of so many
 // threads a job that was interrupted goes on with the same bits. Throws SnapshotError like loadSnapshot, except for

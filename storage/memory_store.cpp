@@ -1,6 +1,6 @@
 #include "storage/memory_store.h"
 
-#include <set>
+#include <map>
 
 #include "storage/sql.h"
 
@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kHeader =
     "SELECT document_id, fingerprint, model_name, position, tokens, complete, seconds_spent, saved_at, "
-    "length(snapshot) + coalesce((SELECT sum(length(m.snapshot)) FROM memory_milestones m "
+    "length(snapshot) + coalesce((SELECT sum(length(m.snapshot)) FROM memory_sections m "
     "WHERE m.document_id = memories.document_id AND m.fingerprint = memories.fingerprint), 0)";
 
 MemoryRecord headerOf(SQLite::Statement& row) {
@@ -51,31 +51,40 @@ void writeMemory(SQLite::Database& connection, const MemoryRecord& memory) {
   insert.exec();
 }
 
-std::set<std::int64_t> storedMilestones(SQLite::Database& connection, const MemoryRecord& memory) {
-  SQLite::Statement query(connection, "SELECT position FROM memory_milestones WHERE document_id=? AND fingerprint=?");
+// By position: how many tokens and bytes. What joins two sections ends where the second one did, with more tokens.
+struct StoredSection {
+  std::int64_t tokens, bytes;
+};
+std::map<std::int64_t, StoredSection> storedSections(SQLite::Database& connection, const MemoryRecord& memory) {
+  SQLite::Statement query(
+      connection,
+      "SELECT position, tokens, length(snapshot) FROM memory_sections WHERE document_id=? AND fingerprint=?");
   bindKey(query, memory.documentId, memory.fingerprint);
-  std::set<std::int64_t> positions;
-  while (query.executeStep()) positions.insert(query.getColumn(0).getInt64());
-  return positions;
+  std::map<std::int64_t, StoredSection> sections;
+  while (query.executeStep())
+    sections[query.getColumn(0).getInt64()] = {query.getColumn(1).getInt64(), query.getColumn(2).getInt64()};
+  return sections;
 }
 
-void writeMilestones(SQLite::Database& connection, const MemoryRecord& memory) {
-  std::set<std::int64_t> gone = storedMilestones(connection, memory);
-  SQLite::Statement insert(
-      connection,
-      "INSERT INTO memory_milestones(document_id, fingerprint, position, tokens, snapshot) VALUES (?,?,?,?,?)");
-  for (const MilestoneRecord& milestone : memory.milestones) {
-    if (gone.erase(milestone.position) > 0) continue;  // a milestone never changes
+void writeSections(SQLite::Database& connection, const MemoryRecord& memory) {
+  std::map<std::int64_t, StoredSection> gone = storedSections(connection, memory);
+  SQLite::Statement insert(connection,
+                           "INSERT OR REPLACE INTO memory_sections(document_id, fingerprint, position, tokens, "
+                           "snapshot) VALUES (?,?,?,?,?)");
+  for (const MemoryPartRecord& section : memory.sections) {
+    const auto stored = gone.extract(section.position);
+    if (stored && stored.mapped().tokens == section.tokens && stored.mapped().bytes == std::ssize(*section.snapshot))
+      continue;
     bindKey(insert, memory.documentId, memory.fingerprint);
-    insert.bind(3, milestone.position);
-    insert.bind(4, milestone.tokens);
-    bindBytes(insert, 5, *milestone.snapshot);
+    insert.bind(3, section.position);
+    insert.bind(4, section.tokens);
+    bindBytes(insert, 5, *section.snapshot);
     insert.exec();
     insert.reset();
   }
   SQLite::Statement remove(connection,
-                           "DELETE FROM memory_milestones WHERE document_id=? AND fingerprint=? AND position=?");
-  for (const std::int64_t position : gone) {
+                           "DELETE FROM memory_sections WHERE document_id=? AND fingerprint=? AND position=?");
+  for (const auto& [position, section] : gone) {
     bindKey(remove, memory.documentId, memory.fingerprint);
     remove.bind(3, position);
     remove.exec();
@@ -87,7 +96,7 @@ void writeChapters(SQLite::Database& connection, const MemoryRecord& memory) {
   SQLite::Statement insert(connection,
                            "INSERT INTO chapter_memories(document_id, fingerprint, position, tokens, snapshot) "
                            "VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING");
-  for (const MilestoneRecord& chapter : memory.chapters) {
+  for (const MemoryPartRecord& chapter : memory.chapters) {
     bindKey(insert, memory.documentId, memory.fingerprint);
     insert.bind(3, chapter.position);
     insert.bind(4, chapter.tokens);
@@ -97,16 +106,16 @@ void writeChapters(SQLite::Database& connection, const MemoryRecord& memory) {
   }
 }
 
-std::vector<MilestoneRecord> readMilestones(SQLite::Database& connection, Id documentId, std::string_view fingerprint) {
+std::vector<MemoryPartRecord> readSections(SQLite::Database& connection, Id documentId, std::string_view fingerprint) {
   SQLite::Statement query(connection,
-                          "SELECT position, tokens, snapshot FROM memory_milestones "
+                          "SELECT position, tokens, snapshot FROM memory_sections "
                           "WHERE document_id=? AND fingerprint=? ORDER BY position");
   bindKey(query, documentId, fingerprint);
-  std::vector<MilestoneRecord> milestones;
+  std::vector<MemoryPartRecord> sections;
   while (query.executeStep())
-    milestones.push_back({query.getColumn(0).getInt64(), query.getColumn(1).getInt64(),
-                          std::make_shared<const std::vector<std::byte>>(bytesOf(query.getColumn(2)))});
-  return milestones;
+    sections.push_back({query.getColumn(0).getInt64(), query.getColumn(1).getInt64(),
+                        std::make_shared<const std::vector<std::byte>>(bytesOf(query.getColumn(2)))});
+  return sections;
 }
 
 }  // namespace
@@ -114,7 +123,7 @@ std::vector<MilestoneRecord> readMilestones(SQLite::Database& connection, Id doc
 void MemoryStore::save(const MemoryRecord& memory) {
   inTransaction(*database_, "saving a memory", [&](SQLite::Database& connection) {
     writeMemory(connection, memory);
-    writeMilestones(connection, memory);
+    writeSections(connection, memory);
     writeChapters(connection, memory);
   });
 }
@@ -131,18 +140,18 @@ std::vector<ChapterMemoryHeader> MemoryStore::chapters(Id documentId, std::strin
   });
 }
 
-std::optional<MilestoneRecord> MemoryStore::chapter(Id documentId, std::string_view fingerprint,
-                                                    std::int64_t position) const {
+std::optional<MemoryPartRecord> MemoryStore::chapter(Id documentId, std::string_view fingerprint,
+                                                     std::int64_t position) const {
   return withErrors(
-      *database_, "loading a chapter's memory", [&](SQLite::Database& connection) -> std::optional<MilestoneRecord> {
+      *database_, "loading a chapter's memory", [&](SQLite::Database& connection) -> std::optional<MemoryPartRecord> {
         SQLite::Statement query(connection,
                                 "SELECT tokens, snapshot FROM chapter_memories "
                                 "WHERE document_id=? AND fingerprint=? AND position=?");
         bindKey(query, documentId, fingerprint);
         query.bind(3, position);
         if (!query.executeStep()) return std::nullopt;
-        return MilestoneRecord{position, query.getColumn(0).getInt64(),
-                               std::make_shared<const std::vector<std::byte>>(bytesOf(query.getColumn(1)))};
+        return MemoryPartRecord{position, query.getColumn(0).getInt64(),
+                                std::make_shared<const std::vector<std::byte>>(bytesOf(query.getColumn(1)))};
       });
 }
 
@@ -155,7 +164,7 @@ std::optional<MemoryRecord> MemoryStore::load(Id documentId, std::string_view fi
     if (!query.executeStep()) return std::nullopt;
     MemoryRecord memory = headerOf(query);
     memory.snapshot = bytesOf(query.getColumn(9));
-    memory.milestones = readMilestones(connection, documentId, fingerprint);
+    memory.sections = readSections(connection, documentId, fingerprint);
     return memory;
   });
 }

@@ -1,4 +1,4 @@
-// Memories: one per (document, model fingerprint), with its milestones. Changing the model loses none. Every function
+// Memories: one per (document, model fingerprint), with its sections. Changing the model loses none. Every function
 // throws DatabaseError on failure.
 #pragma once
 
@@ -20,18 +20,18 @@ class MemoryStore {
  public:
   explicit MemoryStore(Database& database) : database_(&database) {}
 
-  // A checkpoint: snapshot, position and milestones in one transaction; replaces the earlier one of the same key. Of
-  // the milestones only those are written that are not there yet (by their position), and those that are no longer
+  // A checkpoint: snapshot, position and sections in one transaction; replaces the earlier one of the same key. Of
+  // the sections only those are written that are not there yet (by position, tokens and size), and those that are no longer
   // among them are deleted. Of the chapters, those are written that are not there yet.
   void save(const MemoryRecord& memory);
   // As it was at one moment, whatever is being written meanwhile.
   std::optional<MemoryRecord> load(Id documentId, std::string_view fingerprint) const;
-  // Headers only (snapshot and milestones left empty), for lists.
+  // Headers only (snapshot and sections left empty), for lists.
   std::vector<MemoryRecord> list(Id documentId) const;
   // The memories where chapters end, without their snapshots, in the order of the text; they are kept until the memory
   // itself goes. And one of them, by its position.
   std::vector<ChapterMemoryHeader> chapters(Id documentId, std::string_view fingerprint) const;
-  std::optional<MilestoneRecord> chapter(Id documentId, std::string_view fingerprint, std::int64_t position) const;
+  std::optional<MemoryPartRecord> chapter(Id documentId, std::string_view fingerprint, std::int64_t position) const;
   void remove(Id documentId, std::string_view fingerprint);
 
  private:

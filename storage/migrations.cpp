@@ -173,7 +173,11 @@ ALTER TABLE summaries ADD COLUMN part_chapter INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE summaries ADD COLUMN part_title TEXT NOT NULL DEFAULT '';
 )sql";
 
-constexpr std::array<const char*, 6> kSteps = {kFirst, kWarnings, kQuotesSupport, kShelves, kMilestones, kChapters};
+// What each section wrote, instead of the memory at its end; those that are there already can still be read.
+constexpr const char* kSections = "ALTER TABLE memory_milestones RENAME TO memory_sections;";
+
+constexpr std::array<const char*, 7> kSteps = {kFirst,      kWarnings, kQuotesSupport, kShelves,
+                                               kMilestones, kChapters, kSections};
 
 }  // namespace
 

@@ -69,9 +69,11 @@ struct PassageRecord {
   double score = 0;          // searches: larger is better
 };
 
-// A memory as it was at an earlier place of the reading. Its snapshot never changes, so it is shared and stored once.
-struct MilestoneRecord {
-  std::int64_t position = 0;  // bytes of the stored text that had been read; the key among those of one memory
+// A section of a memory, or what it was at an earlier place. Its snapshot never changes, so it is shared and stored
+// once.
+struct MemoryPartRecord {
+  std::int64_t position =
+      0;  // bytes of the stored text that had been read where it ends; the key among those of one memory
   std::int64_t tokens = 0;
   std::shared_ptr<const std::vector<std::byte>> snapshot;  // never null
 };
@@ -80,11 +82,11 @@ struct MemoryRecord {
   Id documentId = 0;
   std::string fingerprint;  // of the model that wrote it
   std::string modelName;
-  std::vector<std::byte> snapshot;          // opaque here; engine/memory_snapshot.h knows it
-  std::vector<MilestoneRecord> milestones;  // in the order of the text
-  std::vector<MilestoneRecord> chapters;    // save(): where chapters end, those that are new; load() leaves it empty
-  std::int64_t snapshotBytes = 0;           // of the snapshot and the milestones' together, filled by load() and list()
-  std::int64_t position = 0;                // bytes of the stored text read
+  std::vector<std::byte> snapshot;         // opaque here; engine/memory_snapshot.h knows it
+  std::vector<MemoryPartRecord> sections;  // in the order of the text
+  std::vector<MemoryPartRecord> chapters;  // save(): where chapters end, those that are new; load() leaves it empty
+  std::int64_t snapshotBytes = 0;          // of the snapshot and the sections' together, filled by load() and list()
+  std::int64_t position = 0;               // bytes of the stored text read
   std::int64_t tokens = 0;
   bool complete = false;
   double secondsSpent = 0;  // reading time so far

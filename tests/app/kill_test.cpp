@@ -1,4 +1,4 @@
-// kill -9 at random moments: the library opens, reading goes on, and the memory and its milestones end with the
+// kill -9 at random moments: the library opens, reading goes on, and the memory and its sections end with the
 // same bits.
 #include <signal.h>
 
@@ -108,12 +108,12 @@ TEST_F(KillTest, TwentyKillsAndTheMemoryIsThatOfAnUninterruptedRun) {
   EXPECT_EQ(found.tokens, expected.tokens);
   EXPECT_FALSE(expected.snapshot.empty());
   EXPECT_EQ(found.snapshot, expected.snapshot);
-  ASSERT_EQ(expected.milestones.size(), 3U);
-  ASSERT_EQ(found.milestones.size(), 3U);
+  ASSERT_EQ(expected.sections.size(), 4U);
+  ASSERT_EQ(found.sections.size(), 4U);
   for (std::size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(found.milestones[i].position, expected.milestones[i].position);
-    EXPECT_EQ(found.milestones[i].tokens, expected.milestones[i].tokens);
-    EXPECT_EQ(*found.milestones[i].snapshot, *expected.milestones[i].snapshot);
+    EXPECT_EQ(found.sections[i].position, expected.sections[i].position);
+    EXPECT_EQ(found.sections[i].tokens, expected.sections[i].tokens);
+    EXPECT_EQ(*found.sections[i].snapshot, *expected.sections[i].snapshot);
   }
 }
 

@@ -70,7 +70,7 @@ class SeveralDevicesTest : public AppTest {
   // What is kept of each book, by the name of its file: all but when it was made, and how long that took.
   struct Kept {
     std::vector<std::byte> snapshot;
-    std::vector<std::vector<std::byte>> milestones, chapters;
+    std::vector<std::vector<std::byte>> sections, chapters;
     bool operator==(const Kept&) const = default;
   };
   std::map<std::string, Kept> kept() const {
@@ -81,7 +81,7 @@ class SeveralDevicesTest : public AppTest {
       const storage::MemoryRecord memory = memoryRecord(document.id);
       Kept& book = all[std::filesystem::path(document.path).filename().string()];
       book.snapshot = memory.snapshot;
-      for (const auto& milestone : memory.milestones) book.milestones.push_back(*milestone.snapshot);
+      for (const auto& section : memory.sections) book.sections.push_back(*section.snapshot);
       for (const auto& chapter : memories.chapters(document.id, memory.fingerprint))
         book.chapters.push_back(*memories.chapter(document.id, memory.fingerprint, chapter.position)->snapshot);
     }
@@ -126,7 +126,7 @@ TEST_F(SeveralDevicesTest, EachReadsABookAndTheMemoriesAreThoseOfOneReader) {
   for (const QString& file : files) addAndRead(file);
   EXPECT_EQ(byTwo.size(), 3U);
   EXPECT_FALSE(byTwo.at("se_the-time-machine.epub").chapters.empty());
-  EXPECT_FALSE(byTwo.at("long3.txt").milestones.empty());
+  EXPECT_FALSE(byTwo.at("long3.txt").sections.empty());
   EXPECT_TRUE(byTwo == kept());
 }
 

@@ -20,6 +20,7 @@ list(APPEND ENGINE_TEST_SOURCES
   quantized_test.cpp
   reading_work_test.cpp
   section_choice_test.cpp
+  section_memory_test.cpp
   section_rule_test.cpp
   shipped_model_test.cpp
   story_test.cpp

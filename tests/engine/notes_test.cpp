@@ -41,7 +41,7 @@ class NotesTest : public testing::Test {
   }
   static std::vector<std::vector<std::byte>> blobsOf(const SavedBook& saved) {
     std::vector<std::vector<std::byte>> blobs{saved.whole};
-    for (const SavedMilestone& milestone : saved.milestones) blobs.push_back(*milestone.snapshot);
+    for (const SavedPart& section : saved.sections) blobs.push_back(*section.snapshot);
     return blobs;
   }
   static double difference(std::span<const float> a, std::span<const float> b) { return relativeError(a, b); }
@@ -68,7 +68,7 @@ TEST_F(NotesTest, ANoteHoldsTheSegmentsBeforeThePlaceAndTheBeginningOfItsOwn) {
   const auto notes = readWith(model, text_, places_).takeNotes();
   SegmentCutter cutter(model->tokenizer(), model->config().infiniAttention->segmentLength);
   const auto workspace = model->transformer().makeWorkspace();
-  for (const SavedMilestone& note : notes) {
+  for (const SavedPart& note : notes) {
     CompressiveMemory expected = model->emptyMemory();
     for (std::int64_t at = 0; at < note.position;) {
       Segment segment = *cutter.next(text_, at);
@@ -101,16 +101,16 @@ TEST_F(NotesTest, InterruptedBetweenThePassesTheNotesAreTheSameToTheBit) {
     if (precision == Precision::BFloat16 && !cpuMultipliesBFloat16()) continue;
     const auto model = withSections(3, precision);
     const auto expected = readWith(model, text_, places_).takeNotes();
-    std::vector<SavedMilestone> notes;
+    std::vector<SavedPart> notes;
     SavedBook saved = BookMemory(model).save();
     for (bool complete = false; !complete;) {  // each pass as if by a new process
       Generator generator(model);
-      BookMemory book = BookMemory::load(model, saved.whole, saved.milestones);
+      BookMemory book = BookMemory::load(model, saved.whole, saved.sections);
       book.noteAt(places_);
       book.advance(generator, text_);
       complete = book.reading().complete;
       saved = book.save();
-      for (SavedMilestone& note : book.takeNotes()) notes.push_back(std::move(note));
+      for (SavedPart& note : book.takeNotes()) notes.push_back(std::move(note));
     }
     ASSERT_EQ(notes.size(), expected.size());
     for (std::size_t i = 0; i < notes.size(); ++i) EXPECT_EQ(*notes[i].snapshot, *expected[i].snapshot) << i;
@@ -140,7 +140,7 @@ TEST_F(NotesTest, APartAndTheRestAddUpToTheWhole) {
   EXPECT_LT(difference(sum, book.whole().values()), 1e-6);
 }
 
-TEST_F(NotesTest, APartIsInTheSectionsThatItsMilestonesMake) {
+TEST_F(NotesTest, APartIsInTheSectionsAfterItsBegin) {
   const auto model = withSections(4);
   BookMemory book = readWith(model, text_, places_);
   const SavedBook saved = book.save();

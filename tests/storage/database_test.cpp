@@ -101,10 +101,10 @@ TEST_F(DatabaseTest, ALibraryOfEachOlderVersionKeepsItsBooksAndConversations) {
     ASSERT_TRUE(memory) << "version " << version;
     EXPECT_EQ(memory->snapshot, bytes("mem"));
     EXPECT_EQ(memory->snapshotBytes, 3);
-    EXPECT_TRUE(memory->milestones.empty());
-    memory->milestones = {{300, 75, std::make_shared<const std::vector<std::byte>>(bytes("m"))}};
+    EXPECT_TRUE(memory->sections.empty());
+    memory->sections = {{300, 75, std::make_shared<const std::vector<std::byte>>(bytes("m"))}};
     MemoryStore(database).save(*memory);
-    EXPECT_EQ(MemoryStore(database).load(1, "f")->milestones.size(), 1U);
+    EXPECT_EQ(MemoryStore(database).load(1, "f")->sections.size(), 1U);
   }
 }
 

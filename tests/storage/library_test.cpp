@@ -129,14 +129,14 @@ TEST_F(LibraryTest, AMemorySurvivesTheSameTextAndNotAnother) {
   MemoryRecord memory;
   memory.documentId = id;
   memory.fingerprint = "f";
-  memory.milestones = {{1, 1, std::make_shared<const std::vector<std::byte>>(bytes("m"))}};
+  memory.sections = {{1, 1, std::make_shared<const std::vector<std::byte>>(bytes("m"))}};
   memories.save(memory);
   library_.storeText(id, book("h1"), {}, passages({"one", "two"}), {});
   EXPECT_TRUE(memories.load(id, "f"));
-  EXPECT_EQ(count("memory_milestones"), 1);
+  EXPECT_EQ(count("memory_sections"), 1);
   library_.storeText(id, book("h1"), {}, passages({"one", "three"}), {});
   EXPECT_FALSE(memories.load(id, "f"));
-  EXPECT_EQ(count("memory_milestones"), 0);
+  EXPECT_EQ(count("memory_sections"), 0);
 }
 
 TEST_F(LibraryTest, RemovingADocumentTakesAllThatIsItsAndNothingElse) {
@@ -148,7 +148,7 @@ TEST_F(LibraryTest, RemovingADocumentTakesAllThatIsItsAndNothingElse) {
     library_.storeText(id, book("h"), chapters, passages({"the same walrus"}), bytes("c"));
     MemoryRecord memory;
     memory.documentId = id;
-    memory.milestones = {{1, 1, std::make_shared<const std::vector<std::byte>>(bytes("m"))}};
+    memory.sections = {{1, 1, std::make_shared<const std::vector<std::byte>>(bytes("m"))}};
     memories.save(memory);
     TurnRecord turn;
     turn.documentId = id;
@@ -161,7 +161,7 @@ TEST_F(LibraryTest, RemovingADocumentTakesAllThatIsItsAndNothingElse) {
   library_.remove(gone);
   EXPECT_FALSE(library_.find(gone));
   for (const char* table :
-       {"documents", "chapters", "passages", "covers", "memories", "memory_milestones", "turns", "quotes", "summaries"})
+       {"documents", "chapters", "passages", "covers", "memories", "memory_sections", "turns", "quotes", "summaries"})
     EXPECT_EQ(count(table), 1) << table;
   EXPECT_EQ(library_.search(kept, "walrus", 5).size(), 1U);
   EXPECT_EQ(count("passages_fts WHERE passages_fts MATCH 'walrus'"), 1);

@@ -26,16 +26,16 @@ class MemoryStoreTest : public StorageTest {
     record.secondsSpent = 1.5;
     return record;
   }
-  MilestoneRecord milestone(std::int64_t position, const std::string& snapshot) const {
+  MemoryPartRecord section(std::int64_t position, const std::string& snapshot) const {
     return {position, position / 4, std::make_shared<const std::vector<std::byte>>(bytes(snapshot))};
   }
   std::vector<std::int64_t> storedPositions(const std::string& fingerprint) const {
     const auto loaded = memories_.load(id_, fingerprint);
     std::vector<std::int64_t> positions;
-    for (const MilestoneRecord& one : loaded->milestones) positions.push_back(one.position);
+    for (const MemoryPartRecord& one : loaded->sections) positions.push_back(one.position);
     return positions;
   }
-  int rows() { return database_.connection().execAndGet("SELECT count(*) FROM memory_milestones").getInt(); }
+  int rows() { return database_.connection().execAndGet("SELECT count(*) FROM memory_sections").getInt(); }
 };
 
 TEST_F(MemoryStoreTest, ACheckpointReplacesTheEarlierOneOfTheSameModel) {
@@ -86,54 +86,54 @@ TEST_F(MemoryStoreTest, AnEmptySnapshotStaysEmpty) {
   EXPECT_TRUE(memories_.load(id_, "f")->snapshot.empty());
 }
 
-TEST_F(MemoryStoreTest, MilestonesComeBackInTheOrderOfTheText) {
+TEST_F(MemoryStoreTest, SectionsComeBackInTheOrderOfTheText) {
   MemoryRecord record = memory("f", "whole", 900);
-  record.milestones = {milestone(300, std::string("a\0b", 3)), milestone(600, "second")};
+  record.sections = {section(300, std::string("a\0b", 3)), section(600, "second")};
   memories_.save(record);
   const auto loaded = memories_.load(id_, "f");
-  ASSERT_EQ(loaded->milestones.size(), 2U);
-  EXPECT_EQ(loaded->milestones[0].position, 300);
-  EXPECT_EQ(loaded->milestones[0].tokens, 75);
-  EXPECT_EQ(*loaded->milestones[0].snapshot, bytes(std::string("a\0b", 3)));
-  EXPECT_EQ(*loaded->milestones[1].snapshot, bytes("second"));
+  ASSERT_EQ(loaded->sections.size(), 2U);
+  EXPECT_EQ(loaded->sections[0].position, 300);
+  EXPECT_EQ(loaded->sections[0].tokens, 75);
+  EXPECT_EQ(*loaded->sections[0].snapshot, bytes(std::string("a\0b", 3)));
+  EXPECT_EQ(*loaded->sections[1].snapshot, bytes("second"));
   EXPECT_EQ(loaded->snapshotBytes, 5 + 3 + 6) << "all that is kept";
   const auto list = memories_.list(id_);
   EXPECT_EQ(list[0].snapshotBytes, 5 + 3 + 6);
-  EXPECT_TRUE(list[0].milestones.empty());
+  EXPECT_TRUE(list[0].sections.empty());
 }
 
-TEST_F(MemoryStoreTest, ACheckpointWritesTheNewMilestonesAndDeletesThoseThatAreGone) {
+TEST_F(MemoryStoreTest, ACheckpointWritesTheNewSectionsAndDeletesThoseThatAreGone) {
   MemoryRecord record = memory("f", "first", 600);
-  record.milestones = {milestone(200, "a"), milestone(400, "b")};
+  record.sections = {section(200, "a"), section(400, "b")};
   memories_.save(record);
   record = memory("f", "second", 1000);
-  record.milestones = {milestone(200, "never written again"), milestone(600, "c"), milestone(800, "d")};
+  record.sections = {section(200, "never written again"), section(600, "c"), section(800, "d")};
   memories_.save(record);
   EXPECT_EQ(storedPositions("f"), (std::vector<std::int64_t>{200, 600, 800}));
-  EXPECT_EQ(*memories_.load(id_, "f")->milestones[0].snapshot, bytes("a"));
+  EXPECT_EQ(*memories_.load(id_, "f")->sections[0].snapshot, bytes("a"));
   memories_.save(memory("f", "third", 1200));
   EXPECT_EQ(rows(), 0);
 }
 
-TEST_F(MemoryStoreTest, EachModelsMilestonesAreItsOwn) {
+TEST_F(MemoryStoreTest, EachModelsSectionsAreItsOwn) {
   for (const char* fingerprint : {"f", "g"}) {
     MemoryRecord record = memory(fingerprint, "whole", 900);
-    record.milestones = {milestone(300, fingerprint)};
+    record.sections = {section(300, fingerprint)};
     memories_.save(record);
   }
-  EXPECT_EQ(*memories_.load(id_, "g")->milestones[0].snapshot, bytes("g"));
+  EXPECT_EQ(*memories_.load(id_, "g")->sections[0].snapshot, bytes("g"));
   memories_.remove(id_, "f");
   EXPECT_EQ(rows(), 1);
   EXPECT_EQ(storedPositions("g"), std::vector<std::int64_t>{300});
   memories_.save(memory("f", "read again", 100));
-  EXPECT_TRUE(memories_.load(id_, "f")->milestones.empty());
+  EXPECT_TRUE(memories_.load(id_, "f")->sections.empty());
 }
 
 TEST_F(MemoryStoreTest, ChaptersAreAddedAndStayUntilTheirMemoryGoes) {
   MemoryRecord record = memory("f", "whole", 900);
-  record.chapters = {milestone(300, "three"), milestone(100, "one")};
+  record.chapters = {section(300, "three"), section(100, "one")};
   memories_.save(record);
-  record.chapters = {milestone(300, "never written again"), milestone(700, "seven!")};
+  record.chapters = {section(300, "never written again"), section(700, "seven!")};
   memories_.save(record);
   memories_.save(memory("f", "later", 950));
   memories_.save(memory("g", "another model's", 950));
@@ -152,14 +152,14 @@ TEST_F(MemoryStoreTest, ChaptersAreAddedAndStayUntilTheirMemoryGoes) {
   EXPECT_TRUE(memories_.chapters(id_, "f").empty());
 }
 
-TEST_F(MemoryStoreTest, ACheckpointThatFailsChangesNeitherTheMemoryNorItsMilestones) {
+TEST_F(MemoryStoreTest, ACheckpointThatFailsChangesNeitherTheMemoryNorItsSections) {
   MemoryRecord record = memory("f", "first", 600);
-  record.milestones = {milestone(200, "a")};
+  record.sections = {section(200, "a")};
   memories_.save(record);
   database_.connection().exec(
-      "CREATE TRIGGER full BEFORE INSERT ON memory_milestones BEGIN SELECT RAISE(ABORT, 'full'); END");
+      "CREATE TRIGGER full BEFORE INSERT ON memory_sections BEGIN SELECT RAISE(ABORT, 'full'); END");
   record = memory("f", "second", 1000);
-  record.milestones = {milestone(600, "c")};
+  record.sections = {section(600, "c")};
   EXPECT_THROW(memories_.save(record), DatabaseError);
   EXPECT_EQ(memories_.load(id_, "f")->snapshot, bytes("first"));
   EXPECT_EQ(storedPositions("f"), std::vector<std::int64_t>{200});
@@ -167,20 +167,20 @@ TEST_F(MemoryStoreTest, ACheckpointThatFailsChangesNeitherTheMemoryNorItsMilesto
 
 TEST_F(MemoryStoreTest, AMemoryIsLoadedAsItWasAtOneMoment) {
   MemoryRecord record = memory("f", "whole 600", 600);
-  record.milestones = {milestone(200, "a")};
+  record.sections = {section(200, "a")};
   memories_.save(record);
   Database reader = Database::open(file(), Access::ReadOnly);
   std::jthread writer([&](std::stop_token stop) {
     for (std::int64_t position = 604; !stop.stop_requested(); position += 4) {
       MemoryRecord next = memory("f", "whole " + std::to_string(position), position);
-      next.milestones = {milestone(position - 4, "of " + std::to_string(position))};
+      next.sections = {section(position - 4, "of " + std::to_string(position))};
       memories_.save(next);
     }
   });
   for (int i = 0; i < 300; ++i) {
     const auto loaded = MemoryStore(reader).load(id_, "f");
-    ASSERT_EQ(loaded->milestones.size(), 1U);
-    ASSERT_EQ(loaded->milestones[0].position, loaded->position == 600 ? 200 : loaded->position - 4);
+    ASSERT_EQ(loaded->sections.size(), 1U);
+    ASSERT_EQ(loaded->sections[0].position, loaded->position == 600 ? 200 : loaded->position - 4);
     ASSERT_EQ(loaded->snapshot, bytes("whole " + std::to_string(loaded->position)));
   }
 }

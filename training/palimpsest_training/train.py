@@ -77,7 +77,7 @@ class Streams:
 
     def _draw_section(self, row: int) -> None:
         whole = self.unknown is None or self.rng.random() < 0.25
-        self.section_end[row] = float("inf") if whole else self.read[row] + self.segments * 64 ** self.rng.random()
+        self.section_end[row] = float("inf") if whole else self.read[row] + self.segments * 16 ** self.rng.random()
 
     def _next_section(self, row: int) -> None:
         refused = [self.refused(q, a) for q, a in self.bank[row]]

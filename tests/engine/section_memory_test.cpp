@@ -1,0 +1,105 @@
+// Memories in eight bits.
+#include "engine/section_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <stdexcept>
+
+#include "tests/engine/transformer_fixture.h"
+
+namespace palimpsest::engine {
+namespace {
+
+const SectionMemory::Shapes kShapes = {{{2, 16, 16}, {1, 24, 40}}, {}, {{}, {3, 8, 17}}};
+
+// Rows of very different sizes, as those of a memory are.
+CompressiveMemory randomMemory(unsigned seed, std::int64_t tokens) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  CompressiveMemory memory(kShapes);
+  for (int layer = 0; layer < memory.layers(); ++layer) {
+    const auto& shape = kShapes[static_cast<std::size_t>(layer)];
+    for (int head = 0; head < shape.heads(); ++head) {
+      const auto width = static_cast<std::size_t>(shape.partOf(head).valueDim);
+      const auto matrix = memory.matrix(layer, head);
+      for (std::size_t i = 0; i < matrix.size(); ++i)
+        matrix[i] = std::exp(static_cast<float>(i / width % 9) - 4) * normal(random);
+      for (float& z : memory.normalizer(layer, head)) z = std::exp(3 * normal(random));
+    }
+  }
+  memory.setTokens(tokens);
+  return memory;
+}
+
+TEST(SectionMemoryTest, EachRowIsRoundedToItsOwnScaleAndZIsKept) {
+  const CompressiveMemory written = randomMemory(1, 70);
+  const SectionMemory section(written);
+  EXPECT_EQ(section.tokens(), 70);
+  EXPECT_LT(section.bytes() * 2, written.bytes());
+  const CompressiveMemory opened = section.opened();
+  EXPECT_EQ(opened.tokens(), 70);
+  for (int layer = 0; layer < written.layers(); ++layer) {
+    const auto& shape = kShapes[static_cast<std::size_t>(layer)];
+    for (int head = 0; head < shape.heads(); ++head) {
+      EXPECT_EQ(copyOf(opened.normalizer(layer, head)), copyOf(written.normalizer(layer, head)));
+      const auto width = static_cast<std::size_t>(shape.partOf(head).valueDim);
+      const auto right = written.matrix(layer, head), ours = opened.matrix(layer, head);
+      for (std::size_t row = 0; row < right.size(); row += width) {
+        float largest = 0;
+        for (std::size_t i = row; i < row + width; ++i) largest = std::max(largest, std::abs(right[i]));
+        for (std::size_t i = row; i < row + width; ++i)
+          ASSERT_LE(std::abs(ours[i] - right[i]), 0.5001F * largest / 127) << layer << ' ' << head << ' ' << i;
+      }
+    }
+  }
+}
+
+TEST(SectionMemoryTest, RoundingAgainChangesNothingThatCounts) {
+  const SectionMemory once(randomMemory(2, 5));
+  const SectionMemory again(once.opened());
+  EXPECT_TRUE(std::ranges::equal(once.values(), again.values()));
+}
+
+TEST(SectionMemoryTest, JoinedSectionsAreTheirSum) {
+  const CompressiveMemory a = randomMemory(3, 20), b = randomMemory(4, 30);
+  const CompressiveMemory joined = SectionMemory::joined(SectionMemory(a), SectionMemory(b)).opened();
+  CompressiveMemory sum = a.clone();
+  for (std::size_t i = 0; i < sum.values().size(); ++i) sum.values()[i] += b.values()[i];
+  EXPECT_EQ(joined.tokens(), 50);
+  EXPECT_LT(relativeError(joined.values(), sum.values()), 1e-2);
+  EXPECT_EQ(copyOf(joined.normalizer(2, 1)), copyOf(sum.normalizer(2, 1)));
+}
+
+TEST(SectionMemoryTest, AnEmptyMemoryAndRowsOfNothingStayWhatTheyAre) {
+  const CompressiveMemory opened = SectionMemory(CompressiveMemory(kShapes)).opened();
+  EXPECT_TRUE(std::ranges::all_of(opened.values(), [](float x) { return x == 0; }));
+  EXPECT_TRUE(opened.empty());
+}
+
+// A broken model may write them; what it answers is its own affair, but nothing else may happen.
+TEST(SectionMemoryTest, WhatIsNoNumberIsKeptOutOfTheBytes) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    CompressiveMemory written = randomMemory(5, 1);
+    written.matrix(0, 0)[3] = bad;
+    const SectionMemory section(written);
+    EXPECT_TRUE(std::ranges::all_of(section.values(), [](int x) { return x >= -127; }));
+    EXPECT_EQ(copyOf(section.opened().matrix(2, 0)), copyOf(SectionMemory(randomMemory(5, 1)).opened().matrix(2, 0)));
+  }
+}
+
+TEST(SectionMemoryTest, OtherLengthsOrShapesAreRefused) {
+  const SectionMemory section(randomMemory(6, 1));
+  const std::vector<std::int8_t> values(section.values().begin(), section.values().end());
+  const std::vector<float> scales = copyOf(section.scales()), normalizers = copyOf(section.normalizers());
+  EXPECT_NO_THROW(SectionMemory(kShapes, 1, values, scales, normalizers));
+  EXPECT_THROW(SectionMemory(kShapes, 1, {}, scales, normalizers), std::invalid_argument);
+  EXPECT_THROW(SectionMemory(kShapes, 1, values, normalizers, {}), std::invalid_argument);
+  EXPECT_THROW(SectionMemory::joined(section, SectionMemory()), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace palimpsest::engine
