@@ -12,6 +12,7 @@ namespace palimpsest::app::cli {
 
 namespace {
 
+using engine::CaseCondition;
 using engine::CaseQuestion;
 
 constexpr int kRounds = 1000;  // of the bootstrap
@@ -34,13 +35,13 @@ QJsonObject toJson(const Score& score) {
 
 using Selection = std::function<bool(const CaseQuestion&)>;
 
-Score scoreUnder(const std::vector<CellDocument>& cell, Condition condition, const Selection& selected) {
+Score scoreUnder(const std::vector<CellDocument>& cell, CaseCondition condition, const Selection& selected) {
   std::vector<std::vector<bool>> hits;
   for (const CellDocument& document : cell) {
     hits.emplace_back();
     const std::vector<CaseAnswer>& answers = document.answers.at(condition);
     for (std::size_t q = 0; q < answers.size(); ++q)
-      if (selected((*document.questions)[q])) hits.back().push_back(answers[q].exact);
+      if (selected(document.questions[q])) hits.back().push_back(answers[q].exact);
   }
   return scoreOf(hits);
 }
@@ -48,17 +49,6 @@ Score scoreUnder(const std::vector<CellDocument>& cell, Condition condition, con
 double share(int part, int whole) { return whole == 0 ? 0.0 : static_cast<double>(part) / whole; }
 
 }  // namespace
-
-std::vector<engine::CaseDocument> readCases(const QString& file) {
-  try {
-    engine::CasesFile lines(toPath(file));
-    std::vector<engine::CaseDocument> documents;
-    while (auto document = lines.next()) documents.push_back(*std::move(document));
-    return documents;
-  } catch (const engine::CasesError& error) {
-    throw Exit{Failed, toQt(error.what())};
-  }
-}
 
 Exam examOf(const CaseQuestion& question) {
   Exam exam{toQt(question.question), toQt(question.kind), {}};
@@ -100,21 +90,20 @@ QJsonObject toJson(const std::vector<CellDocument>& cell) {
   engine::CaseTally tally;
   for (const CellDocument& document : cell) {
     tokens += document.tokens;
-    const std::vector<CaseAnswer>& answers = document.answers.at(Condition::Memory);
+    const std::vector<CaseAnswer>& answers = document.answers.at(CaseCondition::Memory);
     for (std::size_t q = 0; q < answers.size(); ++q)
-      tally.add((*document.questions)[q], answers[q].exact, answers[q].unknown);
+      tally.add(document.questions[q], answers[q].exact, answers[q].unknown);
   }
   QJsonObject out{{QStringLiteral("documents"), static_cast<qint64>(cell.size())},
                   {QStringLiteral("tokens"), static_cast<qint64>(tokens / std::ssize(cell))},
                   {QStringLiteral("answered_anyway"), rounded(share(tally.answeredAnyway, tally.unanswerable), 1e4)},
                   {QStringLiteral("false_unknown"), rounded(share(tally.falseUnknown, tally.answerable), 1e4)}};
-  static const std::map<Condition, QString> names = {{Condition::Memory, QStringLiteral("memory")},
-                                                     {Condition::Zeroed, QStringLiteral("zeroed")},
-                                                     {Condition::Swapped, QStringLiteral("swapped")}};
-  for (const auto& [condition, name] : names)
-    if (cell.front().answers.contains(condition))
-      out[name] = QJsonObject{{QStringLiteral("all"), toJson(scoreUnder(cell, condition, answerable))},
-                              {QStringLiteral("names_and_numbers"), toJson(scoreUnder(cell, condition, open))}};
+  for (const auto& asked : cell.front().answers) {
+    const CaseCondition condition = asked.first;
+    out[toQt(std::string(engine::nameOf(condition)))] =
+        QJsonObject{{QStringLiteral("all"), toJson(scoreUnder(cell, condition, answerable))},
+                    {QStringLiteral("names_and_numbers"), toJson(scoreUnder(cell, condition, open))}};
+  }
   return out;
 }
 

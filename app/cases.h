@@ -12,12 +12,7 @@
 
 namespace palimpsest::app::cli {
 
-// Throws Exit: cannot be opened, no such file of cases, a line that is none.
-std::vector<engine::CaseDocument> readCases(const QString& file);
 Exam examOf(const engine::CaseQuestion& question);
-
-// Which memory a question is put to: the document's own, an empty one, that of the next document of its cell.
-enum class Condition { Memory, Zeroed, Swapped };
 
 struct CaseAnswer {
   QString text;
@@ -29,9 +24,10 @@ struct CaseAnswer {
 
 // One document's part of a cell of the table.
 struct CellDocument {
-  const std::vector<engine::CaseQuestion>* questions = nullptr;
+  std::size_t place = 0;  // in the file
+  std::vector<engine::CaseQuestion> questions;
   std::int64_t tokens = 0;
-  std::map<Condition, std::vector<CaseAnswer>> answers;  // beside the questions
+  std::map<engine::CaseCondition, std::vector<CaseAnswer>> answers;  // beside the questions
 };
 
 struct Score {

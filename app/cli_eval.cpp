@@ -12,89 +12,50 @@ namespace palimpsest::app::cli {
 
 namespace {
 
-using engine::CaseDocument;
-using engine::CaseQuestion;
+using engine::CaseCondition;
 
 struct Cell {
   std::string row, size;
-  std::vector<std::size_t> documents;  // places in the file
-  std::vector<CellDocument> results;   // beside them
+  std::vector<CellDocument> documents;
 };
 
-// Cells in the order in which the file has them first.
-std::vector<Cell> cellsOf(const std::vector<CaseDocument>& documents) {
-  std::vector<Cell> cells;
-  for (std::size_t d = 0; d < documents.size(); ++d)
-    for (const auto& [row, questions] : documents[d].rows) {
-      auto cell = std::find_if(cells.begin(), cells.end(), [&, &name = row](const Cell& known) {
-        return known.row == name && known.size == documents[d].size;
-      });
-      if (cell == cells.end()) cell = cells.insert(cells.end(), Cell{row, documents[d].size, {}, {}});
-      cell->documents.push_back(d);
-      cell->results.push_back({&questions, 0, {}});
-    }
-  return cells;
+CaseAnswer answerOf(const engine::CaseQuestion& question, const std::optional<engine::Generation>& made) {
+  if (!made) return {};
+  CaseAnswer answer{toQt(made->text), question.isExact(made->text), made->unknown, -1, made->doubt()};
+  if (made->section) answer.section = static_cast<int>(*made->section);
+  return answer;
 }
 
-class Evaluation {
- public:
-  Evaluation(std::shared_ptr<const engine::Model> model, const std::vector<CaseDocument>& documents,
-             const Options& options, std::stop_token stop)
-      : model_(std::move(model)),
-        generator_(model_),
-        documents_(documents),
-        options_(options),
-        stop_(std::move(stop)) {}
+// Cells in the order in which the file has them first.
+const CellDocument& add(std::vector<Cell>& cells, const engine::RowAnswers& asked) {
+  auto cell = std::ranges::find_if(
+      cells, [&](const Cell& known) { return known.row == asked.row && known.size == asked.size; });
+  if (cell == cells.end()) cell = cells.insert(cells.end(), Cell{asked.row, asked.size, {}});
+  auto document = std::ranges::find(cell->documents, asked.document, &CellDocument::place);
+  if (document == cell->documents.end())
+    document = cell->documents.insert(document, {asked.document, asked.questions, asked.tokens, {}});
+  std::vector<CaseAnswer>& answers = document->answers[asked.condition];
+  for (std::size_t q = 0; q < asked.questions.size(); ++q)
+    answers.push_back(answerOf(asked.questions[q], asked.answers[q]));
+  return *document;
+}
 
-  void run(std::vector<Cell>& cells) {
-    for (std::size_t d = 0; d < documents_.size(); ++d) {
-      const std::int64_t tokens = read(d);
-      for (Cell& cell : cells)
-        for (std::size_t i = 0; i < cell.documents.size(); ++i)
-          if (cell.documents[i] == d) {
-            cell.results[i].tokens = tokens;
-            ask(cell, i, Condition::Memory, books_.back());
-          }
-      if (!options_.knockOut) books_.clear();  // however many documents there are: one memory
-    }
-    if (!options_.knockOut) return;
-    const engine::BookMemory zeroed(model_);  // sections of nothing would all doubt alike, and any of them answer
-    for (Cell& cell : cells)
-      for (std::size_t i = 0; i < cell.documents.size(); ++i) {
-        ask(cell, i, Condition::Zeroed, zeroed);
-        if (cell.documents.size() > 1)  // else there is no other
-          ask(cell, i, Condition::Swapped, books_[cell.documents[(i + 1) % cell.documents.size()]]);
-      }
-  }
+void printAnswers(const CellDocument& document) {
+  const std::vector<CaseAnswer>& answers = document.answers.at(CaseCondition::Memory);
+  for (std::size_t q = 0; q < answers.size(); ++q)
+    print(markedLines(examOf(document.questions[q]), answers[q].text, answers[q].exact));
+}
 
- private:
-  std::int64_t read(std::size_t d) {
-    books_.push_back(readDocument(generator_, model_, documents_[d].text, stop_));
-    return books_.back().reading().tokens;
-  }
-
-  void ask(Cell& cell, std::size_t i, Condition condition, const engine::BookMemory& book) {
-    for (const CaseQuestion& question : *cell.results[i].questions) {
-      if (condition != Condition::Memory && question.unanswerable) {  // right without any memory
-        cell.results[i].answers[condition].push_back({});
-        continue;
-      }
-      const engine::Generation made = askCase(generator_, book, question, stop_);
-      CaseAnswer answer{toQt(made.text), question.isExact(made.text), made.unknown, -1, made.doubt()};
-      if (made.section) answer.section = static_cast<int>(*made.section);
-      cell.results[i].answers[condition].push_back(answer);
-      if (condition == Condition::Memory && !options_.json)
-        print(markedLines(examOf(question), answer.text, answer.exact));
-    }
-  }
-
-  std::shared_ptr<const engine::Model> model_;
-  engine::Generator generator_;
-  const std::vector<CaseDocument>& documents_;
-  const Options& options_;
-  std::stop_token stop_;
-  std::vector<engine::BookMemory> books_;  // beside the documents
-};
+std::vector<Cell> cellsOf(const std::shared_ptr<const engine::Model>& model, engine::CasesFile& file,
+                          const Options& options, std::stop_token stop) {
+  std::vector<Cell> cells;
+  const auto answered = [&](const engine::RowAnswers& asked) {
+    const CellDocument& document = add(cells, asked);
+    if (asked.condition == CaseCondition::Memory && !options.json) printAnswers(document);
+  };
+  runCases(model, file, {.knockOut = options.knockOut, .answered = answered}, std::move(stop));
+  return cells;
+}
 
 QString share(const QJsonValue& value) { return QString::number(value.toDouble(), 'f', 2); }
 
@@ -119,13 +80,13 @@ QString inWords(const Cell& cell, const QJsonObject& figures) {
 
 QJsonArray answersOf(const Cell& cell) {
   QJsonArray out;
-  for (std::size_t i = 0; i < cell.documents.size(); ++i) {
-    const std::vector<CaseAnswer>& answers = cell.results[i].answers.at(Condition::Memory);
+  for (const CellDocument& document : cell.documents) {
+    const std::vector<CaseAnswer>& answers = document.answers.at(CaseCondition::Memory);
     for (std::size_t q = 0; q < answers.size(); ++q) {
-      const Exam exam = examOf((*cell.results[i].questions)[q]);
+      const Exam exam = examOf(document.questions[q]);
       QJsonObject one{{QStringLiteral("row"), toQt(cell.row)},
                       {QStringLiteral("size"), toQt(cell.size)},
-                      {QStringLiteral("document"), static_cast<qint64>(cell.documents[i])},
+                      {QStringLiteral("document"), static_cast<qint64>(document.place)},
                       {QStringLiteral("question"), exam.question},
                       {QStringLiteral("answer"), answers[q].text}};
       if (answers[q].section >= 0) {  // counted from 0
@@ -142,14 +103,16 @@ QJsonArray answersOf(const Cell& cell) {
 }  // namespace
 
 int eval(const Options& options) {
-  const std::vector<CaseDocument> documents = readCases(options.arguments[0]);
+  const std::filesystem::path cases = toPath(options.arguments[0]);
+  engine::checkCases(cases);
+  engine::CasesFile file(cases);
   const std::shared_ptr<const engine::Model> model = loadModel(options);
-  std::vector<Cell> cells = cellsOf(documents);
-  runInterruptibly([&](std::stop_token stop) { Evaluation(model, documents, options, stop).run(cells); });
+  std::vector<Cell> cells;
+  runInterruptibly([&](std::stop_token stop) { cells = cellsOf(model, file, options, std::move(stop)); });
   QJsonObject table;
   QJsonArray answers;
   for (const Cell& cell : cells) {
-    const QJsonObject figures = toJson(cell.results);
+    const QJsonObject figures = toJson(cell.documents);
     if (!options.json) print(inWords(cell, figures));
     QJsonObject row = table[toQt(cell.row)].toObject();
     row[toQt(cell.size)] = figures;

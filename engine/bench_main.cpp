@@ -2,8 +2,10 @@
 //   palimpsest-engine-bench MODEL TEXT [--device cuda:0] [--seconds 5] [--precision f32] [--weights int4]
 // prints one "name value" a line. palimpsest-cli bench measures the same, with the library's database between.
 // --device cuda:all measures reading alone: by the first card, then by all that the model fits on at the same time.
-//   palimpsest-engine-bench MODEL --cases FILE.jsonl [--device cuda:0] [--weights int4]
+//   palimpsest-engine-bench MODEL --cases FILE.jsonl [--answers OUT.jsonl [--knock-out]] [--device cuda:0]
 // reads a file of cases and asks its questions: a line for each row, with the shares that palimpsest-cli eval prints.
+// --answers writes what was answered (engine/answers_file.h), of which python -m palimpsest_training.answers makes the
+// cells of evaluation.json; --knock-out asks the same of an empty memory and of another document's as well.
 #include <charconv>
 #include <chrono>
 #include <filesystem>
@@ -14,11 +16,13 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/answers_file.h"
 #include "engine/bench.h"
 #include "engine/cases.h"
 #include "engine/errors.h"
@@ -30,13 +34,18 @@ using namespace palimpsest::engine;
 constexpr const char* kUsage =
     "usage: palimpsest-engine-bench MODEL TEXT [--seconds S] [--device auto|cpu|cuda|cuda:N|cuda:all] [--precision "
     "auto|f32|bf16] [--weights auto|full|int8|fp8|int4]\n"
-    "       palimpsest-engine-bench MODEL --cases FILE.jsonl [--device ...] [--precision ...] [--weights ...]\n";
+    "       palimpsest-engine-bench MODEL --cases FILE.jsonl [--answers OUT.jsonl [--knock-out]] [--device ...] "
+    "[--precision ...] [--weights ...]\n";
 
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};
 
+const std::set<std::string> kWithValue = {"--device", "--precision", "--weights", "--seconds", "--cases", "--answers"};
+
 struct Arguments {
   std::string model, text, cases;  // one of text and cases is empty
+  std::string answers;             // empty: what is answered is not kept
+  bool knockOut = false;
   LoadOptions load;
   BenchOptions bench;
   std::vector<DeviceChoice> allCards;  // of cuda:all, which reading alone is measured on
@@ -103,12 +112,20 @@ std::optional<double> positive(const std::string& words) {
 
 Arguments argumentsOf(int count, char** words) {
   if (count < 3) throw std::invalid_argument(kUsage);
-  Arguments arguments{.model = words[1], .text = {}, .cases = {}, .load = {}, .bench = {}, .allCards = {}};
+  Arguments arguments{
+      .model = words[1], .text = {}, .cases = {}, .answers = {}, .load = {}, .bench = {}, .allCards = {}};
   const bool withText = !std::string_view(words[2]).starts_with("--");
   if (withText) arguments.text = words[2];
-  for (int i = withText ? 3 : 2; i < count; i += 2) {
-    const std::string name = words[i], value = i + 1 < count ? words[i + 1] : "";
-    if (name == "--device" && deviceOf(value)) {
+  for (int i = withText ? 3 : 2; i < count; ++i) {
+    const std::string name = words[i];
+    if (name == "--knock-out") {
+      arguments.knockOut = true;
+      continue;
+    }
+    const std::string value = ++i < count ? words[i] : "";
+    if (value.empty() && kWithValue.contains(name)) {
+      throw std::invalid_argument(name + " needs a value.\n" + kUsage);
+    } else if (name == "--device" && deviceOf(value)) {
       arguments.load.device = *deviceOf(value);
     } else if (name == "--device" && withText && !devicesOf(value).empty()) {
       arguments.allCards = devicesOf(value);
@@ -118,13 +135,17 @@ Arguments argumentsOf(int count, char** words) {
       arguments.load.weights = *weightsOf(value);
     } else if (name == "--seconds" && withText && positive(value)) {
       arguments.bench.seconds = *positive(value);
-    } else if (name == "--cases" && !withText && !value.empty()) {
+    } else if (name == "--cases" && !withText) {
       arguments.cases = value;
+    } else if (name == "--answers" && !withText) {
+      arguments.answers = value;
     } else {
       throw std::invalid_argument(kUsage);
     }
   }
   if (arguments.text.empty() == arguments.cases.empty()) throw std::invalid_argument(kUsage);
+  if (arguments.knockOut && arguments.answers.empty())
+    throw std::invalid_argument(std::string("--knock-out needs --answers, the file that it is written to.\n") + kUsage);
   return arguments;
 }
 
@@ -155,14 +176,20 @@ void print(const CaseTally& tally) {
 }
 
 void examine(const Arguments& arguments) {
+  checkCases(arguments.cases);
   CasesFile file(arguments.cases);
-  // A line that is no case is refused before anything is computed; a pipe can be read but once.
-  if (std::filesystem::is_regular_file(arguments.cases))
-    for (CasesFile all(arguments.cases); all.next();) {
-    }
+  CasesOptions options{.knockOut = arguments.knockOut};
+  std::optional<AnswersFile> answers;  // opened before anything is computed
+  if (!arguments.answers.empty()) {
+    std::error_code unknown;
+    if (std::filesystem::equivalent(arguments.cases, arguments.answers, unknown))
+      throw CasesError("“" + arguments.answers + "” holds the cases: the answers need a file of their own.");
+    answers.emplace(arguments.answers);
+    options.answered = [&](const RowAnswers& asked) { answers->write(asked); };
+  }
   const auto model = loaded(arguments);
   const auto began = std::chrono::steady_clock::now();
-  const CasesReport report = runCases(model, file);
+  const CasesReport report = runCases(model, file, options);
   const double seconds = secondsSince(began);
   std::cout << std::fixed << std::setprecision(4);
   for (const CaseTally& tally : report.tallies) print(tally);

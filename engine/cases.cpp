@@ -62,7 +62,97 @@ CaseTally& tallyOf(std::vector<CaseTally>& tallies, const std::string& row, cons
   return known != tallies.end() ? *known : tallies.emplace_back(CaseTally{.row = row, .size = size});
 }
 
+// Asks document after document; what is to be asked of another document's memory waits until that has been read.
+class Examination {
+ public:
+  Examination(std::shared_ptr<const Model> model, const CasesOptions& options, std::stop_token stop)
+      : model_(std::move(model)), generator_(model_), options_(options), stop_(std::move(stop)) {}
+
+  void take(CaseDocument document) {
+    const auto book = std::make_shared<const BookMemory>(readDocument(generator_, model_, document.text, stop_));
+    const std::int64_t tokens = book->reading().tokens;
+    report_.tokens += tokens;
+    for (auto& [row, questions] : document.rows) {
+      RowAnswers asked{.row = row,
+                       .size = document.size,
+                       .document = documents_,
+                       .tokens = tokens,
+                       .questions = std::move(questions),
+                       .answers = {}};
+      ask(asked, CaseCondition::Memory, *book);
+      count(asked);
+      if (options_.knockOut) knockOut(std::move(asked), book);
+    }
+    documents_ += 1;
+  }
+
+  CasesReport finish() {
+    for (Cell& cell : cells_)
+      if (cell.waiting.document != cell.firstDocument)  // else there is no other
+        ask(cell.waiting, CaseCondition::Swapped, *cell.first);
+    return std::move(report_);
+  }
+
+ private:
+  // Of one row and size.
+  struct Cell {
+    std::shared_ptr<const BookMemory> first;
+    std::size_t firstDocument = 0;
+    RowAnswers waiting;  // for the memory of the next document
+  };
+
+  void ask(RowAnswers& asked, CaseCondition condition, const BookMemory& book) {
+    asked.condition = condition;
+    asked.answers.clear();
+    for (const CaseQuestion& question : asked.questions) {
+      std::optional<Generation>& answer = asked.answers.emplace_back();
+      if (condition == CaseCondition::Memory || !question.unanswerable)
+        answer = askCase(generator_, book, question, stop_);
+    }
+    if (options_.answered) options_.answered(asked);
+  }
+
+  void count(const RowAnswers& asked) {
+    CaseTally& tally = tallyOf(report_.tallies, asked.row, asked.size);
+    for (std::size_t q = 0; q < asked.questions.size(); ++q)
+      tally.add(asked.questions[q], asked.questions[q].isExact(asked.answers[q]->text), asked.answers[q]->unknown);
+  }
+
+  void knockOut(RowAnswers asked, const std::shared_ptr<const BookMemory>& book) {
+    // Not in sections: those of nothing would all doubt alike, and any of them answer.
+    ask(asked, CaseCondition::Zeroed, BookMemory(model_));
+    const auto known = std::ranges::find_if(
+        cells_, [&](const Cell& cell) { return cell.waiting.row == asked.row && cell.waiting.size == asked.size; });
+    if (known == cells_.end()) {
+      cells_.push_back({book, asked.document, std::move(asked)});
+      return;
+    }
+    ask(known->waiting, CaseCondition::Swapped, *book);
+    known->waiting = std::move(asked);
+  }
+
+  std::shared_ptr<const Model> model_;
+  Generator generator_;
+  const CasesOptions& options_;
+  std::stop_token stop_;
+  std::size_t documents_ = 0;
+  std::vector<Cell> cells_;
+  CasesReport report_;
+};
+
 }  // namespace
+
+std::string_view nameOf(CaseCondition condition) {
+  switch (condition) {
+    case CaseCondition::Memory:
+      return "memory";
+    case CaseCondition::Zeroed:
+      return "zeroed";
+    case CaseCondition::Swapped:
+      return "swapped";
+  }
+  return {};
+}
 
 bool CaseQuestion::isExact(std::string_view answer) const { return std::ranges::find(truths, answer) != truths.end(); }
 
@@ -104,6 +194,13 @@ std::optional<CaseDocument> CasesFile::next() {
   return std::nullopt;
 }
 
+void checkCases(const std::filesystem::path& file) {
+  std::error_code unknown;
+  if (!std::filesystem::is_regular_file(file, unknown)) return;
+  for (CasesFile lines(file); lines.next();) {
+  }
+}
+
 BookMemory readDocument(Generator& generator, std::shared_ptr<const Model> model, std::string_view text,
                         std::stop_token stop) {
   BookMemory book(model);
@@ -122,22 +219,11 @@ Generation askCase(Generator& generator, const BookMemory& book, const CaseQuest
   return made;
 }
 
-CasesReport runCases(const std::shared_ptr<const Model>& model, CasesFile& file,
-                     const std::function<void(const CaseQuestion&, const Generation&)>& answered,
+CasesReport runCases(const std::shared_ptr<const Model>& model, CasesFile& file, const CasesOptions& options,
                      std::stop_token stop) {
-  CasesReport report;
-  Generator generator(model);
-  while (const std::optional<CaseDocument> document = file.next()) {
-    const BookMemory book = readDocument(generator, model, document->text, stop);
-    report.tokens += book.reading().tokens;
-    for (const auto& [row, questions] : document->rows)
-      for (const CaseQuestion& question : questions) {
-        const Generation made = askCase(generator, book, question, stop);
-        tallyOf(report.tallies, row, document->size).add(question, question.isExact(made.text), made.unknown);
-        if (answered) answered(question, made);
-      }
-  }
-  return report;
+  Examination examination(model, options, std::move(stop));
+  while (std::optional<CaseDocument> document = file.next()) examination.take(*std::move(document));
+  return examination.finish();
 }
 
 }  // namespace palimpsest::engine

@@ -66,7 +66,25 @@ BookMemory readDocument(Generator& generator, std::shared_ptr<const Model> model
 Generation askCase(Generator& generator, const BookMemory& book, const CaseQuestion& question,
                    std::stop_token stop = {});
 
-// What came of the questions of one row and size.
+// Reads a file of cases to its end, so that a line that is no case is refused before anything is computed. A pipe can
+// be read but once: it is left alone. Throws CasesError.
+void checkCases(const std::filesystem::path& file);
+
+// Which memory a question is put to: the document's own, an empty one, that of the next document of its row and size.
+enum class CaseCondition { Memory, Zeroed, Swapped };
+std::string_view nameOf(CaseCondition condition);  // in evaluation.json, "zeroed"
+
+// One row of a document, asked under one condition.
+struct RowAnswers {
+  std::string row, size;
+  std::size_t document = 0;  // its place in the file, counted from 0
+  std::int64_t tokens = 0;   // that it has
+  std::vector<CaseQuestion> questions;
+  CaseCondition condition = CaseCondition::Memory;
+  std::vector<std::optional<Generation>> answers;  // beside the questions; none where it was not asked
+};
+
+// What came of the questions of one row and size, asked of the documents' own memories.
 struct CaseTally {
   std::string row, size;
   int open = 0, openExact = 0;              // names and numbers
@@ -82,10 +100,17 @@ struct CasesReport {
   std::int64_t tokens = 0;         // that were read
 };
 
-// Reads each document that is left in the file into a memory of its own, one at a time, and asks its questions.
-// `answered`: after each. Throws CasesError, ModelError, Stopped.
-CasesReport runCases(const std::shared_ptr<const Model>& model, CasesFile& file,
-                     const std::function<void(const CaseQuestion&, const Generation&)>& answered = {},
+struct CasesOptions {
+  // What the texts say is also asked of an empty memory and, where a row and size has several documents, of the next
+  // one's memory (the last document's of the first's). What they do not say is not: without a memory that is right.
+  bool knockOut = false;
+  std::function<void(const RowAnswers&)> answered = {};  // after each row and condition, Memory first
+};
+
+// Reads each document that is left in the file into a memory of its own, one at a time, and asks its questions. Of all
+// memories only the first of each row and size is kept, and that for the knock-out alone. Throws CasesError,
+// ModelError, Stopped, and what `answered` throws.
+CasesReport runCases(const std::shared_ptr<const Model>& model, CasesFile& file, const CasesOptions& options = {},
                      std::stop_token stop = {});
 
 }  // namespace palimpsest::engine

@@ -7,6 +7,7 @@ find_library(DNNL_LIBRARY dnnl REQUIRED)
 
 list(APPEND ENGINE_SOURCES
   answer_writer.cpp
+  answers_file.cpp
   attention_layout.cpp
   backend_cpu.cpp
   bench.cpp

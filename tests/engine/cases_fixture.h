@@ -20,8 +20,10 @@ inline CasesOutcome outcomeOfCases(const DeviceChoice& device, WeightType weight
                                  {.device = device, .weights = weights, .progress = {}});
   CasesFile file(PALIMPSEST_TEST_DATA "/cases.jsonl");
   CasesOutcome outcome;
-  const CasesReport report =
-      runCases(model, file, [&](const CaseQuestion&, const Generation& made) { outcome.answers.push_back(made.text); });
+  const CasesReport report = runCases(model, file, {.answered = [&](const RowAnswers& asked) {
+                                        for (const auto& answer : asked.answers)
+                                          outcome.answers.push_back(answer->text);
+                                      }});
   for (const CaseTally& tally : report.tallies) {
     outcome.asked += tally.answerable;
     outcome.exact += tally.answerableExact;

@@ -91,9 +91,11 @@ TEST_F(CasesTest, WhatIsNoFileOfCasesIsRefusedWithItsLine) {
 TEST_F(CasesTest, EachRowIsCountedByItself) {
   CasesFile lines(file(kTwoDocuments));
   std::vector<std::string> asked;
-  const CasesReport report = runCases(load(tinyFolder()), lines, [&](const CaseQuestion& question, const Generation&) {
-    asked.push_back(question.question);
-  });
+  const CasesReport report = runCases(load(tinyFolder()), lines, {.answered = [&](const RowAnswers& row) {
+                                        EXPECT_EQ(row.condition, CaseCondition::Memory);
+                                        for (const CaseQuestion& question : row.questions)
+                                          asked.push_back(question.question);
+                                      }});
   EXPECT_THAT(asked, ElementsAre("Which colour?", "Who sang?", "Who ruled?", "Who ruled?"));
   EXPECT_GT(report.tokens, 0);
   ASSERT_EQ(report.tallies.size(), 2u);
@@ -104,6 +106,59 @@ TEST_F(CasesTest, EachRowIsCountedByItself) {
   EXPECT_EQ(facts.unanswerable, 1);
   EXPECT_EQ(report.tallies[1].row, "turns");
   EXPECT_EQ(report.tallies[1].open, 1);
+}
+
+TEST_F(CasesTest, WhatTheTextsSayIsAlsoAskedOfNoMemoryAndOfTheNextDocuments) {
+  const std::vector<std::string> texts = {bookText(40, 1), bookText(60, 2), bookText(50, 3)};
+  const std::string ruler = R"({"kind": "ruler", "question": "Who ruled?", "answer": "x"})";
+  const std::string unknown = R"({"kind": "unknown", "question": "Who sang?", "answer": "-", "unanswerable": true})";
+  std::string content = "{\"palimpsest_cases\": 1}\n";
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    content += Json{{"size", "1K"},
+                    {"paragraphs", {texts[i]}},
+                    {"rows", i == 1 ? Json{{"facts-8", {Json::parse(ruler)}}, {"turns", {Json::parse(ruler)}}}
+                                    : Json{{"facts-8", {Json::parse(ruler), Json::parse(unknown)}}}}}
+                   .dump() +
+               "\n";
+  const auto model = load(tinyFolder());
+  CasesFile lines(file(content));
+  std::map<std::string, std::string> said;  // "facts-8 0 memory" -> the answer to the ruler
+  const CasesReport report = runCases(
+      model, lines, {.knockOut = true, .answered = [&](const RowAnswers& row) {
+                       const std::string place =
+                           row.row + " " + std::to_string(row.document) + " " + std::string(nameOf(row.condition));
+                       EXPECT_GT(row.tokens, 0) << place;
+                       ASSERT_EQ(row.answers.size(), row.questions.size()) << place;
+                       EXPECT_TRUE(said.emplace(place, row.answers[0]->text).second) << place;
+                       if (row.questions.size() > 1) {
+                         EXPECT_EQ(row.answers[1].has_value(), row.condition == CaseCondition::Memory) << place;
+                       }
+                     }});
+  EXPECT_EQ(report.tallies[0].answerable, 3) << "of the knock-out nothing is counted";
+  EXPECT_EQ(said.size(), 3u * 3 + 2) << "of one document no other one's memory is there";
+  EXPECT_FALSE(said.contains("turns 1 swapped"));
+
+  Generator generator(model);
+  CaseQuestion question;
+  question.question = "Who ruled?";
+  std::vector<std::string> own;
+  for (const std::string& text : texts)
+    own.push_back(askCase(generator, readDocument(generator, model, text), question).text);
+  const std::string nothing = askCase(generator, BookMemory(model), question).text;
+  EXPECT_NE(own[0], own[1]);
+  EXPECT_NE(own[0], own[2]);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string place = "facts-8 " + std::to_string(i) + " ";
+    EXPECT_EQ(said[place + "memory"], own[i]);
+    EXPECT_EQ(said[place + "zeroed"], nothing);
+    EXPECT_EQ(said[place + "swapped"], own[(i + 1) % texts.size()]);
+  }
+}
+
+TEST_F(CasesTest, AFileIsCheckedBeforeAnythingIsComputed) {
+  EXPECT_NO_THROW(checkCases(file(kTwoDocuments)));
+  EXPECT_THROW(checkCases(file(kTwoDocuments + std::string("\n{\"size\""))), CasesError);
+  EXPECT_NO_THROW(checkCases("/dev/null")) << "what can be read but once is not";
 }
 
 // As CudaModel.AnswersAsTheCpuDoes on a card.

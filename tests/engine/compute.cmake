@@ -1,5 +1,6 @@
 list(APPEND ENGINE_TEST_SOURCES
   allocation_test.cpp
+  answers_file_test.cpp
   attend_test.cpp
   attention_layout_test.cpp
   bench_test.cpp

@@ -3,6 +3,7 @@
     python -m palimpsest_training.cases --data heldout.npz --tokenizer DIR --out cases.jsonl --sizes 8K --documents 50
     python -m palimpsest_training.evaluate --cases cases.jsonl --model FOLDER          # PyTorch
     palimpsest-cli eval cases.jsonl --knock-out                                        # the product's engine
+    palimpsest-engine-bench FOLDER --cases cases.jsonl --answers answers.jsonl --knock-out     # and without Qt, for answers.py
 
 A file of cases is JSON lines. The first is {"palimpsest_cases": 1, "books": [...]}: the books that the prose is from.
 Every other one is a document:

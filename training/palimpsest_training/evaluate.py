@@ -15,7 +15,6 @@ import argparse
 import json
 import multiprocessing
 import time
-from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,8 +26,8 @@ from . import babi, cases, rows as own
 from .books import Books
 from .cases import SIZES, Asked
 from .config import ModelConfig
-from .facts import UNKNOWN
 from .reader import Reader, added, reader_of, zeroed
+from .scores import cells_of, knocked_out, line_of, scored, with_examples
 from .sections import section_chosen
 
 
@@ -61,14 +60,6 @@ def shelve(documents: list, states: list, books: int, sections: int):
     return kept, [[section for book in shelf for section in book] for shelf in shelves], [[len(book) for book in shelf] for shelf in shelves]
 
 
-def interval(per_document: list[list[bool]], seed: int = 0, rounds: int = 1000) -> list[float]:
-    rng = np.random.default_rng(seed)
-    hits, totals = np.array([sum(d) for d in per_document]), np.array([len(d) for d in per_document])
-    pick = rng.integers(0, len(hits), (rounds, len(hits)))
-    rates = hits[pick].sum(1) / np.maximum(1, totals[pick].sum(1))
-    return [round(float(x), 3) for x in np.quantile(rates, [0.025, 0.975])]
-
-
 def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]]], knock_out: bool = True, books: int = 1,
              sections: int | None = None, calibrate: bool = False) -> dict:
     """Scores per kind, and the knock-outs; "answers": what was said, per document. books > 1: each document is asked as one
@@ -97,51 +88,17 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
     else:
         answers = {k: reader.answer(prompts, s, unknown_bias=bias) for k, s in conditions.items()}
 
-    def score(given, select) -> dict:
-        per_document = [[g == a.answer for g, a in zip(gs, asked) if select(a)] for gs, (_, asked) in zip(given, documents)]
-        flat = [x for d in per_document for x in d]
-        return {"exact": round(sum(flat) / max(1, len(flat)), 4), "n": len(flat), "interval": interval(per_document)} if flat else {}
-
+    asked = [its for _, its in documents]
     out: dict = {"documents": len(documents), "tokens": int(np.mean(lengths)), "tokens_per_second": round(sum(lengths) / read_seconds)}
-    for name, given in answers.items():
-        out[name] = {"all": score(given, lambda a: a.kind != "unknown"), "names_and_numbers": score(given, lambda a: a.is_open)}
-    answerable = [a for _, asked in documents for a in asked if a.kind != "unknown"]
-    flat = Counter(a.answer for a in answerable if a.is_open) or Counter(a.answer for a in answerable)
-    out["commonest_answer"] = round(flat.most_common(1)[0][1] / max(1, sum(flat.values())), 4) if flat else 0
-    by_kind = defaultdict(lambda: [0, 0])
-    false_unknown = total = answered_anyway = unanswerable = 0
-    for gs, (_, asked) in zip(answers["memory"], documents):
-        for g, a in zip(gs, asked):
-            by_kind[a.kind][0] += g == a.answer
-            by_kind[a.kind][1] += 1
-            if a.kind == "unknown":
-                unanswerable += 1
-                answered_anyway += g != UNKNOWN
-            else:
-                total += 1
-                false_unknown += g == UNKNOWN
-    out["by_kind"] = {k: {"exact": round(a / n, 3), "n": n} for k, (a, n) in sorted(by_kind.items())}
-    out["answered_anyway"] = round(answered_anyway / max(1, unanswerable), 4)
-    out["false_unknown"] = round(false_unknown / max(1, total), 4)
+    out |= scored(asked, answers)
     out["answers"] = answers["memory"]
-    if calibrate and unanswerable:
+    if calibrate and any(a.kind == "unknown" for its in asked for a in its):
         out["by_unknown_bias"] = calibration(reader, documents, prompts, states if sections > 1 else [[s] for s in states], counts)
     return out
 
 
-def with_examples(r: dict, documents: list[tuple[np.ndarray | str, list[Asked]]]) -> dict:
-    """A few questions with both answers instead of all that was said."""
-    said = r.pop("answers")
-    return r | {"examples": [[a.question, a.answer, g] for (_, asked), gs in list(zip(documents, said))[:3] for a, g in list(zip(asked, gs))[:6]]}
-
-
 ROWS = (*cases.ROWS, *cases.BABILONG, *own.ROWS)
 SHELVES = {"shelf-2": 2, "shelf-4": 4, "shelf-8": 8}  # facts-8 in each of so many books, asked of the sum of their memories
-
-
-def knocked_out(row: str) -> bool:
-    """Whether a row is also asked without its memory; nobody guesses a pass key."""
-    return row != "passkey"
 
 
 def has_cell(row: str, size: str) -> bool:
@@ -159,16 +116,6 @@ class Material:
     tales: list[own.Tale] = field(default_factory=list)
 
 
-def line_of(row: str, size: str, r: dict) -> str:
-    def names(condition: str) -> dict:  # of a row that has none: everything
-        cell = r.get(condition, {})
-        return cell.get("names_and_numbers") or cell.get("all", {})
-
-    return (f"{row:12} {size:>5} exact {names('memory').get('exact')} {names('memory').get('interval')} all {r['memory']['all'].get('exact')} "
-            f"zeroed {names('zeroed').get('exact')} swapped {names('swapped').get('exact')} "
-            f"anyway {r['answered_anyway']} false-unknown {r['false_unknown']} ({r['tokens_per_second'] / 1e3:.1f}K tokens/s)")
-
-
 def own_row(reader: Reader, material: Material, row: str, size: str, documents: int, seed: int, sections: int | None) -> dict:
     if row == "book-card people":
         return own.cards(reader, material.books, SIZES[size], min(documents, 40), seed, sections)
@@ -182,20 +129,18 @@ def cell(reader: Reader, material: Material, row: str, size: str, documents: int
         return r
     drawn_row = "facts-8" if row in SHELVES else row
     drawn = [(d.text, d.rows[drawn_row]) for d in cases.draw(material.books, drawn_row, size, cases.count_of(row, documents), seed, material.babi)]
-    r = with_examples(run_cell(reader, drawn, knocked_out(row), SHELVES.get(row, 1), sections, calibrate), drawn)
+    r = with_examples(run_cell(reader, drawn, knocked_out(row), SHELVES.get(row, 1), sections, calibrate), [asked for _, asked in drawn])
     print(line_of(row, size, r), flush=True)
     return r
 
 
 def run_cases(reader: Reader, documents: list[tuple[str, cases.Document]], knock_out: bool = True) -> dict:
     """The table of a file's documents, as `palimpsest-cli eval` makes it: row -> size -> cell, with the answers."""
-    cells: dict = defaultdict(list)
-    for size, d in documents:
-        for row, asked in d.rows.items():
-            cells[row, size].append((d.text, asked))
+    cells = cells_of(documents)
     table: dict = {row: {} for row, _ in cells}
-    for (row, size), cell_documents in sorted(cells.items(), key=lambda c: SIZES[c[0][1]]):
-        table[row][size] = run_cell(reader, cell_documents, knock_out and knocked_out(row))
+    for (row, size), places in cells.items():
+        found = [documents[place][1] for place in places]
+        table[row][size] = run_cell(reader, [(d.text, d.rows[row]) for d in found], knock_out and knocked_out(row))
         print(line_of(row, size, table[row][size]), flush=True)
     return table
 

@@ -1,0 +1,45 @@
+#include "engine/answers_file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+namespace palimpsest::engine {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json jsonOf(const Generation& answer) {
+  Json json{{"text", answer.text}, {"unknown", answer.unknown}, {"doubt", nullptr}, {"section", nullptr}};
+  if (answer.section) {
+    json["doubt"] = answer.doubt();
+    json["section"] = *answer.section;
+  }
+  return json;
+}
+
+}  // namespace
+
+AnswersFile::AnswersFile(const std::filesystem::path& file) : name_("“" + file.string() + "”") {
+  lines_.open(file, std::ios::binary);
+  if (!lines_) fail();
+}
+
+void AnswersFile::write(const RowAnswers& asked) {
+  Json answers = Json::array();
+  for (const std::optional<Generation>& answer : asked.answers) answers.push_back(answer ? jsonOf(*answer) : Json());
+  const Json line{{"size", asked.size},
+                  {"row", asked.row},
+                  {"document", asked.document},
+                  {"tokens", asked.tokens},
+                  {"condition", nameOf(asked.condition)},
+                  {"answers", answers}};
+  // An answer may end inside a character.
+  lines_ << line.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+  if (!lines_) fail();
+}
+
+void AnswersFile::fail() const { throw CasesError(name_ + " cannot be written: " + std::strerror(errno) + "."); }
+
+}  // namespace palimpsest::engine
