@@ -63,7 +63,7 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
 
 // One layer over the rows of the pass. Reading (no `segments`): the pass holds whole segments, each of which is
 // written. Generating: it holds the new rows of one segment, whose earlier keys and values are kept; or the first rows
-// of several, each with a memory of its own.
+// of several, each with a memory of its own; or one copy of these, in a layer without a memory.
 void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segments) const {
   const Layer& layer = layers_[index];
   Stream& s = *w.stream;
@@ -175,7 +175,7 @@ void Transformer::writePass(int index, Workspace& w, const Buffer& keys, const B
   }
 }
 
-// Appends each segment's new rows' columns of qkv to what it keeps.
+// Appends each segment's new rows' columns of qkv to what it keeps; where the pass holds one copy for all, these.
 void Transformer::keep(Workspace& w, const Buffer& qkv,
                        std::initializer_list<std::pair<ColumnRange, KeptBuffer>> columns, int index,
                        std::span<SegmentState> segments) const {
@@ -185,7 +185,7 @@ void Transformer::keep(Workspace& w, const Buffer& qkv,
     for (const auto& [range, buffer] : columns)
       if (Buffer* cache = (segments[i].buffers_.layers[index].*buffer).get())
         kept.push_back({range.begin, range.width, cache});
-    if (!kept.empty()) w.stream->keep(qkv, static_cast<int>(i), kept);
+    if (!kept.empty()) w.stream->keep(qkv, w.segments.size() == 1 ? 0 : static_cast<int>(i), kept);
   }
 }
 

@@ -112,11 +112,11 @@ class Transformer {
   // until the workspace is used again. lastRows <= tokens.size() and <= passRows(). Throws Stopped.
   std::span<const float> extend(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens,
                                 std::stop_token stop, int lastRows = 1) const;
-  // The same tokens after several fresh segments of other memories at once: all rows go through the matrix products
-  // together, attention and memory are each segment's own. Returns the logits [segments x V] that follow the last
-  // token; valid until the workspace is used again. Not the bits of extend(): products and attention of a longer pass
-  // are tiled in another way (within the tolerances of transformer_test.cpp). Throws Stopped; the segments must not be
-  // used then.
+  // The same tokens after several fresh segments of other memories at once: the layers below the first memory are
+  // computed once for all of them; above, all rows go through the matrix products together, attention and memory are
+  // each segment's own. Returns the logits [segments x V] that follow the last token; valid until the workspace is used
+  // again. Not the bits of extend(): products and attention of a longer pass are tiled in another way (within the
+  // tolerances of transformer_test.cpp). Throws Stopped; the segments must not be used then.
   std::span<const float> extendAll(Workspace& workspace, std::span<SegmentState> segments,
                                    std::span<const TokenId> tokens, std::stop_token stop) const;
   // Writes the first `positions` positions of a segment into `memory`, its BOS left out.
@@ -158,7 +158,8 @@ class Transformer {
                   std::stop_token stop) const;
   void extendTogether(Workspace& workspace, std::span<SegmentState> segments, std::span<const TokenId> tokens,
                       std::stop_token stop) const;
-  void beginTogether(Workspace& workspace, std::span<SegmentState> segments, std::span<const TokenId> tokens) const;
+  void makeRoomTogether(Workspace& workspace, std::span<SegmentState> segments, int rows) const;
+  void beginCopies(Workspace& workspace, std::span<const SegmentState> segments, std::span<const TokenId> tokens) const;
   void makeRoomForLogits(Workspace& workspace, int rows) const;
   std::span<const float> logitsOfLastRows(Workspace& workspace, int rows, std::size_t before = 0) const;
   void writeMemory(const Layer& layer, Workspace& workspace, const Buffer& keys, const Buffer& values,
@@ -186,6 +187,7 @@ class Transformer {
   std::unique_ptr<Buffer> cosines_, sines_;  // [positions x d / 2]
   std::vector<Layer> layers_;
   std::vector<CompressiveMemory::LayerShape> memoryShapes_;
+  int firstMemoryLayer_ = 0;  // below it segments of the same tokens are the same; the number of layers = no memory
   int lastMemoryLayer_ = -1;  // reading ends here; -1 = no memory at all
   int passSegments_ = 1;
   int passRows_ = 0;

@@ -200,42 +200,57 @@ void Transformer::extendTogether(Workspace& w, std::span<SegmentState> segments,
     s.copyRows(*w.x, rows - 1, 0, 1, config_.hiddenSize, *w.lastRows, 0, 0);
     return;
   }
-  beginTogether(w, segments, tokens);
-  for (int index = 0; index < config_.numLayers; ++index) {
-    if (stop.stop_requested()) throw Stopped();
-    const int floats = static_cast<int>(memoryShapes_[index].floats());
-    for (int i = 0; i < count && floats > 0; ++i)
-      s.copyRows(*segments[i].buffers_.layers[index].memory, 0, 0, 1, floats, *w.states, i, 0);
-    forward(index, w, segments);
-  }
+  const int rows = static_cast<int>(tokens.size());
+  makeRoomTogether(w, segments, rows);
+  const auto compute = [&](int from, int to) {
+    for (int index = from; index < to; ++index) {
+      if (stop.stop_requested()) throw Stopped();
+      const int floats = static_cast<int>(memoryShapes_[index].floats());
+      for (int i = 0; i < count && floats > 0; ++i)
+        s.copyRows(*segments[i].buffers_.layers[index].memory, 0, 0, 1, floats, *w.states, i, 0);
+      forward(index, w, segments);
+    }
+  };
+  // Below the first memory all of them compute the same: one copy of the rows does, and each keeps what it leaves.
+  beginCopies(w, segments.first(1), tokens);
+  s.embed(*embedding_, *w.x);
+  compute(0, firstMemoryLayer_);
+  for (int i = 1; i < count; ++i) s.copyRows(*w.x, 0, 0, rows, config_.hiddenSize, *w.x, i * rows, 0);
+  beginCopies(w, segments, tokens);
+  compute(firstMemoryLayer_, config_.numLayers);
   for (int i = 0; i < count; ++i) {
-    segments[i].positions_ = w.segments[i].rows;
-    s.copyRows(*w.x, w.segments[i].begin + w.segments[i].rows - 1, 0, 1, config_.hiddenSize, *w.lastRows, i, 0);
+    segments[i].positions_ = rows;
+    s.copyRows(*w.x, (i + 1) * rows - 1, 0, 1, config_.hiddenSize, *w.lastRows, i, 0);
   }
 }
 
-// Makes room for all of them and puts their rows into the pass.
-void Transformer::beginTogether(Workspace& w, std::span<SegmentState> segments, std::span<const TokenId> tokens) const {
-  const int rows = static_cast<int>(tokens.size()), count = static_cast<int>(segments.size());
+void Transformer::makeRoomTogether(Workspace& w, std::span<SegmentState> segments, int rows) const {
+  const int count = static_cast<int>(segments.size());
   makeRoom(w, count * rows);
   if (!w.states || w.states->rows() < count)
     w.states = w.stream->allocate(count, w.states ? w.states->columns() : 1, Element::Float32), ++w.buffers;
-  w.segments.clear();
-  w.tokens.clear();
   for (SegmentState& segment : segments) {
     if (segment.buffers_.capacity < rows)
       enlarge(w, segment, rows);  // no more than these tokens need: most of the segments will be given up
+  }
+}
+
+// A pass of the same tokens for each of the segments, all of them fresh.
+void Transformer::beginCopies(Workspace& w, std::span<const SegmentState> segments,
+                              std::span<const TokenId> tokens) const {
+  w.segments.clear();
+  w.tokens.clear();
+  for (const SegmentState& segment : segments) {
     const int begin = static_cast<int>(w.tokens.size());
     w.tokens.insert(w.tokens.end(), tokens.begin(), tokens.end());
     w.segments.push_back({.begin = begin,
-                          .rows = rows,
+                          .rows = static_cast<int>(tokens.size()),
                           .firstPosition = 0,
                           .keysBegin = begin,
                           .unwritten = 0,
                           .emptyMemory = segment.emptyMemory_});
   }
   w.stream->beginPass(w.segments, w.tokens);
-  w.stream->embed(*embedding_, *w.x);
 }
 
 void Transformer::checkRoom(int positions, int more) const {

@@ -132,7 +132,11 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
   for (int i = 0; i < config_.numLayers; ++i) {
     loadLayer(folder, i);
     memoryShapes_.push_back(layers_.back().heads.memoryShape);
-    if (layers_.back().heads.hasMemory()) lastMemoryLayer_ = i;
+    if (layers_.back().heads.hasMemory()) {
+      lastMemoryLayer_ = i;
+    } else if (!hasMemory()) {
+      firstMemoryLayer_ = i + 1;
+    }
     tell(i + 2);
   }
   if (lastMemoryLayer_ < 0) return;

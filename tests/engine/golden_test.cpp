@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "tests/engine/transformer_fixture.h"
 
@@ -116,6 +117,38 @@ TEST_P(Golden, AnswersReadTheMemory) {
   readAll();
   const std::vector<float> theirs = floatsOf(file_->at("prompt_logits"));
   EXPECT_LT(relativeError(logits(withBos(ints("prompt"))), theirs), toleranceOf(GetParam().precision));
+}
+
+// Where the first layers have no memory, or none has one, all of the segments share what these compute.
+TEST_P(Golden, SegmentsAskedTogetherGiveWhatEachGivesAlone) {
+  std::vector<CompressiveMemory> memories;  // an empty one, that of everything, and that of a part
+  memories.push_back(memory_.clone());
+  readAll();
+  memories.push_back(std::exchange(memory_, CompressiveMemory(transformer_->memoryShapes())));
+  if (!segments_.empty()) transformer_->read(*workspace_, std::span(segments_).first(1), memory_, {});
+  memories.push_back(memory_.clone());
+
+  const auto prompt = withBos(ints("prompt"));
+  const auto V = static_cast<std::size_t>(transformer_->config().vocabSize);
+  std::vector<SegmentState> together;
+  for (const CompressiveMemory& memory : memories) together.push_back(transformer_->beginSegment(*workspace_, &memory));
+  const std::vector<float> first = copyOf(transformer_->extendAll(*workspace_, together, prompt, {}));
+  ASSERT_EQ(first.size(), memories.size() * V);
+  std::vector<std::vector<float>> logits;
+  for (std::size_t i = 0; i < memories.size(); ++i) logits.push_back(copyOf(std::span(first).subspan(i * V, V)));
+  const auto goOn = [&](SegmentState& segment, TokenId token, std::vector<float>& all) {
+    const auto next = transformer_->extend(*workspace_, segment, std::span(&token, 1), {});
+    all.insert(all.end(), next.begin(), next.end());
+  };
+  for (const TokenId token : {5, 7, 6})  // by turns: none may write into what another keeps
+    for (std::size_t i = 0; i < memories.size(); ++i) goOn(together[i], token + static_cast<TokenId>(i), logits[i]);
+
+  for (std::size_t i = 0; i < memories.size(); ++i) {
+    SegmentState segment = transformer_->beginSegment(*workspace_, &memories[i]);
+    std::vector<float> alone = copyOf(transformer_->extend(*workspace_, segment, prompt, {}));
+    for (const TokenId token : {5, 7, 6}) goOn(segment, token + static_cast<TokenId>(i), alone);
+    EXPECT_LT(relativeError(logits[i], alone), toleranceOf(GetParam().precision)) << "segment " << i;
+  }
 }
 
 class GoldenInF32 : public Golden {};  // bf16 may turn round the order of close logits

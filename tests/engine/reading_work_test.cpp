@@ -1,9 +1,13 @@
-// What reading leaves out: the logits, and of the last layer with a memory all but keys and values. Counted by a back
-// end that hands every operation on to the CPU's.
+// What reading leaves out: the logits, and of the last layer with a memory all but keys and values. What asking several
+// sections leaves out: all but one copy of the layers below the first memory. Counted by a back end that hands every
+// operation on to the CPU's.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/forwarding_stream.h"
 #include "tests/engine/transformer_fixture.h"
@@ -14,7 +18,7 @@ namespace {
 using Shape = std::pair<int, int>;  // outputs, inputs
 
 struct Work {
-  std::map<Shape, int> products;
+  std::map<Shape, int> products, rows;  // rows of all products of a shape together
   std::map<std::string, int> operations;
 };
 
@@ -22,16 +26,20 @@ class CountingStream : public ForwardingStream {
  public:
   CountingStream(std::unique_ptr<Stream> inner, Work& work) : ForwardingStream(std::move(inner)), work_(work) {}
 
+  void beginPass(std::span<const PassSegment> segments, std::span<const std::int32_t> tokens) override {
+    rows_ = segments.back().begin + segments.back().rows;
+    ForwardingStream::beginPass(segments, tokens);
+  }
   void rmsNorm(const Buffer& x, const Buffer& weight, float epsilon, Buffer& out) override {
     ++work_.operations["rmsNorm"];
     ForwardingStream::rmsNorm(x, weight, epsilon, out);
   }
   void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override {
-    ++work_.products[{weight.outputs(), weight.inputs()}];
+    count(weight);
     ForwardingStream::linear(in, weight, out);
   }
   void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override {
-    ++work_.products[{weight.outputs(), weight.inputs()}];
+    count(weight);
     ForwardingStream::linearAdd(in, weight, x);
   }
   void siluMul(const Buffer& gateUp, Buffer& out) override {
@@ -72,7 +80,14 @@ class CountingStream : public ForwardingStream {
   }
 
  private:
+  void count(const PackedWeight& weight) {
+    const Shape shape{weight.outputs(), weight.inputs()};
+    ++work_.products[shape];
+    work_.rows[shape] += rows_;
+  }
+
   Work& work_;
+  int rows_ = 0;  // of the pass
 };
 
 class CountingBackend : public Backend {
@@ -136,6 +151,24 @@ TEST(ReadingWork, AskingComputesEverythingButWritesNothing) {
   EXPECT_EQ(work.products[kHead], 1);
   for (const Shape& shape : {kQkv, kOut, kGateUp, kDown}) EXPECT_EQ(work.products[shape], kLayers);
   EXPECT_EQ(work.operations["memoryWrite"], 0);
+}
+
+TEST(ReadingWork, SectionsAskedTogetherShareTheLayersBelowTheFirstMemory) {
+  const auto golden = std::filesystem::path(PALIMPSEST_TEST_DATA) / "golden";
+  const std::vector<std::pair<std::filesystem::path, int>> sharedLayers = {
+      {tinyFolder(), 0}, {golden / "long-keys", 1}, {golden / "heads-in-some-layers", 1}, {golden / "plain-llama", 2}};
+  for (const auto& [folder, shared] : sharedLayers) {
+    Work work;
+    const Transformer model(ModelFolder::open(folder), std::make_unique<CountingBackend>(work), kTinyBos);
+    const ModelConfig& config = model.config();
+    const auto workspace = model.makeWorkspace();
+    std::vector<SegmentState> sections;
+    for (int i = 0; i < 5; ++i) sections.push_back(model.beginSegment(*workspace, nullptr));
+    model.extendAll(*workspace, sections, std::vector<TokenId>{kTinyBos, 5, 6, 7}, {});
+    const Shape down{config.hiddenSize, config.intermediateSize}, head{config.vocabSize, config.hiddenSize};
+    EXPECT_EQ(work.rows[down], 4 * (shared + 5 * (config.numLayers - shared))) << folder;
+    EXPECT_EQ(work.rows[head], 5) << folder;
+  }
 }
 
 }  // namespace

@@ -44,6 +44,18 @@ class ShippedModel : public testing::TestWithParam<Precision> {
     tokens.insert(tokens.begin(), kBos);
     return tokens;
   }
+  // What follows these logits of a segment, the likeliest token each time.
+  std::vector<TokenId> reply(SegmentState& segment, std::span<const float> logits) {
+    std::vector<TokenId> tokens;
+    const auto best = [&] {
+      return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    };
+    while (tokens.size() < 16 && best() != kEos) {
+      tokens.push_back(best());
+      logits = transformer_->extend(*workspace_, segment, std::span(&tokens.back(), 1), {});
+    }
+    return tokens;
+  }
 
   static constexpr TokenId kBos = 0, kEos = 1;
   // f32: the issue of rounding alone. bf16 keeps 8 bits of each weight and activation through 8 layers.
@@ -88,17 +100,23 @@ TEST_P(ShippedModel, MemoryIsThatOfTheDefinition) {
 
 TEST_P(ShippedModel, LogitsAndAnswerFromMemory) {
   SegmentState segment = transformer_->beginSegment(*workspace_, &memory_);
-  auto logits = transformer_->extend(*workspace_, segment, prompt(), {});
+  const auto logits = transformer_->extend(*workspace_, segment, prompt(), {});
   EXPECT_LT(relativeError(logits, floats("prompt_logits")), tolerance());
-  std::vector<TokenId> reply;
-  const auto best = [&] {
-    return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  };
-  while (reply.size() < 16 && best() != kEos) {
-    reply.push_back(best());
-    logits = transformer_->extend(*workspace_, segment, std::span(&reply.back(), 1), {});
-  }
-  EXPECT_EQ(reply, ints("reply"));
+  EXPECT_EQ(reply(segment, logits), ints("reply"));
+}
+
+// Its lower layers have no memory: what they compute is shared by all that are asked.
+TEST_P(ShippedModel, OneOfSeveralSectionsAskedTogetherAnswersFromItsMemory) {
+  CompressiveMemory nothing(transformer_->memoryShapes());
+  std::vector<SegmentState> sections;
+  for (const CompressiveMemory* memory : {&nothing, &memory_, &nothing})
+    sections.push_back(transformer_->beginSegment(*workspace_, memory));
+  const std::vector<float> logits = copyOf(transformer_->extendAll(*workspace_, sections, prompt(), {}));
+  const auto own = std::span(logits).subspan(logits.size() / 3, logits.size() / 3);
+  EXPECT_LT(relativeError(own, floats("prompt_logits")), tolerance());
+  SegmentState chosen = std::move(sections[1]);
+  sections.clear();  // as those that are not chosen
+  EXPECT_EQ(reply(chosen, own), ints("reply"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, ShippedModel, testing::Values(Precision::Float32, Precision::BFloat16),
