@@ -107,12 +107,28 @@ TEST_F(MemoryStoreTest, ACheckpointWritesTheNewSectionsAndDeletesThoseThatAreGon
   record.sections = {section(200, "a"), section(400, "b")};
   memories_.save(record);
   record = memory("f", "second", 1000);
-  record.sections = {section(200, "never written again"), section(600, "c"), section(800, "d")};
+  record.sections = {section(200, "A"), section(600, "c"), section(800, "d")};
   memories_.save(record);
   EXPECT_EQ(storedPositions("f"), (std::vector<std::int64_t>{200, 600, 800}));
-  EXPECT_EQ(*memories_.load(id_, "f")->sections[0].snapshot, bytes("a"));
+  EXPECT_EQ(*memories_.load(id_, "f")->sections[0].snapshot, bytes("a")) << "the same is never written again";
   memories_.save(memory("f", "third", 1200));
   EXPECT_EQ(rows(), 0);
+}
+
+// What joins two sections ends where the second one did.
+TEST_F(MemoryStoreTest, AJoinedSectionReplacesTheOneThatEndsWhereItDoes) {
+  MemoryRecord record = memory("f", "first", 600);
+  record.sections = {section(200, "a"), section(400, "b"), section(600, "c")};
+  memories_.save(record);
+  record = memory("f", "second", 800);
+  record.sections = {section(400, "j"), section(600, "c"), section(800, "d")};
+  record.sections[0].tokens += 50;
+  memories_.save(record);
+  EXPECT_EQ(storedPositions("f"), (std::vector<std::int64_t>{400, 600, 800}));
+  EXPECT_EQ(*memories_.load(id_, "f")->sections[0].snapshot, bytes("j"));
+  record.sections[0].snapshot = std::make_shared<const std::vector<std::byte>>(bytes("another size"));
+  memories_.save(record);
+  EXPECT_EQ(*memories_.load(id_, "f")->sections[0].snapshot, bytes("another size"));
 }
 
 TEST_F(MemoryStoreTest, EachModelsSectionsAreItsOwn) {

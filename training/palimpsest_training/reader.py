@@ -55,13 +55,14 @@ class Reader:
         return states
 
     def read_sections(self, segments: list, count: int) -> list:
-        """What each of at most `count` sections of a document has written, all read in one row: a list of states."""
+        """What each of at most `count` sections of a document has written, all read in one row: a list of states. Where there are several
+        each is rounded to eight bits, once (the engine does so with each pass, and again where two sections are joined)."""
         sections, states, read = [], None, 0
         for end in section_ends(len(segments), self.model.c.segment_length, count):
             before, states = states, self.read(segments[read:end], states)
             sections.append(subtracted(states, before) if before else states)
             read = end
-        return sections
+        return [rounded(section) for section in sections] if len(sections) > 1 else sections
 
     def answer_from_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0, books: list[list[int]] | None = None,
                              **options) -> list[list[str]]:
@@ -160,6 +161,16 @@ def joined(states):
 def subtracted(states, before):
     """What has been written since."""
     return [[MemoryState(s.M - b.M, s.z - b.z) for s, b in zip(layer, earlier)] for layer, earlier in zip(states, before)]
+
+
+def rounded(states):
+    """To eight bits, each row of M by a scale of its own; z stays as it is (section_memory.h)."""
+
+    def row_by_row(M: torch.Tensor) -> torch.Tensor:
+        scale = M.abs().amax(-1, keepdim=True) / 127
+        return (M / scale.where(scale > 0, 1)).round() * scale
+
+    return [[MemoryState(row_by_row(s.M), s.z) for s in layer] for layer in states]
 
 
 def zeroed(states):
