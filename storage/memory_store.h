@@ -21,8 +21,8 @@ class MemoryStore {
   explicit MemoryStore(Database& database) : database_(&database) {}
 
   // A checkpoint: snapshot, position and sections in one transaction; replaces the earlier one of the same key. Of
-  // the sections only those are written that are not there yet (by position, tokens and size), and those that are no longer
-  // among them are deleted. Of the chapters, those are written that are not there yet.
+  // the sections only those are written that are not there yet (by position, tokens and size), and those that are no
+  // longer among them are deleted. Of the chapters, those are written that are not there yet.
   void save(const MemoryRecord& memory);
   // As it was at one moment, whatever is being written meanwhile.
   std::optional<MemoryRecord> load(Id documentId, std::string_view fingerprint) const;

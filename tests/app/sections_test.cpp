@@ -225,8 +225,8 @@ TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
   for (const Planted& fact : planted) {
     const engine::Generation made = generator.answer(book, {fact.question, {}, {}, {.maxTokens = 24}});
     EXPECT_EQ(made.text, fact.answer) << fact.question;
-    const auto standsIn = std::ranges::count_if(
-        saved.sections, [&](const auto& section) { return section.position <= fact.begin; });
+    const auto standsIn =
+        std::ranges::count_if(saved.sections, [&](const auto& section) { return section.position <= fact.begin; });
     ASSERT_TRUE(made.section);
     EXPECT_EQ(static_cast<std::ptrdiff_t>(*made.section), standsIn) << fact.question;
     EXPECT_LT(made.doubt(), 0.5);

@@ -302,13 +302,11 @@ TEST_P(Attend, GivesTheSameBitsAgain) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, Attend,
-                         testing::Combine(testing::Values(Precision::Float32, Precision::BFloat16),
-                                          testing::ValuesIn(kShapes)),
-                         [](const auto& own) {
-                           return std::string(std::get<0>(own.param) == Precision::BFloat16 ? "bf16" : "f32") +
-                                  std::get<1>(own.param).name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    , Attend, testing::Combine(testing::Values(Precision::Float32, Precision::BFloat16), testing::ValuesIn(kShapes)),
+    [](const auto& own) {
+      return std::string(std::get<0>(own.param) == Precision::BFloat16 ? "bf16" : "f32") + std::get<1>(own.param).name;
+    });
 
 }  // namespace
 }  // namespace palimpsest::engine
