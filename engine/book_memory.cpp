@@ -62,7 +62,7 @@ void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_tok
   whole_.arithmetic = {model_->precision(), generator.threads(), model_->card(), model_->weights()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
   opened_.clear();
-  beforePass_ = std::move(begin);
+  if (begin) lastPass_ = {std::move(*begin), whole_.reading};
 }
 
 std::vector<SavedPart> BookMemory::takeNotes() {
@@ -75,9 +75,10 @@ std::vector<SavedPart> BookMemory::takeNotes() {
 }
 
 void BookMemory::appendLastPass() const {
-  if (!beforePass_) return;
-  append({SectionMemory(subtractMemories(*model_, whole_, *beforePass_)), beforePass_->reading, whole_.reading});
-  beforePass_.reset();
+  if (!lastPass_) return;
+  append(
+      {SectionMemory(subtractMemories(*model_, whole_, lastPass_->before)), lastPass_->before.reading, lastPass_->end});
+  lastPass_.reset();
   join(sections_, mostSections());
 }
 

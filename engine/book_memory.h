@@ -115,7 +115,11 @@ class BookMemory {
   std::vector<std::int64_t> places_;
   std::vector<PlaceMemory> notes_;
   // The last pass becomes a section when that is asked for, or while the next pass is computed.
-  mutable std::optional<MemorySnapshot> beforePass_;
+  struct LastPass {
+    MemorySnapshot before;
+    ReadingPosition end;
+  };
+  mutable std::optional<LastPass> lastPass_;
   mutable Sections sections_;
   mutable std::vector<CompressiveMemory> opened_;  // sections_; empty = not opened yet
 };

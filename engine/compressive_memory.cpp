@@ -40,6 +40,13 @@ CompressiveMemory::CompressiveMemory(std::vector<LayerShape> shapes, std::shared
   if (!values_) values_ = std::make_shared<float[]>(floats_);
 }
 
+CompressiveMemory CompressiveMemory::unwritten(std::vector<LayerShape> shapes) {
+  const std::size_t floats = floatsOf(shapes);
+  CompressiveMemory memory(std::move(shapes), std::make_shared_for_overwrite<float[]>(floats));
+  memory.roomGiven_ = false;
+  return memory;
+}
+
 CompressiveMemory& CompressiveMemory::operator=(CompressiveMemory&& other) noexcept {
   shapes_ = std::exchange(other.shapes_, {});
   offsets_ = std::exchange(other.offsets_, {});
@@ -52,8 +59,7 @@ CompressiveMemory& CompressiveMemory::operator=(CompressiveMemory&& other) noexc
 }
 
 CompressiveMemory CompressiveMemory::clone() const {
-  CompressiveMemory copy(shapes_, std::make_shared_for_overwrite<float[]>(floats_));
-  copy.roomGiven_ = false;
+  CompressiveMemory copy = unwritten(shapes_);
   std::ranges::copy(values(), copy.values_.get());
   copy.tokens_ = tokens_;
   copy.contents_ = contents_;

@@ -45,6 +45,8 @@ class CompressiveMemory {
   CompressiveMemory() = default;
   // room: for floatsOf(shapes) zeros, where they should stand (Backend::hostFloats()); else they are made.
   explicit CompressiveMemory(std::vector<LayerShape> shapes, std::shared_ptr<float[]> room = nullptr);
+  // Not zeros: the caller writes every M and every z.
+  static CompressiveMemory unwritten(std::vector<LayerShape> shapes);
   static std::size_t floatsOf(std::span<const LayerShape> shapes);
   bool roomWasGiven() const { return roomGiven_; }
   CompressiveMemory(CompressiveMemory&& other) noexcept { *this = std::move(other); }

@@ -10,8 +10,8 @@ namespace palimpsest::engine {
 
 namespace {
 
-// Enough rows for the matrix products; more sections would only hold more memory at a time.
-constexpr std::size_t kTogether = 16;
+// All of a book; of more, each takes a memory of its own in the device's room.
+constexpr std::size_t kTogether = 32;
 
 }  // namespace
 

@@ -97,7 +97,7 @@ SectionMemory::SectionMemory(Shapes shapes, std::int64_t tokens, std::vector<std
 }
 
 CompressiveMemory SectionMemory::opened() const {
-  CompressiveMemory memory(shapes_);
+  CompressiveMemory memory = CompressiveMemory::unwritten(shapes_);
   const auto* value = values_.data();
   auto scale = scales_.begin();
   auto normalizer = normalizers_.begin();

@@ -242,6 +242,18 @@ TEST_F(BookMemoryTest, SavedAndLoadedBetweenThePassesItEndsWithTheSameBits) {
   }
 }
 
+TEST_F(BookMemoryTest, AskedBetweenThePassesItEndsWithTheSameBits) {
+  const std::string text = text_ + "\n \n" + std::string(5000, ' ');
+  Generator generator(model_);
+  BookMemory expected(model_), asked(model_);
+  readWhole(expected, generator, text);
+  while (!asked.reading().complete) {
+    asked.advance(generator, text);
+    asked.sections();
+  }
+  EXPECT_EQ(blobsOf(asked), blobsOf(expected));
+}
+
 TEST_F(BookMemoryTest, ALongerBookIsKeptInNoMore) {
   std::vector<std::int64_t> last;
   Generator generator(model_);
