@@ -27,7 +27,7 @@ SectionChoice chooseSection(const Transformer& transformer, Transformer::Workspa
   for (std::size_t begin = 0; begin < sections.size(); begin += kTogether) {
     std::vector<SegmentState> segments;
     for (const CompressiveMemory* section : sections.subspan(begin, std::min(kTogether, sections.size() - begin)))
-      segments.push_back(transformer.beginSegment(workspace, section));
+      segments.push_back(transformer.beginCandidate(*section));
     const std::span<const float> logits = transformer.extendAll(workspace, segments, prompt, stop);
     for (std::size_t i = 0; i < segments.size(); ++i) {
       const std::span<const float> own = logits.subspan(i * V, V);
@@ -38,6 +38,7 @@ SectionChoice chooseSection(const Transformer& transformer, Transformer::Workspa
       choice.logits.assign(own.begin(), own.end());
     }
   }
+  transformer.takeMemory(workspace, choice.segment);
   return choice;
 }
 

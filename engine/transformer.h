@@ -55,6 +55,7 @@ class SegmentState {
   Spare spare_;
   int positions_ = 0;
   bool emptyMemory_ = true;
+  const CompressiveMemory* source_ = nullptr;  // of a candidate: what its memory will be
 };
 
 // A place within a pass, and the memory there: every token before it is written, and none after it.
@@ -108,6 +109,10 @@ class Transformer {
 
   // A fresh segment that reads `memory` (nullptr = the empty one). The memory is copied, not kept.
   SegmentState beginSegment(Workspace& workspace, const CompressiveMemory* memory) const;
+  // One of several segments for extendAll(), most of which are given up after it: `memory` is not copied, and must stay
+  // until takeMemory(), which the segment that goes on needs, or until the segment has gone.
+  SegmentState beginCandidate(const CompressiveMemory& memory) const;
+  void takeMemory(Workspace& workspace, SegmentState& segment) const;
   // Appends tokens (the caller puts the BOS) and returns the logits [lastRows x V] that follow the last ones; valid
   // until the workspace is used again. lastRows <= tokens.size() and <= passRows(). Throws Stopped.
   std::span<const float> extend(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens,

@@ -16,6 +16,7 @@ SegmentState& SegmentState::operator=(SegmentState&& other) noexcept {
   std::swap(spare_, other.spare_);
   std::swap(positions_, other.positions_);
   std::swap(emptyMemory_, other.emptyMemory_);
+  std::swap(source_, other.source_);
   return *this;
 }
 
@@ -44,6 +45,28 @@ SegmentState Transformer::beginSegment(Workspace& w, const CompressiveMemory* me
     }
   }
   return segment;
+}
+
+SegmentState Transformer::beginCandidate(const CompressiveMemory& memory) const {
+  checkMemory(memory);
+  SegmentState segment;
+  segment.emptyMemory_ = memory.empty();
+  segment.source_ = &memory;
+  segment.buffers_.layers.resize(static_cast<std::size_t>(config_.numLayers));
+  return segment;
+}
+
+void Transformer::takeMemory(Workspace& w, SegmentState& segment) const {
+  if (!segment.source_) return;
+  for (int index = 0; index < config_.numLayers; ++index) {
+    std::unique_ptr<Buffer>& own = segment.buffers_.layers[index].memory;
+    const std::size_t floats = memoryShapes_[index].floats();
+    own = w.stream->allocate(1, static_cast<int>(std::max<std::size_t>(floats, 1)), Element::Float32);
+    w.stream->upload(segment.source_->layer(index), *own);
+  }
+  w.stream->wait();
+  segment.source_ = nullptr;
+  segment.spare_ = w.spare;
 }
 
 std::size_t Transformer::largestLayer() const {
@@ -112,6 +135,7 @@ std::span<const float> Transformer::step(Workspace& w, SegmentState& segment, To
                                          std::stop_token stop) const {
   checkTokens(std::span(&token, 1));
   checkRoom(segment.positions_, 1);
+  takeMemory(w, segment);
   grow(w, segment, segment.positions_ + 1);
   makeRoom(w, 1);
   makeRoomForLogits(w, 1);
@@ -155,6 +179,7 @@ int Transformer::extendAlone(Workspace& w, SegmentState& segment, std::span<cons
   const int total = static_cast<int>(tokens.size());
   checkTokens(tokens);
   checkRoom(segment.positions_, total);
+  takeMemory(w, segment);
   grow(w, segment, segment.positions_ + total);
   Stream& s = *w.stream;
   int rows = 0;
@@ -206,8 +231,13 @@ void Transformer::extendTogether(Workspace& w, std::span<SegmentState> segments,
     for (int index = from; index < to; ++index) {
       if (stop.stop_requested()) throw Stopped();
       const int floats = static_cast<int>(memoryShapes_[index].floats());
-      for (int i = 0; i < count && floats > 0; ++i)
-        s.copyRows(*segments[i].buffers_.layers[index].memory, 0, 0, 1, floats, *w.states, i, 0);
+      for (int i = 0; i < count && floats > 0; ++i) {
+        if (segments[i].source_) {
+          s.upload(segments[i].source_->layer(index), *w.states, static_cast<std::size_t>(i) * w.states->columns());
+        } else {
+          s.copyRows(*segments[i].buffers_.layers[index].memory, 0, 0, 1, floats, *w.states, i, 0);
+        }
+      }
       forward(index, w, segments);
     }
   };

@@ -62,20 +62,26 @@ TEST_P(SectionChoiceTest, TogetherTheyGiveWhatEachGivesAlone) {
   // One pass for all; for the longest prompt one for ten of them (a pass has 2112 rows), and one that is left over.
   std::vector<const CompressiveMemory*> sections = sections_;
   sections.insert(sections.end(), sections_.begin(), sections_.begin() + 5);
-  for (const int length : {3, 20, 70, 200}) {
-    const std::vector<TokenId> tokens = prompt(length), then = {7, 11, 13};
-    std::vector<SegmentState> segments;
-    for (const auto* section : sections) segments.push_back(transformer.beginSegment(*workspace_, section));
-    const std::vector<float> logits = copyOf(transformer.extendAll(*workspace_, segments, tokens, {}));
-    ASSERT_EQ(logits.size(), sections.size() * V);
-    for (std::size_t i = 0; i < sections.size(); ++i) {
-      EXPECT_EQ(segments[i].positions(), length);
-      EXPECT_LT(relativeError(std::span(logits).subspan(i * V, V), alone(*sections[i], tokens)), rounding())
-          << "section " << i << ", " << length << " tokens";
-      std::vector<float> after;  // what was kept of the prompt is what follows it reads
-      for (const TokenId& token : then)
-        after = copyOf(transformer.extend(*workspace_, segments[i], std::span(&token, 1), {}));
-      EXPECT_LT(relativeError(after, alone(*sections[i], tokens, then)), rounding()) << "section " << i;
+  for (const bool candidates : {false, true}) {
+    for (const int length : {3, 20, 70, 200}) {
+      SCOPED_TRACE(std::to_string(length) + (candidates ? " tokens, candidates" : " tokens"));
+      const std::vector<TokenId> tokens = prompt(length), then = {7, 11, 13};
+      std::vector<SegmentState> segments;
+      for (const auto* section : sections)
+        segments.push_back(candidates ? transformer.beginCandidate(*section)
+                                      : transformer.beginSegment(*workspace_, section));
+      const std::vector<float> logits = copyOf(transformer.extendAll(*workspace_, segments, tokens, {}));
+      ASSERT_EQ(logits.size(), sections.size() * V);
+      for (std::size_t i = 0; i < sections.size(); ++i) {
+        EXPECT_EQ(segments[i].positions(), length);
+        EXPECT_LT(relativeError(std::span(logits).subspan(i * V, V), alone(*sections[i], tokens)), rounding())
+            << "section " << i;
+        if (i % 2 == 0) transformer.takeMemory(*workspace_, segments[i]);  // else when it goes on
+        std::vector<float> after;  // what was kept of the prompt is what follows it reads
+        for (const TokenId& token : then)
+          after = copyOf(transformer.extend(*workspace_, segments[i], std::span(&token, 1), {}));
+        EXPECT_LT(relativeError(after, alone(*sections[i], tokens, then)), rounding()) << "section " << i;
+      }
     }
   }
 }
