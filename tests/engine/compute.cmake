@@ -24,6 +24,7 @@ list(APPEND ENGINE_TEST_SOURCES
   section_memory_test.cpp
   section_rule_test.cpp
   shipped_model_test.cpp
+  step_chain_test.cpp
   story_test.cpp
   text_passes_test.cpp
   transformer_test.cpp
