@@ -82,9 +82,9 @@ void BookMemory::appendLastPass() const {
   join(sections_, mostSections());
 }
 
-void BookMemory::append(SectionSnapshot section) const {
+void BookMemory::append(SectionSnapshot section, SnapshotBlob blob) const {
   section.begin.complete = section.end.complete = false;
-  sections_.push_back(std::make_shared<const Section>(Section{std::move(section), {}}));
+  sections_.push_back(std::make_shared<const Section>(Section{std::move(section), std::move(blob)}));
 }
 
 void BookMemory::join(Sections& sections, std::size_t most) {
@@ -203,7 +203,7 @@ BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const 
     const ReadingPosition last = book.sections_.empty() ? begin.reading : book.sections_.back()->snapshot.end;
     if (auto* section = std::get_if<SectionSnapshot>(&part)) {
       if (!samePlace(section->begin, last)) refuseSection(section->end, last);
-      book.append(std::move(*section));
+      book.append(std::move(*section), saved.snapshot);
     } else {
       auto& place = std::get<MemorySnapshot>(part);
       if (!samePlace(earlier.reading, last) || !follows(place.reading, last) || place.reading.complete)
@@ -211,7 +211,6 @@ BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const 
       book.append({SectionMemory(subtractMemories(*book.model_, place, earlier)), earlier.reading, place.reading});
       earlier = std::move(place);
     }
-    book.sections_.back()->blob = std::holds_alternative<SectionSnapshot>(part) ? saved.snapshot : nullptr;
   }
   if (!book.sections_.empty()) {
     const ReadingPosition &last = book.sections_.back()->snapshot.end, &now = book.whole_.reading;

@@ -105,7 +105,7 @@ class BookMemory {
   };
   using Sections = std::vector<std::shared_ptr<const Section>>;
   std::size_t mostSections() const;
-  void append(SectionSnapshot section) const;
+  void append(SectionSnapshot section, SnapshotBlob blob = nullptr) const;
   static void join(Sections& sections, std::size_t most);
   void appendLastPass() const;
   void appendRest(const MemorySnapshot& begin, const Sections& later);

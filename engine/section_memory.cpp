@@ -57,7 +57,6 @@ SectionMemory::Sizes SectionMemory::sizesOf(const Shapes& shapes) {
     for (const auto* part : {&shape.base, &shape.added}) {
       const std::size_t rows = static_cast<std::size_t>(part->kvHeads) * static_cast<std::size_t>(part->keyDim);
       sizes.rows += rows;
-      sizes.normalizers += rows;
       sizes.values += rows * static_cast<std::size_t>(part->valueDim);
     }
   }
@@ -68,7 +67,7 @@ void SectionMemory::allocate() {
   const Sizes sizes = sizesOf(shapes_);
   values_.resize(sizes.values);
   scales_.resize(sizes.rows);
-  normalizers_.resize(sizes.normalizers);
+  normalizers_.resize(sizes.rows);
 }
 
 SectionMemory::SectionMemory(const CompressiveMemory& written) : shapes_(written.shapes()), tokens_(written.tokens()) {
@@ -92,7 +91,7 @@ SectionMemory::SectionMemory(Shapes shapes, std::int64_t tokens, std::vector<std
       scales_(std::move(scales)),
       normalizers_(std::move(normalizers)) {
   const Sizes sizes = sizesOf(shapes_);
-  if (values_.size() != sizes.values || scales_.size() != sizes.rows || normalizers_.size() != sizes.normalizers)
+  if (values_.size() != sizes.values || scales_.size() != sizes.rows || normalizers_.size() != sizes.rows)
     throw std::invalid_argument("a section's numbers are not those of its shapes");
 }
 

@@ -42,7 +42,7 @@ class SectionMemory {
 
  private:
   struct Sizes {
-    std::size_t values = 0, rows = 0, normalizers = 0;
+    std::size_t values = 0, rows = 0;  // a row has a scale and an entry of z
   };
   static Sizes sizesOf(const Shapes& shapes);
   void allocate();

@@ -148,6 +148,7 @@ class Transformer {
   void loadLayer(const ModelFolder& folder, int index);
   void makeRopeTables();
   void makeRoom(Workspace& workspace, int rows) const;
+  void uploadMemory(Workspace& workspace, SegmentState& segment, const CompressiveMemory* memory) const;
   CompressiveMemory memoryForDevice() const;
   void readLayers(Workspace& workspace, const std::stop_token& stop) const;
   void forward(int index, Workspace& workspace, std::span<SegmentState> segments) const;

@@ -31,8 +31,14 @@ SegmentState Transformer::beginSegment(Workspace& w, const CompressiveMemory* me
   segment.emptyMemory_ = !memory || memory->empty();
   segment.spare_ = w.spare;
   if (w.spare && w.spare->capacity > 0) segment.buffers_ = std::exchange(*w.spare, {});
-  const bool used = !segment.buffers_.layers.empty();
   segment.buffers_.layers.resize(static_cast<std::size_t>(config_.numLayers));
+  uploadMemory(w, segment, memory);
+  return segment;
+}
+
+// nullptr = the empty one. Buffers that are new are zero.
+void Transformer::uploadMemory(Workspace& w, SegmentState& segment, const CompressiveMemory* memory) const {
+  const bool used = segment.buffers_.layers.front().memory != nullptr;
   const std::vector<float> nothing(used && !memory ? largestLayer() : 0);
   for (int index = 0; index < config_.numLayers; ++index) {
     std::unique_ptr<Buffer>& own = segment.buffers_.layers[index].memory;
@@ -44,7 +50,6 @@ SegmentState Transformer::beginSegment(Workspace& w, const CompressiveMemory* me
       w.stream->upload(std::span(nothing).first(floats), *own);
     }
   }
-  return segment;
 }
 
 SegmentState Transformer::beginCandidate(const CompressiveMemory& memory) const {
@@ -58,12 +63,7 @@ SegmentState Transformer::beginCandidate(const CompressiveMemory& memory) const 
 
 void Transformer::takeMemory(Workspace& w, SegmentState& segment) const {
   if (!segment.source_) return;
-  for (int index = 0; index < config_.numLayers; ++index) {
-    std::unique_ptr<Buffer>& own = segment.buffers_.layers[index].memory;
-    const std::size_t floats = memoryShapes_[index].floats();
-    own = w.stream->allocate(1, static_cast<int>(std::max<std::size_t>(floats, 1)), Element::Float32);
-    w.stream->upload(segment.source_->layer(index), *own);
-  }
+  uploadMemory(w, segment, segment.source_);
   w.stream->wait();
   segment.source_ = nullptr;
   segment.spare_ = w.spare;
@@ -81,7 +81,8 @@ void Transformer::grow(Workspace& w, SegmentState& segment, int positions) const
 }
 
 void Transformer::enlarge(Workspace& w, SegmentState& segment, int capacity) const {
-  if (w.spare && w.spare->capacity >= capacity) {
+  // Not for a candidate: most of them are given up, and its memory is not there yet.
+  if (!segment.source_ && w.spare && w.spare->capacity >= capacity) {
     SegmentState::Buffers larger = std::exchange(*w.spare, {});
     for (int index = 0; index < config_.numLayers; ++index) {
       Buffer& memory = *larger.layers[index].memory;

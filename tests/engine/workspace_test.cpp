@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "engine/forwarding_stream.h"
+#include "engine/section_choice.h"
 #include "tests/engine/generator_fixture.h"
 #include "tests/engine/transformer_fixture.h"
 
@@ -23,6 +24,33 @@ class CrampedStream : public ForwardingStream {
 
  private:
   int& left_;
+};
+
+// The device that is tested, which is said to pay for recording: then buffers are handed on from answer to answer.
+class HandingOnBackend : public Backend {
+ public:
+  explicit HandingOnBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  bool recordsOperations() const override { return true; }
+
+  std::string description() const override { return inner_->description(); }
+  std::string card() const override { return inner_->card(); }
+  bool computesBFloat16() const override { return inner_->computesBFloat16(); }
+  int threads() const override { return inner_->threads(); }
+  int paddedRows(int rows) const override { return inner_->paddedRows(rows); }
+  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
+    return inner_->pack(outputs, inputs, source, type);
+  }
+  std::shared_ptr<float[]> hostFloats(std::size_t count) const override { return inner_->hostFloats(count); }
+  std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {
+    return inner_->table(rows, columns, source);
+  }
+  std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) override {
+    return inner_->constants(rows, columns, values);
+  }
+  std::unique_ptr<Stream> makeStream(int threads) const override { return inner_->makeStream(threads); }
+
+ private:
+  std::unique_ptr<Backend> inner_;
 };
 
 class WorkspaceTest : public testing::TestWithParam<Precision> {
@@ -90,6 +118,32 @@ TEST_P(WorkspaceTest, MemoriesMayTakeTurnsAndChangeBetweenPasses) {
   model_->read(*shared, pass(0), first, {});
   model_->read(*alone, pass(0), copy, {});
   EXPECT_EQ(copyOf(first.values()), copyOf(copy.values()));
+}
+
+// The buffers that an answer leaves go to the one that goes on, not to a section that is only asked.
+TEST_P(WorkspaceTest, SectionsThatAreAskedAfterAnAnswerAnswerAsInAFreshWorkspace) {
+  const auto handing = std::make_unique<Transformer>(
+      ModelFolder::open(tinyFolder()), std::make_unique<HandingOnBackend>(testBackend(GetParam())), kTinyBos);
+  std::vector<CompressiveMemory> memories;
+  for (std::size_t i = 0; i < 3; ++i) {
+    memories.push_back(empty(*handing));
+    handing->read(*handing->makeWorkspace(), pass(i), memories.back(), {});
+  }
+  const std::vector<const CompressiveMemory*> sections = {&memories[0], &memories[1], &memories[2]};
+  const auto ask = [&](Transformer::Workspace& workspace) {
+    SectionChoice choice =
+        chooseSection(*handing, workspace, sections, std::vector<TokenId>{kTinyBos, 7, 8, 9}, TokenId{5});
+    std::vector<float> all = choice.logits;
+    for (const TokenId token : {5, 6, 7, 8, 9}) {
+      const std::vector<float> next = copyOf(handing->extend(workspace, choice.segment, std::span(&token, 1), {}));
+      all.insert(all.end(), next.begin(), next.end());
+    }
+    return all;
+  };
+  const std::vector<float> expected = ask(*handing->makeWorkspace());
+  const auto used = handing->makeWorkspace();
+  answer(*handing, *used, &memories[1]);
+  for (int again = 0; again < 3; ++again) EXPECT_EQ(ask(*used), expected);
 }
 
 TEST_P(WorkspaceTest, AfterADeviceHadNoRoomEverythingIsAsBefore) {
