@@ -45,12 +45,7 @@ class Attend : public testing::TestWithParam<std::tuple<Precision, Shape>> {
   const Shape& shape() const { return std::get<1>(GetParam()); }
   double tolerance() const { return precision() == Precision::BFloat16 ? 8e-3 : 3e-6; }
 
-  std::vector<float> random(std::size_t count, bool positive = false) {
-    std::normal_distribution<float> normal;
-    std::vector<float> values(count);
-    for (float& value : values) value = positive ? std::abs(normal(generator_)) : normal(generator_);
-    return values;
-  }
+  std::vector<float> random(int count) { return normalValues(static_cast<std::size_t>(count), generator_); }
   std::unique_ptr<Buffer> bufferOf(std::span<const float> values, int rows, int columns, Element element) {
     auto buffer = stream_->allocate(rows, columns, element);
     stream_->upload(values, *buffer);
@@ -62,8 +57,13 @@ class Attend : public testing::TestWithParam<std::tuple<Precision, Shape>> {
     stream_->download(buffer, 0, out);
     return out;
   }
-  std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) {
-    return backend_->constants(rows, columns, values);
+  // Local heads as columns of the caches.
+  std::vector<LocalHead> localHeads() const {
+    const Shape& s = shape();
+    const int group = s.heads / s.kvHeads;
+    std::vector<LocalHead> heads;
+    for (int h = 0; h < s.heads; ++h) heads.push_back({h * s.dim, h / group * s.dim, h / group * s.dim, h * s.dim});
+    return heads;
   }
 
   std::mt19937 generator_{7};
@@ -102,9 +102,9 @@ TEST_P(Attend, IsMemoryAndLocalAttentionOfTheRowsAndKeepsThem) {
       sines.push_back(static_cast<float>(std::sin(angle)));
     }
   }
-  const auto cosineTable = constants(kHalfTable, half, cosines), sineTable = constants(kHalfTable, half, sines);
-  std::vector<LocalHead> heads;
-  for (int h = 0; h < s.heads; ++h) heads.push_back({h * s.dim, h / group * s.dim, h / group * s.dim, h * s.dim});
+  const auto cosineTable = backend_->constants(kHalfTable, half, cosines),
+             sineTable = backend_->constants(kHalfTable, half, sines);
+  const std::vector<LocalHead> heads = localHeads();
   std::vector<MemoryReader> readers;
   for (int h = 0; h < s.memoryHeads; ++h) {
     const int cells = s.dims.key * s.dims.value;
@@ -127,18 +127,15 @@ TEST_P(Attend, IsMemoryAndLocalAttentionOfTheRowsAndKeepsThem) {
                                        {700, 1}}) {
     SCOPED_TRACE("position " + std::to_string(position) + ", rows " + std::to_string(rows));
     const int padded = backend_->paddedRows(rows);
-    const auto qkv =
-        bufferOf(random(static_cast<std::size_t>(padded * columns.qkv)), padded, columns.qkv, Element::Heads);
-    const auto keys = bufferOf(random(static_cast<std::size_t>(kCapacity * columns.baseKey)), kCapacity,
-                               columns.baseKey, Element::Heads);
-    const auto values = bufferOf(random(static_cast<std::size_t>(kCapacity * columns.values)), kCapacity,
-                                 columns.values, Element::Heads);
+    const auto qkv = bufferOf(random(padded * columns.qkv), padded, columns.qkv, Element::Heads);
+    const auto keys = bufferOf(random(kCapacity * columns.baseKey), kCapacity, columns.baseKey, Element::Heads);
+    const auto values = bufferOf(random(kCapacity * columns.values), kCapacity, columns.values, Element::Heads);
     std::unique_ptr<Buffer> memoryKeys;
     if (s.memoryHeads > 0)
-      memoryKeys = bufferOf(random(static_cast<std::size_t>(kCapacity * columns.memoryKey)), kCapacity,
-                            columns.memoryKey, Element::Heads);
-    const auto states =
-        bufferOf(random(static_cast<std::size_t>(columns.state), true), 1, columns.state, Element::Float32);
+      memoryKeys = bufferOf(random(kCapacity * columns.memoryKey), kCapacity, columns.memoryKey, Element::Heads);
+    std::vector<float> drawn = random(columns.state);
+    for (float& x : drawn) x = std::abs(x);
+    const auto states = bufferOf(drawn, 1, columns.state, Element::Float32);
     const auto out = bufferOf({}, padded, columns.out, Element::Compute);
     const auto given = valuesOf(*qkv), oldKeys = valuesOf(*keys), oldValues = valuesOf(*values),
                state = valuesOf(*states);
@@ -263,17 +260,13 @@ TEST_P(Attend, GivesTheSameBitsAgain) {
   const Shape& s = shape();
   const Columns columns(s);
   constexpr int kCapacity = 1100;
-  const int group = s.heads / s.kvHeads;
   const std::vector<float> table(static_cast<std::size_t>(kCapacity * s.dim / 2), 0.5F);
-  const auto cosines = constants(kCapacity, s.dim / 2, table);
-  std::vector<LocalHead> heads;
-  for (int h = 0; h < s.heads; ++h) heads.push_back({h * s.dim, h / group * s.dim, h / group * s.dim, h * s.dim});
+  const auto cosines = backend_->constants(kCapacity, s.dim / 2, table);
+  const std::vector<LocalHead> heads = localHeads();
   const std::vector<RotatedColumns> rotatedColumns = {{0, s.heads}, {columns.keys, s.kvHeads}};
-  const auto qkvValues = random(static_cast<std::size_t>(columns.qkv));
-  const auto keys = bufferOf(random(static_cast<std::size_t>(kCapacity * columns.baseKey)), kCapacity, columns.baseKey,
-                             Element::Heads);
-  const auto values =
-      bufferOf(random(static_cast<std::size_t>(kCapacity * columns.values)), kCapacity, columns.values, Element::Heads);
+  const auto qkvValues = random(columns.qkv);
+  const auto keys = bufferOf(random(kCapacity * columns.baseKey), kCapacity, columns.baseKey, Element::Heads);
+  const auto values = bufferOf(random(kCapacity * columns.values), kCapacity, columns.values, Element::Heads);
   const auto states = bufferOf({}, 1, columns.state, Element::Float32);
   const std::vector<KeptColumns> kept = {{columns.keys, columns.baseKey, keys.get()},
                                          {columns.valuesBegin, columns.values, values.get()}};

@@ -23,14 +23,6 @@ struct Shape {
   int outputs, inputs;
 };
 
-std::vector<float> normalValues(std::size_t count, unsigned seed, float size) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, size);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(random);
-  return values;
-}
-
 class FewRows : public testing::TestWithParam<std::tuple<Precision, WeightType>> {
  protected:
   void SetUp() override {

@@ -45,10 +45,7 @@ class StepChain : public testing::TestWithParam<WeightType> {
   }
 
   std::vector<float> random(int count, float size = 1) {
-    std::normal_distribution<float> normal(0, size);
-    std::vector<float> values(static_cast<std::size_t>(count));
-    for (float& value : values) value = normal(generator_);
-    return values;
+    return normalValues(static_cast<std::size_t>(count), generator_, size);
   }
   std::unique_ptr<PackedWeight> weight(int outputs, int inputs) {
     const std::vector<float> values = random(outputs * inputs, 0.05F);

@@ -62,6 +62,18 @@ inline double relativeError(std::span<const float> ours, std::span<const float> 
   return std::sqrt(difference / std::max(size, 1e-30));
 }
 
+// Of mean 0 and that size.
+inline std::vector<float> normalValues(std::size_t count, std::mt19937& random, float size = 1) {
+  std::normal_distribution<float> normal(0, size);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+inline std::vector<float> normalValues(std::size_t count, unsigned seed, float size) {
+  std::mt19937 random(seed);
+  return normalValues(count, random, size);
+}
+
 inline std::vector<float> copyOf(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 }  // namespace palimpsest::engine
