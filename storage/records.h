@@ -72,8 +72,7 @@ struct PassageRecord {
 // A section of a memory, or what it was at an earlier place. Its snapshot never changes, so it is shared and stored
 // once.
 struct MemoryPartRecord {
-  std::int64_t position =
-      0;  // bytes of the stored text that had been read where it ends; the key among those of one memory
+  std::int64_t position = 0;  // bytes of the stored text before its end; the key among those of one memory
   std::int64_t tokens = 0;
   std::shared_ptr<const std::vector<std::byte>> snapshot;  // never null
 };
