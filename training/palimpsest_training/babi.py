@@ -24,6 +24,8 @@ HELD_OUT_SHARE = 4  # one story in four is the evaluation's
 PEOPLE = "Mary John Sandra Daniel Bill Fred Jeff Julie".split()
 PLACES = "garden office kitchen bedroom hallway bathroom".split()
 OBJECTS = "football apple milk".split()
+# How often training draws them: who is where is known first.
+WEIGHTS = {"qa1": 1, "qa2": 2, "qa4": 2, "qa5": 1.5}
 # What training's stories may be retold with, so that it is not three things and six rooms that are learned.
 MORE_PLACES = PLACES + "cellar library parlour attic stable chapel orchard courtyard laundry pantry nursery dairy".split()
 MORE_OBJECTS = OBJECTS + "lantern basket hat umbrella kettle candle hammer rope book cup shawl ladle".split()
@@ -179,7 +181,8 @@ class Stories:
     def draw(self, rng: random.Random, names: Names, taken: set[str]) -> tuple[str, ...]:
         """The sentences of a story about nobody and nothing that is `taken`; what it takes is added. One in four begins in the
         middle, as a section of the book would have it."""
-        task = rng.choice([t for t, stories in self.of_task.items() if stories])
+        tasks = [t for t, stories in self.of_task.items() if stories]
+        task = rng.choices(tasks, [WEIGHTS[t] for t in tasks])[0]
         stories = self.of_task[task]
         while True:
             sentences = rng.choices(stories, [len(s.sentences) for s in stories])[0].sentences

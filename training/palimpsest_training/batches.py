@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from .questions import BOS, EOS, IGNORE, Question, by_length, memories
 from .stages import STAGES, Stage
 
 ABSENT_RATE = 0.25  # questions without an answer for each fact of a document
+STRANGERS = 3  # of a document's questions, one more for so many is of another document
+NEIGHBOURS_SHARE = 0.5  # of the batches: their documents are one book's, one after another
 # What somebody does in a sentence that tells who he is.
 _DID = ("came in", "was there too", "said nothing", "had gone out", "sat by the fire", "looked up", "was waiting at the door", "smiled",
         "shook hands with everybody", "was the first to leave", "knew better", "lived across the road", "had come with the others")
@@ -37,6 +39,14 @@ _DID = ("came in", "was there too", "said nothing", "had gone out", "sat by the 
 def room_for(statements: list[str]) -> int:
     """Tokens that they take, roughly: names are torn into short ones."""
     return sum(len(s) // 3 + 1 for s in statements)
+
+
+@dataclass
+class Neighbours:
+    """Where the next document of a batch begins, if its documents are to be neighbours; and what that book's people are called."""
+
+    at: int
+    renamed: dict[str, str] | None = field(default_factory=dict)  # None: nobody is
 
 
 class BatchMaker:
@@ -48,6 +58,7 @@ class BatchMaker:
         self.names = Names(self.rng, evaluation=False)
         self.tokens_per_batch, self.P = tokens_per_batch, question_length
         self.met: dict[int, Acquaintances] = defaultdict(Acquaintances)  # of each row of the streams
+        self.neighbours: Neighbours | None = None
 
     def encode(self, text: str) -> list[int]:
         return self.books.tokenizer.encode(text, add_special_tokens=False).ids
@@ -113,10 +124,29 @@ class BatchMaker:
     def prose(self, length: int, asked: bool = False) -> Stretch:
         """Some `length` tokens; in three documents of four its people are renamed."""
         rng = self.rng
+        if self.neighbours:
+            return self.neighbour(int(length * 0.96))
         if rng.random() < 0.25:
             return self.books.stretch(*self.books.range(rng, length, asked))
         # new names may take more tokens than the old ones
         return self.books.stretch(*self.books.range(rng, int(length * 0.96), asked), rng, self.names.surname)
+
+    def begin_neighbours(self, length: int, count: int) -> None:
+        """The prose of the next `count` documents comes from neighbouring stretches of a book, its people called the same in all:
+        what one says of them, or who it is that spoke, is asked of the others, too (strangers). A question put to the sections of
+        a book is answered wrongly by another section that knows those people more often than by one that does not."""
+        begin, _ = self.books.range(self.rng, length * count, asked=True)
+        self.neighbours = Neighbours(begin, None if self.rng.random() < 0.25 else {})
+
+    def neighbour(self, length: int) -> Stretch:
+        begin, ends = self.neighbours.at, self.books.sentence_ends
+        if begin + length > len(self.books.tokens):  # all that there is has been read
+            begin = 0
+        end = min(begin + length, len(self.books.tokens))
+        self.neighbours.at = int(ends[min(np.searchsorted(ends, end), len(ends) - 1)])
+        if self.neighbours.renamed is None:
+            return self.books.stretch(begin, end)
+        return self.books.stretch(begin, end, self.rng, self.names.surname, self.neighbours.renamed)
 
     def strew(self, prose: Stretch, statements: list[str]) -> tuple[np.ndarray, list[int]]:
         """Tokens of prose with the statements put in at sentence ends; and the token offset where each one ends."""
@@ -221,7 +251,7 @@ class BatchMaker:
         prompts, told = {tuple(q.prompt) for q in own}, told | {q.about for q in own}
         subjects = {about[1] for about in told if isinstance(about, tuple)}
         asked = [q for other in others for q in other if q.elsewhere and q.about not in told and tuple(q.prompt) not in prompts]
-        known = [q for q in asked if isinstance(q.about, tuple) and q.about[1] in subjects]
+        known = [q for q in asked if (q.about[1] in subjects if isinstance(q.about, tuple) else self.neighbours)]
         chosen = self.rng.sample(known, min(count // 2, len(known)))
         drawn = {id(q) for q in chosen}
         rest = [q for q in asked if id(q) not in drawn]
@@ -286,7 +316,7 @@ class BatchMaker:
             stage = replace(stage, segments=rng.choice(halves or [stage.segments]))
         S, N, P = stage.segment_length, stage.segments, self.P
         B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
-        strangers = stage.questions // 5 if B > 1 and not stage.stream else 0  # a stream's own earlier sections serve for that
+        strangers = stage.questions // STRANGERS if B > 1 and not stage.stream else 0  # a stream's own earlier sections serve for that
         Q = stage.questions + strangers
         segments = np.full((B, N, L), EOS, self.ids)  # padding, whatever the model's own end is
         write = np.zeros((B, N, L), bool)
@@ -296,7 +326,9 @@ class BatchMaker:
         reads_from = np.zeros((B, Q), np.int64)
         again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
         segments[:, :, 0] = questions[:, :, 0] = self.bos
-        documents, met = [], Acquaintances()
+        documents, met, self.neighbours = [], Acquaintances(), None
+        if B > 1 and not stage.stream and rng.random() < NEIGHBOURS_SHARE:
+            self.begin_neighbours(S * N, B)
         for b in range(B):
             if stage.stream:
                 tokens, asked, has_key[b] = self.portion(stage, b, B)
@@ -331,6 +363,7 @@ class BatchMaker:
                 questions[b, q, 1 : len(ids) + 1] = ids
                 answers[b, q, len(prompt) : len(ids)] = answer
                 again[b, q], reads_from[b, q] = question.again, read
+        self.neighbours = None
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
                               again=again, has_key=has_key))
 

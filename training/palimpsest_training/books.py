@@ -109,8 +109,9 @@ class Books:
         """Of name_pos, name_id and name_place."""
         return slice(*np.searchsorted(self.name_pos, (begin, end)))
 
-    def stretch(self, begin: int, end: int, rng: random.Random | None = None, invented=None) -> Stretch:
-        """The prose of a range. With `rng` its people are renamed, in the questions too.
+    def stretch(self, begin: int, end: int, rng: random.Random | None = None, invented=None, new: dict[str, str] | None = None) -> Stretch:
+        """The prose of a range. With `rng` its people are renamed, in the questions too. new: as other stretches of the same book have
+        renamed them, word by word; who is renamed here is added.
 
         A model that sees a book a dozen times learns the answers to its questions by heart, and then takes every book
         that it does not know for one that does not say. New names each time leave it only the memory to answer from.
@@ -123,7 +124,10 @@ class Books:
             return Stretch(self.tokens[begin:end], self.sentence_ends[a:b] - begin, questions, card)
         ids, counts = np.unique(self.name_id[self._names_in(begin, end)], return_counts=True)
         known = sorted({w for i in ids[(counts >= 2) & ~self.is_place[ids]] for w in self.name_text[i].split() if w not in _TITLES})
-        new = {w: invented() if invented and rng.random() < 0.4 else rng.choice(self.person_words) for w in known}
+        new = {} if new is None else new
+        for w in known:
+            if w not in new:
+                new[w] = invented() if invented and rng.random() < 0.4 else rng.choice(self.person_words)
         other = lambda text: _CAPITALISED.sub(lambda m: new.get(m.group(), m.group()), text)
         text = other(self.tokenizer.decode(self.tokens[begin:end].tolist()))
         tokens = np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.uint16)

@@ -24,7 +24,7 @@ def maker(plain_books, story_file):
 def test_questions_read_the_memory_of_which_their_answer_is_true(maker, plain_books):
     """Held against the stories themselves, found again in the text that has been read."""
     decode, shapes, seen = plain_books.tokenizer.decode, set(), Counter()
-    for _ in range(6):
+    for _ in range(12):
         batch = maker.memory_batch("babi")
         shapes.add(batch["segments"].shape[1])
         assert batch["segments"].shape[0] * batch["segments"].shape[1] * 256 == 16384
@@ -71,7 +71,7 @@ def test_no_story_of_the_evaluation_is_put_into_training(maker, plain_books, sto
 def test_the_stage_is_drawn_only_where_there_are_stories_and_the_others_keep_their_shares():
     rng = random.Random(1)
     drawn = {stories: Counter(stage_at(0.9, rng, stories) for _ in range(40_000)) for stories in (False, True)}
-    assert drawn[False]["babi"] == 0 and 0.05 < drawn[True]["babi"] / 40_000 < 0.1
+    assert drawn[False]["babi"] == 0 and 0.1 < drawn[True]["babi"] / 40_000 < 0.14
     without = {name: w for name, w in CURRICULUM[-1][1].items() if name != "babi"}
     for name, weight in without.items():
         for counts in drawn.values():

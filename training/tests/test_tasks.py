@@ -210,7 +210,7 @@ def test_what_other_documents_are_asked_this_one_does_not_say(books):
     stage = STAGES["2k"]
     batch = maker.memory_batch("2k")
     B, Q = batch["answers"].shape[:2]
-    assert B == 8 and Q == stage.questions + stage.questions // 5
+    assert B == 8 and Q == stage.questions + stage.questions // 3
     text = lambda ids: books.tokenizer.decode(ids.tolist())
     prompts = [[], []]  # answered, refused: of each document
     for b in range(B):
