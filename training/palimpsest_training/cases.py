@@ -211,6 +211,21 @@ def joined(documents: dict[tuple[str, str], list[Document]]) -> list[tuple[str, 
     return [(size, d) for (size, _), d in found.items()]
 
 
+def some(documents: list[tuple[str, Document]], most: int, seed: int) -> list[tuple[str, Document]]:
+    """At most so many questions of each document and row, in their order; of those without an answer at least one, if there are any."""
+    rng, out = random.Random(seed), []
+    for size, d in documents:
+        rows = {}
+        for row, asked in d.rows.items():
+            unknown = [i for i, a in enumerate(asked) if a.kind == "unknown"]
+            known = [i for i, a in enumerate(asked) if a.kind != "unknown"]
+            few = min(len(unknown), max(1, most * len(unknown) // len(asked)))
+            kept = rng.sample(unknown, few) + rng.sample(known, min(len(known), most - few))
+            rows[row] = [asked[i] for i in sorted(kept)] if len(asked) > most else asked
+        out.append((size, Document(d.text, rows, d.books)))
+    return out
+
+
 def save(path: Path, documents: list[tuple[str, Document]], tokenizer: Tokenizer) -> None:
     """Writes a file of cases. Refuses books that training may know."""
     books = sorted({b for _, d in documents for b in d.books})
@@ -242,12 +257,17 @@ def main() -> None:
     p.add_argument("--rows", nargs="*", choices=(*ROWS, *BABILONG), help="default: all, BABILong's with --babi")
     p.add_argument("--babi", type=Path, nargs="*", default=[], metavar="FILE.jsonl", help="bAbI stories (babi.py)")
     p.add_argument("--documents", type=int, default=50)
+    p.add_argument("--asked", type=int, metavar="N", help="at most so many questions of each row of a document (default: all)")
     p.add_argument("--seed", type=int, default=7)
     a = p.parse_args()
+    if a.asked is not None and a.asked < 2:
+        p.error("--asked: at least 2")
     books = Books(Tokenizer.from_file(str(a.tokenizer / "tokenizer.json")), a.data)
     rows, stories = a.rows or [*ROWS, *(BABILONG if a.babi else ())], babi.load(a.babi, evaluation=True)
     cells = {(row, size): draw(books, row, size, count_of(row, a.documents), a.seed, stories) for size in a.sizes for row in rows if belongs(row, size)}
     documents = joined(cells)
+    if a.asked:
+        documents = some(documents, a.asked, a.seed)
     save(a.out, documents, books.tokenizer)
     print(f"{len(documents)} documents, {sum(len(asked) for _, d in documents for asked in d.rows.values())} questions -> {a.out}")
 

@@ -64,3 +64,15 @@ def test_the_documents_can_be_drawn_again(reader, stored, tmp_path):
     make_cases.write_documents(tmp_path / "cases.jsonl", reader.tokenizer)
     header, documents = cases.load(tmp_path / "cases.jsonl")
     assert header["books"] == stored[0]["books"] and documents == stored[1]
+
+
+def test_fewer_questions_are_asked_of_the_same_documents():
+    asked = [cases.Asked("unknown" if i % 5 == 4 else "room", f"{i}?", str(i)) for i in range(80)]
+    few = [cases.Asked("room", "only?", "1")]
+    document = cases.Document(np.arange(9), {"facts-64": asked, "natural": few})
+    [(size, fewer)] = cases.some([("8K", document)], 20, seed=3)
+    kept = fewer.rows["facts-64"]
+    assert size == "8K" and fewer.text is document.text and fewer.rows["natural"] == few
+    assert len(kept) == 20 and sum(a.kind == "unknown" for a in kept) == 4
+    assert kept == [a for a in asked if a in kept]
+    assert sum(a.kind == "unknown" for a in cases.some([("8K", document)], 2, seed=3)[0][1].rows["facts-64"]) == 1
