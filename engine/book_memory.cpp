@@ -1,10 +1,14 @@
 #include "engine/book_memory.h"
 
+#include <omp.h>
+
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <iterator>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "engine/errors.h"
 #include "engine/generator.h"
@@ -32,6 +36,24 @@ bool follows(const ReadingPosition& later, const ReadingPosition& earlier) {
 
 MemorySnapshot copyOf(const MemorySnapshot& snapshot) {
   return {snapshot.memory.clone(), snapshot.reading, snapshot.fingerprint, snapshot.arithmetic};
+}
+
+// work(i) for each i < count, by the threads that the model computes with. Throws what the first that fails throws.
+template <class Work>
+void atOnce(const Model& model, std::size_t count, Work&& work) {
+  constexpr int kBesideCard = 8;  // more do not write memory faster
+  const int threads = model.card().empty() ? model.threads() : std::min(kBesideCard, omp_get_num_procs());
+  std::vector<std::exception_ptr> failures(count);
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (count > 1)
+  for (std::size_t i = 0; i < count; ++i) {
+    try {
+      work(i);
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+  }
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
@@ -145,8 +167,10 @@ std::vector<std::int64_t> BookMemory::ends() const {
 std::vector<const CompressiveMemory*> BookMemory::sections() const {
   appendLastPass();
   if (sections_.size() <= 1) return {&whole_.memory};
-  if (opened_.empty())
-    for (const auto& section : sections_) opened_.push_back(section->snapshot.memory.opened());
+  if (opened_.empty()) {
+    opened_.resize(sections_.size());
+    atOnce(*model_, sections_.size(), [&](std::size_t i) { opened_[i] = sections_[i]->snapshot.memory.opened(); });
+  }
   std::vector<const CompressiveMemory*> sections;
   for (const CompressiveMemory& section : opened_) sections.push_back(&section);
   return sections;
@@ -198,12 +222,14 @@ BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const 
   if (book.mostSections() == 1 || book.whole_.memory.empty()) return book;
   MemorySnapshot begin{book.model_->emptyMemory(), {}, book.model_->fingerprint(), {}};
   MemorySnapshot earlier = copyOf(begin);  // the last memory of an earlier place
-  for (const SavedPart& saved : sections) {
-    auto part = loadPart(*book.model_, *saved.snapshot);
+  std::vector<std::variant<MemorySnapshot, SectionSnapshot>> parts(sections.size());
+  atOnce(*book.model_, parts.size(), [&](std::size_t i) { parts[i] = loadPart(*book.model_, *sections[i].snapshot); });
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    auto& part = parts[i];
     const ReadingPosition last = book.sections_.empty() ? begin.reading : book.sections_.back()->snapshot.end;
     if (auto* section = std::get_if<SectionSnapshot>(&part)) {
       if (!samePlace(section->begin, last)) refuseSection(section->end, last);
-      book.append(std::move(*section), saved.snapshot);
+      book.append(std::move(*section), sections[i].snapshot);
     } else {
       auto& place = std::get<MemorySnapshot>(part);
       if (!samePlace(earlier.reading, last) || !follows(place.reading, last) || place.reading.complete)
@@ -212,12 +238,14 @@ BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const 
       earlier = std::move(place);
     }
   }
-  if (!book.sections_.empty()) {
-    const ReadingPosition &last = book.sections_.back()->snapshot.end, &now = book.whole_.reading;
-    const bool same = now.tokens == last.tokens && now.segments == last.segments;  // behind it only white space, if any
-    if (now.position < last.position || (!same && !follows(now, last))) refuseSection(last, now);
-  }
-  book.appendRest(begin, {});
+  const ReadingPosition last = book.sections_.empty() ? begin.reading : book.sections_.back()->snapshot.end;
+  const ReadingPosition& now = book.whole_.reading;
+  const bool same = now.tokens == last.tokens && now.segments == last.segments;  // behind it only white space, if any
+  if (now.position < last.position || (!same && !follows(now, last))) refuseSection(last, now);
+  if (!same && samePlace(earlier.reading, last))  // known without any rounding
+    book.append({SectionMemory(subtractMemories(*book.model_, book.whole_, earlier)), last, now});
+  else
+    book.appendRest(begin, {});
   join(book.sections_, book.mostSections());
   return book;
 }

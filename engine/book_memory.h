@@ -1,6 +1,6 @@
 // What a book leaves behind: its memory, and what each section of its text has written.
 //
-//   section   what one or several passes of the reading have written, rounded to eight bits (section_memory.h). Each
+//   section   what one or several passes of the reading have written, rounded to four bits (section_memory.h). Each
 //             pass is a section at first; when there are too many, two neighbours are joined
 //   note      the memory as it was at a place that was chosen (the end of a chapter); what a chapter wrote, given
 //             the text before it, is the difference of two notes
