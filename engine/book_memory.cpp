@@ -122,33 +122,24 @@ void BookMemory::join(Sections& sections, std::size_t most) {
   }
 }
 
-// The section that ends where the whole does and begins at `begin`, or behind it where sections before it are there
-// already: what neither these nor the `later` ones, which stand behind it, hold of the whole less `begin`.
-void BookMemory::appendRest(const MemorySnapshot& begin, const Sections& later) {
-  const ReadingPosition from = sections_.empty() ? begin.reading : sections_.back()->snapshot.end;
-  const ReadingPosition to = later.empty() ? whole_.reading : later.front()->snapshot.begin;
-  if (to.tokens > from.tokens) {
-    CompressiveMemory rest = subtractMemories(*model_, whole_, begin);
-    for (const Sections* others : {static_cast<const Sections*>(&sections_), &later}) {
-      for (const auto& section : *others) {
-        const CompressiveMemory opened = section->snapshot.memory.opened();
-        std::ranges::transform(rest.values(), opened.values(), rest.values().begin(), std::minus<>());
-        rest.setTokens(rest.tokens() - opened.tokens());
-      }
-    }
-    append({SectionMemory(rest), from, to});
-  }
-  sections_.insert(sections_.end(), later.begin(), later.end());
+// What has been written since `begin`, as the newest section, though earlier ones may hold a part of it as well. To
+// subtract these would leave what their roundings have changed, and that is not small where few keys have written.
+void BookMemory::appendSince(const MemorySnapshot& begin) {
+  append({SectionMemory(subtractMemories(*model_, whole_, begin)), begin.reading, whole_.reading});
 }
 
 BookMemory BookMemory::since(const MemorySnapshot& begin) const {
   appendLastPass();
-  Sections later;
-  for (const auto& section : sections_)
-    if (section->snapshot.begin.position >= begin.reading.position) later.push_back(section);
   BookMemory written(model_);
   written.whole_ = copyOf(whole_);
-  written.appendRest(begin, later);
+  bool fromBegin = false;
+  for (const auto& section : sections_) {
+    const ReadingPosition& from = section->snapshot.begin;
+    if (from.position < begin.reading.position) continue;
+    written.sections_.push_back(section);
+    fromBegin = fromBegin || from.tokens == begin.reading.tokens;
+  }
+  if (!fromBegin || written.sections_.back()->snapshot.end.tokens != whole_.reading.tokens) written.appendSince(begin);
   written.whole_.memory = subtractMemories(*model_, whole_, begin);
   written.whole_.reading.tokens -= begin.reading.tokens;
   written.whole_.reading.segments -= begin.reading.segments;
@@ -216,7 +207,7 @@ SavedBook BookMemory::save() const {
 }
 
 BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const std::byte> whole,
-                            std::span<const SavedPart> sections) {
+                            std::span<const SavedPart> sections, std::optional<MemorySnapshot> before) {
   BookMemory book(std::move(model));
   book.whole_ = loadSnapshot(*book.model_, whole);
   if (book.mostSections() == 1 || book.whole_.memory.empty()) return book;
@@ -242,10 +233,8 @@ BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const 
   const ReadingPosition& now = book.whole_.reading;
   const bool same = now.tokens == last.tokens && now.segments == last.segments;  // behind it only white space, if any
   if (now.position < last.position || (!same && !follows(now, last))) refuseSection(last, now);
-  if (!same && samePlace(earlier.reading, last))  // known without any rounding
-    book.append({SectionMemory(subtractMemories(*book.model_, book.whole_, earlier)), last, now});
-  else
-    book.appendRest(begin, {});
+  if (before && follows(before->reading, earlier.reading)) earlier = std::move(*before);
+  if (!same) book.appendSince(earlier);
   join(book.sections_, book.mostSections());
   return book;
 }
