@@ -1,5 +1,6 @@
 // The part of EngineWorker that answers from a part of a book: one chapter, or all until the end of one.
 #include <algorithm>
+#include <functional>
 
 #include "app/chapters.h"
 #include "app/engine_parts.h"
@@ -58,12 +59,29 @@ storage::MemoryPartRecord EngineWorker::noted(const storage::MemoryRecord& store
              .arg(title));
 }
 
+// The last memory noted at the end of a chapter that lies before a place of the text, or there; else none.
+std::optional<engine::MemorySnapshot> EngineWorker::notedBefore(const storage::MemoryRecord& stored,
+                                                                std::int64_t place) {
+  std::vector<std::int64_t> ends;
+  for (const ChapterPlace& chapter : chapterPlaces(storage::Library(database()), stored.documentId))
+    for (const std::int64_t end : {chapter.before, chapter.end})
+      if (end > 0 && end <= place) ends.push_back(end);
+  std::ranges::sort(ends, std::greater());
+  const storage::MemoryStore memories(database());
+  for (const std::int64_t end : ends)
+    if (const auto found = memories.chapter(stored.documentId, stored.fingerprint, end))
+      return engine::loadSnapshot(*model_, *found->snapshot);
+  return std::nullopt;
+}
+
 engine::BookMemory EngineWorker::partMemory(const storage::MemoryRecord& stored, const ChapterPlace& place, Kind kind) {
   try {
     engine::BookMemory upTo = [&] {
       if (place.lastOfBook && stored.complete) return bookOf(model_, stored);
       const storage::MemoryPartRecord end = noted(stored, place, place.end);
-      return engine::BookMemory::load(model_, *end.snapshot, sectionsBefore(stored, place.end));
+      const auto sections = sectionsBefore(stored, place.end);
+      return engine::BookMemory::load(model_, *end.snapshot, sections,
+                                      notedBefore(stored, sections.empty() ? 0 : sections.back().position));
     }();
     if (kind == Kind::UpToChapter || place.before == 0) return upTo;
     const storage::MemoryPartRecord begin = noted(stored, place, place.before);

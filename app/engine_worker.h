@@ -166,6 +166,7 @@ class EngineWorker : public QObject {
   ChapterPlace placeOf(storage::Id book, storage::BookPart& part);  // fills in its title
   static storage::TextRange rangeOf(const ChapterPlace& place, storage::BookPart::Kind kind);
   storage::MemoryPartRecord noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter, std::int64_t place);
+  std::optional<engine::MemorySnapshot> notedBefore(const storage::MemoryRecord& stored, std::int64_t place);
   engine::BookMemory partMemory(const storage::MemoryRecord& stored, const ChapterPlace& place,
                                 storage::BookPart::Kind kind);
 

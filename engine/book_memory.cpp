@@ -1,10 +1,14 @@
 #include "engine/book_memory.h"
 
+#include <omp.h>
+
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <iterator>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "engine/errors.h"
 #include "engine/generator.h"
@@ -32,6 +36,24 @@ bool follows(const ReadingPosition& later, const ReadingPosition& earlier) {
 
 MemorySnapshot copyOf(const MemorySnapshot& snapshot) {
   return {snapshot.memory.clone(), snapshot.reading, snapshot.fingerprint, snapshot.arithmetic};
+}
+
+// work(i) for each i < count, by the threads that the model computes with. Throws what the first that fails throws.
+template <class Work>
+void atOnce(const Model& model, std::size_t count, Work&& work) {
+  constexpr int kBesideCard = 8;  // more do not write memory faster
+  const int threads = model.card().empty() ? model.threads() : std::min(kBesideCard, omp_get_num_procs());
+  std::vector<std::exception_ptr> failures(count);
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (count > 1)
+  for (std::size_t i = 0; i < count; ++i) {
+    try {
+      work(i);
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+  }
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
@@ -100,33 +122,24 @@ void BookMemory::join(Sections& sections, std::size_t most) {
   }
 }
 
-// The section that ends where the whole does and begins at `begin`, or behind it where sections before it are there
-// already: what neither these nor the `later` ones, which stand behind it, hold of the whole less `begin`.
-void BookMemory::appendRest(const MemorySnapshot& begin, const Sections& later) {
-  const ReadingPosition from = sections_.empty() ? begin.reading : sections_.back()->snapshot.end;
-  const ReadingPosition to = later.empty() ? whole_.reading : later.front()->snapshot.begin;
-  if (to.tokens > from.tokens) {
-    CompressiveMemory rest = subtractMemories(*model_, whole_, begin);
-    for (const Sections* others : {static_cast<const Sections*>(&sections_), &later}) {
-      for (const auto& section : *others) {
-        const CompressiveMemory opened = section->snapshot.memory.opened();
-        std::ranges::transform(rest.values(), opened.values(), rest.values().begin(), std::minus<>());
-        rest.setTokens(rest.tokens() - opened.tokens());
-      }
-    }
-    append({SectionMemory(rest), from, to});
-  }
-  sections_.insert(sections_.end(), later.begin(), later.end());
+// What has been written since `begin`, as the newest section, though earlier ones may hold a part of it as well. To
+// subtract these would leave what their roundings have changed, and that is not small where few keys have written.
+void BookMemory::appendSince(const MemorySnapshot& begin) {
+  append({SectionMemory(subtractMemories(*model_, whole_, begin)), begin.reading, whole_.reading});
 }
 
 BookMemory BookMemory::since(const MemorySnapshot& begin) const {
   appendLastPass();
-  Sections later;
-  for (const auto& section : sections_)
-    if (section->snapshot.begin.position >= begin.reading.position) later.push_back(section);
   BookMemory written(model_);
   written.whole_ = copyOf(whole_);
-  written.appendRest(begin, later);
+  bool fromBegin = false;
+  for (const auto& section : sections_) {
+    const ReadingPosition& from = section->snapshot.begin;
+    if (from.position < begin.reading.position) continue;
+    written.sections_.push_back(section);
+    fromBegin = fromBegin || from.tokens == begin.reading.tokens;
+  }
+  if (!fromBegin || written.sections_.back()->snapshot.end.tokens != whole_.reading.tokens) written.appendSince(begin);
   written.whole_.memory = subtractMemories(*model_, whole_, begin);
   written.whole_.reading.tokens -= begin.reading.tokens;
   written.whole_.reading.segments -= begin.reading.segments;
@@ -145,8 +158,10 @@ std::vector<std::int64_t> BookMemory::ends() const {
 std::vector<const CompressiveMemory*> BookMemory::sections() const {
   appendLastPass();
   if (sections_.size() <= 1) return {&whole_.memory};
-  if (opened_.empty())
-    for (const auto& section : sections_) opened_.push_back(section->snapshot.memory.opened());
+  if (opened_.empty()) {
+    opened_.resize(sections_.size());
+    atOnce(*model_, sections_.size(), [&](std::size_t i) { opened_[i] = sections_[i]->snapshot.memory.opened(); });
+  }
   std::vector<const CompressiveMemory*> sections;
   for (const CompressiveMemory& section : opened_) sections.push_back(&section);
   return sections;
@@ -192,18 +207,20 @@ SavedBook BookMemory::save() const {
 }
 
 BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const std::byte> whole,
-                            std::span<const SavedPart> sections) {
+                            std::span<const SavedPart> sections, std::optional<MemorySnapshot> before) {
   BookMemory book(std::move(model));
   book.whole_ = loadSnapshot(*book.model_, whole);
   if (book.mostSections() == 1 || book.whole_.memory.empty()) return book;
   MemorySnapshot begin{book.model_->emptyMemory(), {}, book.model_->fingerprint(), {}};
   MemorySnapshot earlier = copyOf(begin);  // the last memory of an earlier place
-  for (const SavedPart& saved : sections) {
-    auto part = loadPart(*book.model_, *saved.snapshot);
+  std::vector<std::variant<MemorySnapshot, SectionSnapshot>> parts(sections.size());
+  atOnce(*book.model_, parts.size(), [&](std::size_t i) { parts[i] = loadPart(*book.model_, *sections[i].snapshot); });
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    auto& part = parts[i];
     const ReadingPosition last = book.sections_.empty() ? begin.reading : book.sections_.back()->snapshot.end;
     if (auto* section = std::get_if<SectionSnapshot>(&part)) {
       if (!samePlace(section->begin, last)) refuseSection(section->end, last);
-      book.append(std::move(*section), saved.snapshot);
+      book.append(std::move(*section), sections[i].snapshot);
     } else {
       auto& place = std::get<MemorySnapshot>(part);
       if (!samePlace(earlier.reading, last) || !follows(place.reading, last) || place.reading.complete)
@@ -212,12 +229,12 @@ BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const 
       earlier = std::move(place);
     }
   }
-  if (!book.sections_.empty()) {
-    const ReadingPosition &last = book.sections_.back()->snapshot.end, &now = book.whole_.reading;
-    const bool same = now.tokens == last.tokens && now.segments == last.segments;  // behind it only white space, if any
-    if (now.position < last.position || (!same && !follows(now, last))) refuseSection(last, now);
-  }
-  book.appendRest(begin, {});
+  const ReadingPosition last = book.sections_.empty() ? begin.reading : book.sections_.back()->snapshot.end;
+  const ReadingPosition& now = book.whole_.reading;
+  const bool same = now.tokens == last.tokens && now.segments == last.segments;  // behind it only white space, if any
+  if (now.position < last.position || (!same && !follows(now, last))) refuseSection(last, now);
+  if (before && follows(before->reading, earlier.reading)) earlier = std::move(*before);
+  if (!same) book.appendSince(earlier);
   join(book.sections_, book.mostSections());
   return book;
 }

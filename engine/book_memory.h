@@ -1,6 +1,6 @@
 // What a book leaves behind: its memory, and what each section of its text has written.
 //
-//   section   what one or several passes of the reading have written, rounded to eight bits (section_memory.h). Each
+//   section   what one or several passes of the reading have written, rounded to four bits (section_memory.h). Each
 //             pass is a section at first; when there are too many, two neighbours are joined
 //   note      the memory as it was at a place that was chosen (the end of a chapter); what a chapter wrote, given
 //             the text before it, is the difference of two notes
@@ -88,14 +88,17 @@ class BookMemory {
   // A section is encoded once and its blob kept.
   SavedBook save() const;
   // Throws SnapshotError like loadSnapshot(), for each of them, and where they are not sections of one reading. The
-  // whole may have read further than the sections, which then are the first of its own: `whole` is a note. Sections
-  // that a model with fewer of them would have joined are joined. Takes memories as they were at earlier places, too,
-  // which were kept instead of sections once.
+  // whole may have read further than the sections, which then are the first of its own: `whole` is a note. One more
+  // section is then all that was written since `before`, a memory of where the sections end or of an earlier place (not
+  // given: since the text began); the nearer, the less its facts crowd. Sections that a model with fewer of them would
+  // have joined are joined. Takes memories as they were at earlier places, too, which were kept instead of sections
+  // once.
   static BookMemory load(std::shared_ptr<const Model> model, std::span<const std::byte> whole,
-                         std::span<const SavedPart> sections = {});
+                         std::span<const SavedPart> sections = {}, std::optional<MemorySnapshot> before = {});
 
-  // What has been written since `begin`, an earlier memory of the same reading: itself, and its sections after it, less
-  // `begin`. Not to be read on. Throws ModelError like subtractMemories().
+  // What has been written since `begin`, an earlier memory of the same reading: the whole less `begin`, the sections
+  // after it, and where these leave something out, all of it as the newest section. Not to be read on. Throws
+  // ModelError like subtractMemories().
   BookMemory since(const MemorySnapshot& begin) const;
 
  private:
@@ -108,7 +111,7 @@ class BookMemory {
   void append(SectionSnapshot section, SnapshotBlob blob = nullptr) const;
   static void join(Sections& sections, std::size_t most);
   void appendLastPass() const;
-  void appendRest(const MemorySnapshot& begin, const Sections& later);
+  void appendSince(const MemorySnapshot& begin);
 
   std::shared_ptr<const Model> model_;
   MemorySnapshot whole_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <stdexcept>
 #include <string_view>
 
 #include "engine/errors.h"
@@ -18,6 +19,8 @@ using Reason = SnapshotError::Reason;
 
 constexpr std::string_view kFormat = "palimpsest-memory", kSectionFormat = "palimpsest-section";
 constexpr std::string_view kVersion = "1";
+constexpr const char* kBits = "bits";
+constexpr int kBitsOfSections = 4;
 constexpr const char* kFloat32 = "f32";
 constexpr const char* kBFloat16 = "bf16";
 constexpr std::int64_t kMostThreads = 4096;
@@ -270,21 +273,28 @@ MemorySnapshot wholeIn(const SafetensorsFile& file, const Model& model) {
   return snapshot;
 }
 
-// The parts of a section stand one after the other in each of its lists.
-struct SectionPlaces {
-  explicit SectionPlaces(const Part& part)
-      : rows(static_cast<std::size_t>(part.shape.kvHeads) * static_cast<std::size_t>(part.shape.keyDim)),
-        values(rows * static_cast<std::size_t>(part.shape.valueDim)) {}
-  std::size_t rows, values;
-};
+// Sections that do not say their bits have eight.
+bool hasFourBits(const SafetensorsFile& file) {
+  if (!file.metadata().contains(kBits)) return false;
+  const std::int64_t bits = numberField(file, kBits);
+  if (bits != kBitsOfSections)
+    refuse(Reason::Damaged, "its header names " + std::to_string(bits) + " bits a number, which are not known.");
+  return true;
+}
+
+std::vector<std::int64_t> packedShape(const Part& part) {
+  const auto width = static_cast<std::size_t>(part.shape.valueDim);
+  return {part.shape.kvHeads, part.shape.keyDim, static_cast<std::int64_t>(SectionMemory::packedBytes(width))};
+}
 
 SectionSnapshot sectionIn(const SafetensorsFile& file, const Model& model) {
   checkModel(file, model);
   const ReadingPosition begin = positionIn(file, "begin_"), end = positionIn(file);
   if (begin.position >= end.position || begin.tokens >= end.tokens || begin.segments >= end.segments)
     refuse(Reason::Damaged, "its header says that it ends where it begins, or before.");
+  const bool four = hasFourBits(file);
   const SectionMemory::Shapes& shapes = model.transformer().memoryShapes();
-  std::vector<std::int8_t> values;
+  std::vector<std::uint8_t> matrices;
   std::vector<float> scales, normalizers;
   const auto append = [&](const TensorView& tensor, std::vector<float>& to) {
     to.resize(to.size() + static_cast<std::size_t>(tensor.elements()));
@@ -293,15 +303,23 @@ SectionSnapshot sectionIn(const SafetensorsFile& file, const Model& model) {
   const auto parts = partsOf(shapes);
   checkTensors(file, 3 * parts.size());
   for (const Part& part : parts) {
-    const std::span<const std::byte> matrix = tensorOf(file, part.name + "M", Dtype::I8, matrixShape(part)).data;
-    const auto* bytes = reinterpret_cast<const std::int8_t*>(matrix.data());
-    values.insert(values.end(), bytes, bytes + matrix.size());
+    const auto shape = four ? packedShape(part) : matrixShape(part);
+    const auto bytes = tensorOf(file, part.name + "M", four ? Dtype::U8 : Dtype::I8, shape).data;
+    const auto* matrix = reinterpret_cast<const std::uint8_t*>(bytes.data());
+    matrices.insert(matrices.end(), matrix, matrix + bytes.size());
     append(tensorOf(file, part.name + "scale", Dtype::F32, normalizerShape(part)), scales);
     append(tensorOf(file, part.name + "z", Dtype::F32, normalizerShape(part)), normalizers);
   }
-  return {
-      SectionMemory(shapes, end.tokens - begin.tokens, std::move(values), std::move(scales), std::move(normalizers)),
-      begin, end};
+  const std::int64_t tokens = end.tokens - begin.tokens;
+  if (!four) {
+    const std::span values(reinterpret_cast<const std::int8_t*>(matrices.data()), matrices.size());
+    return {SectionMemory::fromEightBits(shapes, tokens, values, scales, std::move(normalizers)), begin, end};
+  }
+  try {
+    return {SectionMemory(shapes, tokens, std::move(matrices), std::move(scales), std::move(normalizers)), begin, end};
+  } catch (const std::invalid_argument& error) {
+    refuse(Reason::Damaged, std::string("it is damaged. (") + error.what() + ")");
+  }
 }
 
 void checkShapes(const SectionMemory::Shapes& shapes, const Model& model) {
@@ -335,16 +353,18 @@ std::vector<std::byte> saveSection(const Model& model, const SectionSnapshot& se
   SafetensorsWriter writer;
   set(writer, section.begin, "begin_");
   set(writer, section.end);
-  std::span<const std::int8_t> values = section.memory.values();
+  writer.setMetadata(kBits, std::to_string(kBitsOfSections));
+  std::span<const std::uint8_t> packed = section.memory.packed();
   std::span<const float> scales = section.memory.scales(), normalizers = section.memory.normalizers();
   for (const Part& part : partsOf(section.memory.shapes())) {
-    const SectionPlaces own(part);
-    writer.add(part.name + "M", Dtype::I8, matrixShape(part), std::as_bytes(values.first(own.values)));
-    writer.add(part.name + "scale", normalizerShape(part), scales.first(own.rows));
-    writer.add(part.name + "z", normalizerShape(part), normalizers.first(own.rows));
-    values = values.subspan(own.values);
-    scales = scales.subspan(own.rows);
-    normalizers = normalizers.subspan(own.rows);
+    const std::size_t rows = static_cast<std::size_t>(part.shape.kvHeads) * static_cast<std::size_t>(part.shape.keyDim);
+    const std::size_t bytes = rows * SectionMemory::packedBytes(static_cast<std::size_t>(part.shape.valueDim));
+    writer.add(part.name + "M", Dtype::U8, packedShape(part), std::as_bytes(packed.first(bytes)));
+    writer.add(part.name + "scale", normalizerShape(part), scales.first(rows));
+    writer.add(part.name + "z", normalizerShape(part), normalizers.first(rows));
+    packed = packed.subspan(bytes);
+    scales = scales.subspan(rows);
+    normalizers = normalizers.subspan(rows);
   }
   return finished(writer, kSectionFormat, model);
 }

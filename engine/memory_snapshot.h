@@ -59,8 +59,10 @@ struct SectionSnapshot {
   ReadingPosition begin, end;  // of `end` whether the text is complete is not known
 };
 
-// The same kind of blob: "layers.{i}.{part}.M" [heads, keyDim, valueDim] I8 and ".scale" [heads, keyDim] F32 instead of
-// M in F32, and in the metadata begin_tokens, begin_position and begin_segments instead of the arithmetic.
+// The same kind of blob: "layers.{i}.{part}.M" [heads, keyDim, packedBytes(valueDim)] U8 (section_memory.h) and
+// ".scale" [heads, keyDim] F32 instead of M in F32, and in the metadata bits (4), begin_tokens, begin_position and
+// begin_segments instead of the arithmetic. Without bits in its metadata, one that was saved earlier: M is [heads,
+// keyDim, valueDim] I8 then, and is rounded again as it is loaded.
 std::vector<std::byte> saveSection(const Model& model, const SectionSnapshot& section);
 
 // Either kind. Throws SnapshotError like loadSnapshot.

@@ -10,7 +10,7 @@ namespace palimpsest::engine {
 
 namespace {
 
-// All of a book; of more, each takes a memory of its own in the device's room.
+// More take no less time, and each takes a memory of its own in the device's room.
 constexpr std::size_t kTogether = 32;
 
 }  // namespace

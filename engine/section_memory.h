@@ -1,8 +1,8 @@
-// What one section of a book wrote, in eight bits a number: a quarter of the room of a CompressiveMemory.
+// What one section of a book wrote, in four bits a number: an eighth of the room of a CompressiveMemory.
 //
-// Each row of an M has a scale of its own, max |M[d]| / 127, and its numbers are rounded to the nearest multiple of it;
+// Each row of an M has a scale of its own, max |M[d]| / 7, and its numbers are rounded to the nearest multiple of it;
 // z stays f32, since M is divided by it and its entries span many powers of ten. The shipped model answers from
-// sections of eight bits as it does from f32 (docs/memory.md). A book's whole memory is never kept so: it is summed up
+// sections of four bits as it does from f32 (docs/memory.md). A book's whole memory is never kept so: it is summed up
 // over thousands of passes, a section over a few.
 #pragma once
 
@@ -20,13 +20,21 @@ class SectionMemory {
  public:
   using Shapes = std::vector<CompressiveMemory::LayerShape>;
 
+  // A row of w numbers takes b = packedBytes(w) bytes: byte i holds number i in its lower four bits and number b + i in
+  // its upper ones, each -7..7 in two's complement. Where w is odd, the upper ones of the last byte are 0.
+  static constexpr std::size_t packedBytes(std::size_t numbers) { return (numbers + 1) / 2; }
+
   SectionMemory() = default;
   // Rounds `written`. Depends on its values alone.
   explicit SectionMemory(const CompressiveMemory& written);
-  // As it was taken apart: values() [all rows of all M, layer after layer], scales() [a row has one], normalizers()
-  // [every z]. Throws std::invalid_argument where the lengths are not those of the shapes.
-  SectionMemory(Shapes shapes, std::int64_t tokens, std::vector<std::int8_t> values, std::vector<float> scales,
+  // As it was taken apart: packed() [all rows of all M, layer after layer], scales() [a row has one], normalizers()
+  // [every z]. Throws std::invalid_argument where the lengths are not those of the shapes, or a number is -8.
+  SectionMemory(Shapes shapes, std::int64_t tokens, std::vector<std::uint8_t> packed, std::vector<float> scales,
                 std::vector<float> normalizers);
+  // Rounds again what was kept in eight bits: `values` [a byte for each number] of those scales. Throws
+  // std::invalid_argument where the lengths are not those of the shapes.
+  static SectionMemory fromEightBits(Shapes shapes, std::int64_t tokens, std::span<const std::int8_t> values,
+                                     std::span<const float> scales, std::vector<float> normalizers);
 
   CompressiveMemory opened() const;
   // What two sections wrote together: both are opened and the sum is rounded. Throws std::invalid_argument where their
@@ -35,24 +43,23 @@ class SectionMemory {
 
   const Shapes& shapes() const { return shapes_; }
   std::int64_t tokens() const { return tokens_; }
-  std::span<const std::int8_t> values() const { return values_; }
+  std::span<const std::uint8_t> packed() const { return packed_; }
   std::span<const float> scales() const { return scales_; }
   std::span<const float> normalizers() const { return normalizers_; }
   std::size_t bytes() const;
 
  private:
-  struct Sizes {
-    std::size_t values = 0, rows = 0;  // a row has a scale and an entry of z
-  };
-  static Sizes sizesOf(const Shapes& shapes);
-  void allocate();
-  // visit(layer, head, number of values in a row) for every M, in the order of values().
+  SectionMemory(Shapes shapes, std::int64_t tokens);  // nothing but zeros
+  // visit(layer, head, rows, numbers in a row) for every M, in the order of packed().
   template <class Visit>
   void eachHead(Visit&& visit) const;
+  // Rounds every row: rowAt(layer, head, row, numbers in it), valid until the next call.
+  template <class RowAt>
+  void round(RowAt&& rowAt);
 
   Shapes shapes_;
   std::int64_t tokens_ = 0;
-  std::vector<std::int8_t> values_;
+  std::vector<std::uint8_t> packed_;
   std::vector<float> scales_, normalizers_;
 };
 

@@ -68,7 +68,7 @@ struct PassPlace {
 // What read() takes at once; fixed for a model. bos: whether one opens every segment.
 struct PassSize {
   int segments = 1;
-  int rows = 0;  // of the longest pass
+  int rows = 0;  // of the longest pass, be it of read() or of extend()
 };
 PassSize passSizeOf(const ModelConfig& config, bool bos);
 // The heads of a layer of this folder.

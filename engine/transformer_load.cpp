@@ -11,7 +11,8 @@ namespace palimpsest::engine {
 
 namespace {
 
-constexpr int kPassTokens = 2048;  // about so many tokens make matrix products large enough for any device
+constexpr int kPassTokens = 1024;  // about so many make matrix products large enough; a section of a book is no shorter
+constexpr int kLeastRows = 2048;   // of the room for a pass: many sections are asked a question in one
 
 // The weights below each other: [sum of rows x columns].
 RowSource stacked(std::vector<const Weight*> parts) {
@@ -85,7 +86,7 @@ PassSize passSizeOf(const ModelConfig& config, bool bos) {
   const int segmentLength =
       config.infiniAttention ? config.infiniAttention->segmentLength : config.maxPositionEmbeddings;
   const int segments = std::max(1, kPassTokens / segmentLength);
-  return {segments, std::max(kPassTokens, segments * (segmentLength + (bos ? 1 : 0)))};
+  return {segments, std::max(kLeastRows, segments * (segmentLength + (bos ? 1 : 0)))};
 }
 
 AttentionLayout layoutOf(const ModelFolder& folder, int layer) {

@@ -49,7 +49,7 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 [[ -f $out/all.pt ]] || train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" "${heads[@]}" "${stories[@]}" --base-share 0.25 --curriculum-pace 1.4 --init "$out/base.pt" --out "$out/all.pt"
 
 # 4. int8 folder, and its tables.
-module export --weights "$out/all.pt" --tokenizer "$out/tokenizer" --sections 32 --out "$out/palimpsest-mini"
+module export --weights "$out/all.pt" --tokenizer "$out/tokenizer" --sections 64 --out "$out/palimpsest-mini"
 module evaluate --model "$out/palimpsest-mini" --data "$out/heldout.npz" --tokenizer "$out/tokenizer" --sizes "${sizes[@]}" --documents $documents "${stories[@]}" "${rows[@]}" --out "$out/palimpsest-mini/evaluation.json"
 
 # When the folder takes the place of resources/models/palimpsest-mini, what was computed with its weights follows:

@@ -93,8 +93,8 @@ TEST_F(BookMemoryTest, ItsSectionsAddUpToTheWhole) {
     for (std::size_t i = 0; i < sum.values().size(); ++i) sum.values()[i] += section->values()[i];
   }
   EXPECT_EQ(sum.tokens(), read_->whole().tokens());
-  EXPECT_LT(relativeError(sum.values(), read_->whole().values()), 1e-2) << "each is rounded to eight bits";
-  EXPECT_LT(read_->bytes(), 2.5 * static_cast<double>(read_->whole().bytes()));
+  EXPECT_LT(relativeError(sum.values(), read_->whole().values()), 1e-1) << "each is rounded to four bits";
+  EXPECT_LT(read_->bytes(), 2 * static_cast<double>(read_->whole().bytes()));
 }
 
 // The memory after each pass, as reading without sections gives it.
@@ -111,7 +111,7 @@ std::vector<MemorySnapshot> memoriesOf(const std::shared_ptr<const Model>& model
   return memories;
 }
 
-TEST_F(BookMemoryTest, ASectionIsWhatWasWrittenThereToEightBits) {
+TEST_F(BookMemoryTest, ASectionIsWhatWasWrittenThereToFourBits) {
   const auto model = withSections(64);
   const auto memories = memoriesOf(model, text_);
   ASSERT_GT(memories.size(), 5U);
@@ -136,7 +136,7 @@ TEST_F(BookMemoryTest, ASectionThatWasJoinedIsWhatItsPassesWrote) {
     const auto end = std::ranges::find(memories, ends[i], [](const auto& memory) { return memory.reading.segments; });
     ASSERT_NE(end, memories.end());
     const CompressiveMemory written = subtractMemories(*model_, *end, *before);
-    EXPECT_LT(relativeError(sections[i]->values(), written.values()), 2e-2);
+    EXPECT_LT(relativeError(sections[i]->values(), written.values()), 2e-1);
     EXPECT_EQ(sections[i]->tokens(), written.tokens());
     before = &*end;
   }
@@ -192,7 +192,7 @@ TEST_F(BookMemoryTest, MemoriesOfEarlierPlacesBecomeSections) {
   EXPECT_EQ(old.ends(), ends);
   const auto sections = old.sections();
   for (std::size_t i = 0; i < 3; ++i)
-    EXPECT_LT(relativeError(sections[i]->values(), read_->sections()[i]->values()), 2e-2);
+    EXPECT_LT(relativeError(sections[i]->values(), read_->sections()[i]->values()), 3e-1);
   // What is stored from now on.
   const SavedBook again = old.save();
   EXPECT_EQ(blobsOf(BookMemory::load(model_, again.whole, again.sections)), blobsOf(old));
@@ -211,14 +211,25 @@ TEST_F(BookMemoryTest, AnEarlierPlaceIsInTheSectionsBeforeItAndOneMore) {
   readWhole(book, generator, text_);
   const SavedBook saved = book.save();
   const MemorySnapshot& place = memories[4];
-  const BookMemory upTo =
-      BookMemory::load(model, saveSnapshot(*model, place.memory, place.reading), std::span(saved.sections).first(3));
+  const auto blob = saveSnapshot(*model, place.memory, place.reading);
+  const auto first = std::span(saved.sections).first(3);
+  const auto copyOf = [](const MemorySnapshot& memory) {
+    return MemorySnapshot{memory.memory.clone(), memory.reading, memory.fingerprint, memory.arithmetic};
+  };
+  const BookMemory upTo = BookMemory::load(model, blob, first, copyOf(memories[3]));
   ASSERT_EQ(upTo.sections().size(), 4U);
   EXPECT_EQ(upTo.ends().back(), place.reading.segments);
-  EXPECT_LT(relativeError(upTo.sections()[3]->values(), book.sections()[3]->values()), 5e-2);
+  EXPECT_LT(relativeError(upTo.sections()[3]->values(),
+                          SectionMemory(subtractMemories(*model, place, memories[3])).opened().values()),
+            1e-6);
+  // With a memory of further back, or none, all since then is that one more.
+  const BookMemory fromTwo = BookMemory::load(model, blob, first, copyOf(memories[2]));
+  ASSERT_EQ(fromTwo.sections().size(), 4U);
+  EXPECT_EQ(fromTwo.sections()[3]->tokens(), place.reading.tokens - memories[2].reading.tokens);
+  EXPECT_EQ(BookMemory::load(model, blob, first).sections()[3]->tokens(), place.reading.tokens);
   const BookMemory since = book.since(memories[2]);
   ASSERT_EQ(since.sections().size(), book.sections().size() - 2);
-  EXPECT_EQ(copyOf(since.sections()[0]->values()), copyOf(book.sections()[2]->values())) << "no rest";
+  EXPECT_TRUE(std::ranges::equal(since.sections()[0]->values(), book.sections()[2]->values())) << "nothing left out";
 }
 
 TEST_F(BookMemoryTest, SavedAndLoadedBetweenThePassesItEndsWithTheSameBits) {

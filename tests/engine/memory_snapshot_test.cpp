@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <sstream>
 
 #include "engine/errors.h"
@@ -190,6 +191,115 @@ TEST_F(MemorySnapshotTest, WithTensorsOfOtherNamesOrTypesIsDamaged) {
 
 TEST_F(MemorySnapshotTest, OfAForeignMemoryIsNotSaved) {
   EXPECT_THROW(saveSnapshot(*model_, CompressiveMemory(), {}), ModelError);
+}
+
+class SectionBlobTest : public MemorySnapshotTest {
+ protected:
+  // As saveSection() makes one if nothing of it is changed.
+  struct Kept {
+    std::string bits = "4";  // "": not said
+    Dtype type = Dtype::U8;
+    std::int64_t rowBytes = 8;
+    int first = 0x97;  // byte of each layer: 7 and -7; the others hold 1 and 2
+  };
+  static std::vector<std::byte> blobOf(const Kept& kept) {
+    const std::vector<float> scales(16, 0.5F), normalizers(16, 3.0F);
+    std::vector<std::byte> matrix(static_cast<std::size_t>(16 * kept.rowBytes), std::byte{0x21});
+    matrix.front() = static_cast<std::byte>(kept.first);
+    SafetensorsWriter writer;
+    const auto add = [&](const std::string& part, const CompressiveMemory::PartShape& shape) {
+      if (shape.kvHeads == 0) return;
+      EXPECT_EQ(shape, (CompressiveMemory::PartShape{1, 16, 16}));
+      writer.add(part + "M", kept.type, {1, 16, kept.rowBytes}, matrix);
+      writer.add(part + "scale", {1, 16}, scales);
+      writer.add(part + "z", {1, 16}, normalizers);
+    };
+    const auto& shapes = model_->transformer().memoryShapes();
+    for (std::size_t layer = 0; layer < shapes.size(); ++layer) {
+      add("layers." + std::to_string(layer) + ".base.", shapes[layer].base);
+      add("layers." + std::to_string(layer) + ".added.", shapes[layer].added);
+    }
+    const std::string noDigest(64, '0');
+    for (const auto& [key, value] : std::map<std::string, std::string>{{"format", "palimpsest-section"},
+                                                                       {"version", "1"},
+                                                                       {"fingerprint", model_->fingerprint()},
+                                                                       {"rule", "linear"},
+                                                                       {"cutter", "1"},
+                                                                       {"bytes", "0"},
+                                                                       {"begin_tokens", "1000"},
+                                                                       {"begin_position", "1200"},
+                                                                       {"begin_segments", "40"},
+                                                                       {"tokens", "4000"},
+                                                                       {"position", "4711"},
+                                                                       {"segments", "132"},
+                                                                       {"sha256", noDigest}})
+      writer.setMetadata(key, value);
+    if (!kept.bits.empty()) writer.setMetadata("bits", kept.bits);
+    std::vector<std::byte> blob = writer.toBytes();
+    const std::string digest = hex(sha256(blob));
+    const auto at = std::string_view(reinterpret_cast<const char*>(blob.data()), blob.size()).find(noDigest);
+    std::memcpy(blob.data() + at, digest.data(), digest.size());
+    return blob;
+  }
+  static SectionSnapshot loaded(std::span<const std::byte> blob) {
+    return std::get<SectionSnapshot>(loadPart(*model_, blob));
+  }
+  static std::string refusalOf(const Kept& kept) {
+    try {
+      loadPart(*model_, blobOf(kept));
+    } catch (const SnapshotError& error) {
+      EXPECT_EQ(error.reason(), Reason::Damaged);
+      return error.what();
+    }
+    ADD_FAILURE() << "was accepted";
+    return "";
+  }
+};
+
+TEST_F(SectionBlobTest, IsLoadedAsItWasSaved) {
+  const SectionSnapshot section = loaded(blobOf({}));
+  EXPECT_EQ(section.begin.segments, 40);
+  EXPECT_EQ(section.end.tokens, 4000);
+  EXPECT_EQ(section.memory.tokens(), 3000);
+  const CompressiveMemory opened = section.memory.opened();
+  const auto matrix = opened.matrix(0, 0);
+  EXPECT_EQ(matrix[0], 3.5F);
+  EXPECT_EQ(matrix[8], -3.5F);
+  EXPECT_EQ(matrix[1], 0.5F);
+  EXPECT_EQ(matrix[15], 1.0F);
+  EXPECT_EQ(opened.normalizer(0, 0)[2], 3.0F);
+  const std::vector<std::byte> saved = saveSection(*model_, section);
+  EXPECT_EQ(SafetensorsFile::parse(saved, "section").metadata().at("bits"), "4");
+  EXPECT_TRUE(std::ranges::equal(loaded(saved).memory.packed(), section.memory.packed()));
+}
+
+// As earlier versions kept them: a byte for each number, and no word of bits.
+TEST_F(SectionBlobTest, OfEightBitsIsRoundedAgain) {
+  const SectionSnapshot section = loaded(blobOf({"", Dtype::I8, 16, -127}));
+  EXPECT_EQ(section.end.position, 4711);
+  EXPECT_EQ(section.memory.tokens(), 3000);
+  const CompressiveMemory opened = section.memory.opened();
+  EXPECT_FLOAT_EQ(opened.matrix(0, 0)[0], -63.5F);
+  EXPECT_FLOAT_EQ(opened.matrix(0, 0)[1], 2 * 63.5F / 7) << "33 steps of 127, the nearest of 7";
+  EXPECT_FLOAT_EQ(opened.matrix(0, 0)[16], 16.5F) << "the largest of its row";
+  EXPECT_EQ(opened.normalizer(0, 0)[2], 3.0F);
+}
+
+TEST_F(SectionBlobTest, OfOtherLengthsOrTypesIsDamaged) {
+  EXPECT_THAT(refusalOf({.rowBytes = 7}), HasSubstr("as U8 [1, 16, 8], but has U8 [1, 16, 7]"));
+  EXPECT_THAT(refusalOf({.rowBytes = 16}), HasSubstr("as U8 [1, 16, 8]"));
+  EXPECT_THAT(refusalOf({.type = Dtype::I8}), HasSubstr("but has I8"));
+  EXPECT_THAT(refusalOf({.bits = ""}), HasSubstr("as I8 [1, 16, 16], but has U8 [1, 16, 8]"));
+}
+
+TEST_F(SectionBlobTest, OfUnknownBitsIsDamaged) {
+  EXPECT_THAT(refusalOf({.bits = "5"}), HasSubstr("names 5 bits a number, which are not known."));
+  EXPECT_THAT(refusalOf({.bits = "four"}), HasSubstr("no count"));
+}
+
+TEST_F(SectionBlobTest, WithANumberThatRoundingNeverMakesIsDamaged) {
+  EXPECT_THAT(refusalOf({.first = 0x80}), HasSubstr("holds -8"));
+  EXPECT_THAT(refusalOf({.first = 0x08}), HasSubstr("Read the book again"));
 }
 
 }  // namespace

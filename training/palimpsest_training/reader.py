@@ -56,7 +56,7 @@ class Reader:
 
     def read_sections(self, segments: list, count: int) -> list:
         """What each of at most `count` sections of a document has written, all read in one row: a list of states. Where there are several
-        each is rounded to eight bits, once (the engine does so with each pass, and again where two sections are joined)."""
+        each is rounded to four bits, once (the engine does so with each pass, and again where two sections are joined)."""
         sections, states, read = [], None, 0
         for end in section_ends(len(segments), self.model.c.segment_length, count):
             before, states = states, self.read(segments[read:end], states)
@@ -164,10 +164,10 @@ def subtracted(states, before):
 
 
 def rounded(states):
-    """To eight bits, each row of M by a scale of its own; z stays as it is (section_memory.h)."""
+    """To four bits, each row of M by a scale of its own; z stays as it is (section_memory.h)."""
 
     def row_by_row(M: torch.Tensor) -> torch.Tensor:
-        scale = M.abs().amax(-1, keepdim=True) / 127
+        scale = M.abs().amax(-1, keepdim=True) / 7
         return (M / scale.where(scale > 0, 1)).round() * scale
 
     return [[MemoryState(row_by_row(s.M), s.z) for s in layer] for layer in states]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PASS_TOKENS = 2048  # the engine reads about so many at once; a section ends where a pass does
+PASS_TOKENS = 1024  # the engine reads about so many at once; a section ends where a pass does
 
 
 def section_ends(segments: int, segment_length: int, sections: int) -> list[int]:
