@@ -62,6 +62,11 @@ bool before(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
+std::size_t cardsFor(std::int64_t tokens) {
+  constexpr std::int64_t kTokens = 4096, kMost = 32;
+  return static_cast<std::size_t>(std::clamp<std::int64_t>(tokens / kTokens, 1, kMost));
+}
+
 std::optional<std::vector<CardLine>> parseCard(std::string_view text) {
   std::vector<CardLine> lines;
   for (std::size_t begin = 0; begin < text.size();) {

@@ -176,7 +176,7 @@ CompressiveMemory BookMemory::takeSection(std::size_t place) && {
 std::vector<CompressiveMemory> BookMemory::fewerSections(std::size_t most) const {
   appendLastPass();
   std::vector<CompressiveMemory> fewer;
-  if (sections_.size() <= 1) {
+  if (most == 1 || sections_.size() <= 1) {
     fewer.push_back(whole_.memory.clone());
     return fewer;
   }

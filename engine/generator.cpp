@@ -267,7 +267,7 @@ Generation Generator::summarize(const BookMemory& book, const SamplingOptions& s
                                 std::stop_token stop) {
   const auto& infini = model_->config().infiniAttention;
   if (!infini || infini->sections == 1) return summarize(book.whole(), sampling, onText, std::move(stop));
-  const auto sections = book.fewerSections(kMostCards);  // of a short text one: its card has no item twice then
+  const auto sections = book.fewerSections(cardsFor(book.whole().tokens()));  // of a short text one: no item twice
   Generation together;
   std::vector<std::string> cards;
   for (const CompressiveMemory& section : sections) {

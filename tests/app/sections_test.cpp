@@ -237,7 +237,7 @@ TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
 
   // The card is made of the sections' cards, told at once.
   std::vector<std::string> cards;
-  for (const engine::CompressiveMemory& section : book.fewerSections(engine::kMostCards))
+  for (const engine::CompressiveMemory& section : book.fewerSections(engine::cardsFor(book.whole().tokens())))
     cards.push_back(generator.summarize(section).text);
   std::string told;
   const engine::Generation card = generator.summarize(book, {}, [&](std::string_view piece) { told += piece; });

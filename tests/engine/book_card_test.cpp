@@ -9,6 +9,14 @@ namespace {
 using testing::ElementsAre;
 using testing::Optional;
 
+TEST(BookCard, ALongerTextTakesMoreCards) {
+  EXPECT_EQ(cardsFor(0), 1U);
+  EXPECT_EQ(cardsFor(8191), 1U);
+  EXPECT_EQ(cardsFor(8192), 2U);
+  EXPECT_EQ(cardsFor(131072), 32U);
+  EXPECT_EQ(cardsFor(std::int64_t{1} << 40), 32U);
+}
+
 TEST(BookCard, IsReadLineByLine) {
   EXPECT_THAT(parseCard("People: Mr. Clennam, Affery.\nPlaces: none.\n\nKeywords: prison, debt."),
               Optional(ElementsAre(CardLine{"People", {"Mr. Clennam", "Affery"}}, CardLine{"Places", {}},

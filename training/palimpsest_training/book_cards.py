@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def cards_for(tokens: int) -> int:
+    """How many sections' cards make the card of a text of so many tokens."""
+    return min(32, max(1, tokens // 4096))
+
+
 def parse(text: str) -> list[tuple[str, list[str]]] | None:
     """(label, items) of each line; None: no card."""
     lines = []

@@ -44,10 +44,10 @@ def people_of(card: str) -> list[str]:
 
 
 def cards(reader: Reader, books: Books, size: int, count: int, seed: int, sections: int | None = None) -> dict:
-    """Recall of the five most frequent people of a stretch, from memory, zeroed and swapped. Of sections (the model's own
-    number if None): by the card that their cards make."""
+    """Recall of the five most frequent people of a stretch, from memory, zeroed and swapped. Of sections (as many as the
+    engine takes if None): by the card that their cards make."""
     rng = random.Random(seed)
-    sections = reader.model.c.sections if sections is None else sections
+    sections = min(reader.model.c.sections, book_cards.cards_for(size)) if sections is None else sections
     spans = []
     while len(spans) < count:
         begin, end = books.range(rng, size)

@@ -1,6 +1,6 @@
 """Cards of sections become one: the same cases as the engine's (tests/engine/book_card_test.cpp)."""
 
-from palimpsest_training.book_cards import merge, parse
+from palimpsest_training.book_cards import cards_for, merge, parse
 from palimpsest_training.books import book_card
 
 
@@ -18,3 +18,7 @@ def test_a_card_of_sections_lists_what_most_of_them_name():
     assert merge(["People: Filby, Weena.\nPlaces: Weena, London.", "People: Filby, Weena.\nPlaces: Weena.",
                   "People: Filby, London.\nPlaces: Weena, London."]) == "People: Filby, Weena.\nPlaces: London."
     assert merge(["Once upon a time."]) is None and merge([]) is None
+
+
+def test_a_longer_text_takes_more_cards():
+    assert [cards_for(n) for n in (0, 8191, 8192, 131072, 10**12)] == [1, 1, 2, 32, 32]
