@@ -77,8 +77,15 @@ void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_tok
   std::optional<MemorySnapshot> begin;
   const auto keepBegin = [&] {
     if (mostSections() == 1) return;
-    appendLastPass();
-    begin = copyOf(whole_);
+    begin = appendLastPass();  // for its room
+    if (begin) {
+      std::ranges::copy(std::as_const(whole_.memory).values(), begin->memory.values().begin());
+      begin->memory.setTokens(whole_.memory.tokens());
+      begin->reading = whole_.reading;
+      begin->arithmetic = whole_.arithmetic;
+    } else {
+      begin = copyOf(whole_);
+    }
   };
   whole_.reading = generator.read(whole_.memory, passes, whole_.reading, places_, notes_, std::move(stop), keepBegin);
   whole_.arithmetic = {model_->precision(), generator.threads(), model_->card(), model_->weights()};
@@ -96,12 +103,12 @@ std::vector<SavedPart> BookMemory::takeNotes() {
   return taken;
 }
 
-void BookMemory::appendLastPass() const {
-  if (!lastPass_) return;
-  append(
-      {SectionMemory(subtractMemories(*model_, whole_, lastPass_->before)), lastPass_->before.reading, lastPass_->end});
-  lastPass_.reset();
+std::optional<MemorySnapshot> BookMemory::appendLastPass() const {
+  if (!lastPass_) return std::nullopt;
+  LastPass pass = *std::exchange(lastPass_, std::nullopt);
+  append({SectionMemory(whole_.memory, pass.before.memory), pass.before.reading, pass.end});
   join(sections_, mostSections());
+  return std::move(pass.before);
 }
 
 void BookMemory::append(SectionSnapshot section, SnapshotBlob blob) const {
@@ -125,7 +132,7 @@ void BookMemory::join(Sections& sections, std::size_t most) {
 // What has been written since `begin`, as the newest section, though earlier ones may hold a part of it as well. To
 // subtract these would leave what their roundings have changed, and that is not small where few keys have written.
 void BookMemory::appendSince(const MemorySnapshot& begin) {
-  append({SectionMemory(subtractMemories(*model_, whole_, begin)), begin.reading, whole_.reading});
+  append({SectionMemory(whole_.memory, begin.memory), begin.reading, whole_.reading});
 }
 
 BookMemory BookMemory::since(const MemorySnapshot& begin) const {
@@ -225,7 +232,7 @@ BookMemory BookMemory::load(std::shared_ptr<const Model> model, std::span<const 
       auto& place = std::get<MemorySnapshot>(part);
       if (!samePlace(earlier.reading, last) || !follows(place.reading, last) || place.reading.complete)
         refuseSection(place.reading, last);
-      book.append({SectionMemory(subtractMemories(*book.model_, place, earlier)), earlier.reading, place.reading});
+      book.append({SectionMemory(place.memory, earlier.memory), earlier.reading, place.reading});
       earlier = std::move(place);
     }
   }

@@ -110,7 +110,7 @@ class BookMemory {
   std::size_t mostSections() const;
   void append(SectionSnapshot section, SnapshotBlob blob = nullptr) const;
   static void join(Sections& sections, std::size_t most);
-  void appendLastPass() const;
+  std::optional<MemorySnapshot> appendLastPass() const;  // returns where that pass began, which is not needed any more
   void appendSince(const MemorySnapshot& begin);
 
   std::shared_ptr<const Model> model_;

@@ -12,6 +12,7 @@ namespace palimpsest::engine {
 namespace {
 
 constexpr float kLargest = 7;
+constexpr std::size_t kWorthThreads = 1 << 15;  // packed bytes
 constexpr std::uint32_t kBits = 4, kMask = 15, kSign = 8;
 
 float largestOf(std::span<const float> row) {
@@ -66,25 +67,35 @@ bool holdsMinusEight(std::span<const std::uint8_t> packed) {
 
 }  // namespace
 
-template <class Visit>
-void SectionMemory::eachHead(Visit&& visit) const {
+std::vector<SectionMemory::Head> SectionMemory::heads() const {
+  std::vector<Head> heads;
+  std::size_t packed = 0, row = 0, number = 0;
   for (int layer = 0; layer < static_cast<int>(shapes_.size()); ++layer) {
     const auto& shape = shapes_[static_cast<std::size_t>(layer)];
     for (int head = 0; head < shape.heads(); ++head) {
       const auto& part = shape.partOf(head);
-      visit(layer, head, static_cast<std::size_t>(part.keyDim), static_cast<std::size_t>(part.valueDim));
+      const auto rows = static_cast<std::size_t>(part.keyDim), width = static_cast<std::size_t>(part.valueDim);
+      heads.push_back({layer, head, rows, width, packed, row, number});
+      packed += rows * packedBytes(width);
+      row += rows;
+      number += rows * width;
     }
   }
+  return heads;
 }
 
 template <class RowAt>
 void SectionMemory::round(RowAt&& rowAt) {
-  auto* packed = packed_.data();
-  auto scale = scales_.begin();
-  eachHead([&](int layer, int head, std::size_t rows, std::size_t width) {
-    for (std::size_t row = 0; row < rows; ++row, packed += packedBytes(width))
-      *scale++ = roundRow(rowAt(layer, head, row, width), packed);
-  });
+  const std::vector<Head> all = heads();
+  const auto count = static_cast<std::ptrdiff_t>(all.size());
+#pragma omp parallel for schedule(static) if (packed_.size() >= kWorthThreads)
+  for (std::ptrdiff_t h = 0; h < count; ++h) {
+    const Head& head = all[static_cast<std::size_t>(h)];
+    std::vector<float> room(2 * head.width);
+    auto* packed = packed_.data() + head.packed;
+    for (std::size_t row = 0; row < head.rows; ++row, packed += packedBytes(head.width))
+      scales_[head.row + row] = roundRow(rowAt(head, row, room), packed);
+  }
 }
 
 SectionMemory::SectionMemory(Shapes shapes, std::int64_t tokens) : shapes_(std::move(shapes)), tokens_(tokens) {
@@ -102,13 +113,26 @@ SectionMemory::SectionMemory(Shapes shapes, std::int64_t tokens) : shapes_(std::
 }
 
 SectionMemory::SectionMemory(const CompressiveMemory& written) : SectionMemory(written.shapes(), written.tokens()) {
-  round([&](int layer, int head, std::size_t row, std::size_t width) {
-    return written.matrix(layer, head).subspan(row * width, width);
+  round([&](const Head& head, std::size_t row, std::span<float>) {
+    return written.matrix(head.layer, head.head).subspan(row * head.width, head.width);
   });
-  auto normalizer = normalizers_.begin();
-  eachHead([&](int layer, int head, std::size_t, std::size_t) {
-    normalizer = std::ranges::copy(written.normalizer(layer, head), normalizer).out;
+  for (const Head& head : heads())
+    std::ranges::copy(written.normalizer(head.layer, head.head), &normalizers_[head.row]);
+}
+
+SectionMemory::SectionMemory(const CompressiveMemory& later, const CompressiveMemory& earlier)
+    : SectionMemory(later.shapes(), later.tokens() - earlier.tokens()) {
+  if (later.shapes() != earlier.shapes()) throw std::invalid_argument("memories of different shapes");
+  round([&](const Head& head, std::size_t row, std::span<float> room) {
+    const auto at = [&](const CompressiveMemory& memory) {
+      return memory.matrix(head.layer, head.head).subspan(row * head.width, head.width);
+    };
+    std::ranges::transform(at(later), at(earlier), room.begin(), std::minus<>());
+    return room.first(head.width);
   });
+  for (const Head& head : heads())
+    std::ranges::transform(later.normalizer(head.layer, head.head), earlier.normalizer(head.layer, head.head),
+                           &normalizers_[head.row], std::minus<>());
 }
 
 SectionMemory::SectionMemory(Shapes shapes, std::int64_t tokens, std::vector<std::uint8_t> packed,
@@ -126,17 +150,15 @@ SectionMemory SectionMemory::fromEightBits(Shapes shapes, std::int64_t tokens, s
                                            std::span<const float> scales, std::vector<float> normalizers) {
   SectionMemory section(std::move(shapes), tokens);
   std::size_t numbers = 0;
-  section.eachHead([&](int, int, std::size_t rows, std::size_t width) { numbers += rows * width; });
+  for (const Head& head : section.heads()) numbers += head.rows * head.width;
   if (values.size() != numbers || scales.size() != section.scales_.size() ||
       normalizers.size() != section.normalizers_.size())
     throw std::invalid_argument("a section's numbers are not those of its shapes");
-  std::vector<float> row;
-  section.round([&](int, int, std::size_t, std::size_t width) -> std::span<const float> {
-    row.resize(width);
-    for (std::size_t i = 0; i < width; ++i) row[i] = static_cast<float>(values[i]) * scales.front();
-    values = values.subspan(width);
-    scales = scales.subspan(1);
-    return row;
+  section.round([&](const Head& head, std::size_t row, std::span<float> room) {
+    const std::size_t begin = head.number + row * head.width;
+    for (std::size_t i = 0; i < head.width; ++i)
+      room[i] = static_cast<float>(values[begin + i]) * scales[head.row + row];
+    return room.first(head.width);
   });
   section.normalizers_ = std::move(normalizers);
   return section;
@@ -144,16 +166,13 @@ SectionMemory SectionMemory::fromEightBits(Shapes shapes, std::int64_t tokens, s
 
 CompressiveMemory SectionMemory::opened() const {
   CompressiveMemory memory = CompressiveMemory::unwritten(shapes_);
-  const auto* packed = packed_.data();
-  auto scale = scales_.begin();
-  auto normalizer = normalizers_.begin();
-  eachHead([&](int layer, int head, std::size_t rows, std::size_t width) {
-    const std::span<float> matrix = memory.matrix(layer, head), z = memory.normalizer(layer, head);
-    for (std::size_t row = 0; row < rows; ++row, packed += packedBytes(width))
-      openRow(packed, *scale++, matrix.subspan(row * width, width));
-    std::copy_n(normalizer, z.size(), z.begin());
-    normalizer += static_cast<std::ptrdiff_t>(z.size());
-  });
+  for (const Head& head : heads()) {
+    const std::span<float> matrix = memory.matrix(head.layer, head.head), z = memory.normalizer(head.layer, head.head);
+    for (std::size_t row = 0; row < head.rows; ++row)
+      openRow(&packed_[head.packed + row * packedBytes(head.width)], scales_[head.row + row],
+              matrix.subspan(row * head.width, head.width));
+    std::copy_n(&normalizers_[head.row], z.size(), z.begin());
+  }
   memory.setTokens(tokens_);
   return memory;
 }
@@ -161,17 +180,13 @@ CompressiveMemory SectionMemory::opened() const {
 SectionMemory SectionMemory::joined(const SectionMemory& one, const SectionMemory& other) {
   if (one.shapes_ != other.shapes_) throw std::invalid_argument("sections of different shapes");
   SectionMemory sum(one.shapes_, one.tokens_ + other.tokens_);
-  std::vector<float> row, second;
-  std::size_t at = 0, scale = 0;
-  sum.round([&](int, int, std::size_t, std::size_t width) -> std::span<const float> {
-    row.resize(width);
-    second.resize(width);
-    openRow(one.packed_.data() + at, one.scales_[scale], row);
-    openRow(other.packed_.data() + at, other.scales_[scale], second);
-    std::ranges::transform(row, second, row.begin(), std::plus<>());
-    at += packedBytes(width);
-    ++scale;
-    return row;
+  sum.round([&](const Head& head, std::size_t row, std::span<float> room) {
+    const std::span<float> first = room.first(head.width), second = room.last(head.width);
+    const std::size_t packed = head.packed + row * packedBytes(head.width), scale = head.row + row;
+    openRow(&one.packed_[packed], one.scales_[scale], first);
+    openRow(&other.packed_[packed], other.scales_[scale], second);
+    std::ranges::transform(first, second, first.begin(), std::plus<>());
+    return first;
   });
   std::ranges::transform(one.normalizers_, other.normalizers_, sum.normalizers_.begin(), std::plus<>());
   return sum;

@@ -27,6 +27,9 @@ class SectionMemory {
   SectionMemory() = default;
   // Rounds `written`. Depends on its values alone.
   explicit SectionMemory(const CompressiveMemory& written);
+  // Rounds what `later` has beyond `earlier`, an earlier memory of the same reading. Throws std::invalid_argument where
+  // their shapes differ.
+  SectionMemory(const CompressiveMemory& later, const CompressiveMemory& earlier);
   // As it was taken apart: packed() [all rows of all M, layer after layer], scales() [a row has one], normalizers()
   // [every z]. Throws std::invalid_argument where the lengths are not those of the shapes, or a number is -8.
   SectionMemory(Shapes shapes, std::int64_t tokens, std::vector<std::uint8_t> packed, std::vector<float> scales,
@@ -50,10 +53,14 @@ class SectionMemory {
 
  private:
   SectionMemory(Shapes shapes, std::int64_t tokens);  // nothing but zeros
-  // visit(layer, head, rows, numbers in a row) for every M, in the order of packed().
-  template <class Visit>
-  void eachHead(Visit&& visit) const;
-  // Rounds every row: rowAt(layer, head, row, numbers in it), valid until the next call.
+  // Where the M of a head stands: rows x width numbers.
+  struct Head {
+    int layer = 0, head = 0;
+    std::size_t rows = 0, width = 0;
+    std::size_t packed = 0, row = 0, number = 0;  // where it begins in packed(), in scales(), among all numbers
+  };
+  std::vector<Head> heads() const;  // in the order of packed()
+  // Rounds every row, the heads side by side on the cores: rowAt(head, row, room for two rows).
   template <class RowAt>
   void round(RowAt&& rowAt);
 

@@ -75,6 +75,22 @@ TEST(SectionMemoryTest, JoinedSectionsAreTheirSum) {
   EXPECT_EQ(copyOf(joined.normalizer(2, 1)), copyOf(sum.normalizer(2, 1)));
 }
 
+TEST(SectionMemoryTest, OfTwoMemoriesTheDifferenceIsRounded) {
+  const CompressiveMemory earlier = randomMemory(3, 20), written = randomMemory(4, 30);
+  CompressiveMemory later = earlier.clone();
+  for (std::size_t i = 0; i < later.values().size(); ++i) later.values()[i] += written.values()[i];
+  later.setTokens(50);
+  CompressiveMemory difference = later.clone();
+  for (std::size_t i = 0; i < difference.values().size(); ++i) difference.values()[i] -= earlier.values()[i];
+  difference.setTokens(30);
+  const SectionMemory section(later, earlier), expected(difference);
+  EXPECT_EQ(section.tokens(), 30);
+  EXPECT_TRUE(std::ranges::equal(section.packed(), expected.packed()));
+  EXPECT_EQ(copyOf(section.scales()), copyOf(expected.scales()));
+  EXPECT_EQ(copyOf(section.normalizers()), copyOf(expected.normalizers()));
+  EXPECT_THROW(SectionMemory(later, CompressiveMemory()), std::invalid_argument);
+}
+
 TEST(SectionMemoryTest, AnEmptyMemoryAndRowsOfNothingStayWhatTheyAre) {
   const CompressiveMemory opened = SectionMemory(CompressiveMemory(kShapes)).opened();
   EXPECT_TRUE(std::ranges::all_of(opened.values(), [](float x) { return x == 0; }));
