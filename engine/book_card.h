@@ -22,8 +22,7 @@ struct CardLine {
 std::optional<std::vector<CardLine>> parseCard(std::string_view text);
 
 // How many sections' cards make the card of a text of so many tokens: one for each 4,096, 1..32. Of 131K tokens 32
-// cards name 0.62 of the five most frequent people, 16 name 0.53 and 8 name 0.52 (docs/memory.md); each takes a third
-// of a second on two cores.
+// cards name 0.62 of the five most frequent people, 16 name 0.53 and 8 name 0.52 (docs/memory.md).
 std::size_t cardsFor(std::int64_t tokens);
 
 // One card of several sections' cards. Each label lists what most sections name, each section once; of equals, what

@@ -130,6 +130,9 @@ class Generator {
                        std::stop_token stop = {});
 
  private:
+  // Each memory's summary, token by token side by side. What a stop cut off is Stopped and incomplete.
+  std::vector<Generation> summarizeTogether(std::span<const CompressiveMemory> memories,
+                                            const SamplingOptions& sampling, const std::stop_token& stop);
   struct Workspace;
   void checkReading(std::string_view text, const ReadingPosition& reading, const std::stop_token& stop) const;
   ReadingPosition readPass(CompressiveMemory& memory, std::string_view text, const TextPass& pass,

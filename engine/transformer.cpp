@@ -63,14 +63,17 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
 
 // One layer over the rows of the pass. Reading (no `segments`): the pass holds whole segments, each of which is
 // written. Generating: it holds the new rows of one segment, whose earlier keys and values are kept; or the first rows
-// of several, each with a memory of its own; or one copy of these, in a layer without a memory.
-void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segments) const {
+// of several, each with a memory of its own; or one copy of these, in a layer without a memory; or the next row of each
+// of several, whose earlier keys and values are kept (OneByOne).
+void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segments, GoingOn goingOn) const {
   const Layer& layer = layers_[index];
   Stream& s = *w.stream;
   Buffer& qkv = *w.qkv[layer.heads.qkvWidth];
   Buffer& attention = *w.attention[layer.heads.attentionWidth];
   s.normedLinear(*w.x, {*layer.attentionNorm, config_.rmsNormEps, *w.normed}, *layer.qkv, qkv);
-  if (segments.size() == 1) {
+  if (goingOn == GoingOn::OneByOne) {
+    attendOneByOne(index, w, qkv, segments, attention);
+  } else if (segments.size() == 1) {
     attendAlone(index, w, qkv, segments, attention);
   } else {
     attend(index, w, qkv, segments, attention);
@@ -142,6 +145,24 @@ void Transformer::attendAlone(int index, Workspace& w, Buffer& qkv, std::span<Se
                     .values = *own.values,
                     .heads = layer.cachedLocal,
                     .out = attention});
+}
+
+// Each segment's row in a pass of its own.
+void Transformer::attendOneByOne(int index, Workspace& w, Buffer& qkv, std::span<SegmentState> segments,
+                                 Buffer& attention) const {
+  Stream& s = *w.stream;
+  std::unique_ptr<Buffer>&row = w.rowQkv[qkv.columns()], &out = w.rowAttention[attention.columns()];
+  if (!row) row = s.allocate(backend_->paddedRows(1), qkv.columns(), Element::Heads);
+  if (!out) out = s.allocate(backend_->paddedRows(1), attention.columns(), Element::Compute);
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    PassSegment alone = w.segments[i];
+    alone.begin = 0;
+    s.copyRows(qkv, static_cast<int>(i), 0, 1, qkv.columns(), *row, 0, 0);
+    s.beginPass(std::span(&alone, 1), std::span(w.tokens).subspan(i, 1));
+    attendAlone(index, w, *row, segments.subspan(i, 1), *out);
+    s.copyRows(*out, 0, 0, 1, attention.columns(), attention, static_cast<int>(i), 0);
+  }
+  s.beginPass(w.segments, w.tokens);
 }
 
 void Transformer::writeMemory(const Layer& layer, Workspace& w, const Buffer& keys, const Buffer& values,

@@ -124,6 +124,12 @@ class Transformer {
   // tolerances of transformer_test.cpp). Throws Stopped; the segments must not be used then.
   std::span<const float> extendAll(Workspace& workspace, std::span<SegmentState> segments,
                                    std::span<const TokenId> tokens, std::stop_token stop) const;
+  // One token more for each of several segments: the rows go through the matrix products together, attention and memory
+  // are each segment's own. Returns the logits [segments x V], valid until the workspace is used again; not the bits of
+  // extend(), see extendAll(). For a CPU, where a product of few rows takes hardly longer than one of a single row.
+  // Throws Stopped; the segments must not be used then.
+  std::span<const float> stepAll(Workspace& workspace, std::span<SegmentState> segments,
+                                 std::span<const TokenId> tokens, std::stop_token stop) const;
   // Writes the first `positions` positions of a segment into `memory`, its BOS left out.
   void write(Workspace& workspace, const SegmentState& segment, int positions, CompressiveMemory& memory) const;
 
@@ -151,10 +157,14 @@ class Transformer {
   void uploadMemory(Workspace& workspace, SegmentState& segment, const CompressiveMemory* memory) const;
   CompressiveMemory memoryForDevice() const;
   void readLayers(Workspace& workspace, const std::stop_token& stop) const;
-  void forward(int index, Workspace& workspace, std::span<SegmentState> segments) const;
+  enum class GoingOn { Together, OneByOne };
+  void forward(int index, Workspace& workspace, std::span<SegmentState> segments,
+               GoingOn goingOn = GoingOn::Together) const;
   void attend(int index, Workspace& workspace, Buffer& qkv, std::span<SegmentState> segments, Buffer& attention) const;
   void attendAlone(int index, Workspace& workspace, Buffer& qkv, std::span<SegmentState> segments,
                    Buffer& attention) const;
+  void attendOneByOne(int index, Workspace& workspace, Buffer& qkv, std::span<SegmentState> segments,
+                      Buffer& attention) const;
   using KeptBuffer = std::unique_ptr<Buffer> SegmentState::LayerState::*;
   void keep(Workspace& workspace, const Buffer& qkv, std::initializer_list<std::pair<ColumnRange, KeptBuffer>> columns,
             int index, std::span<SegmentState> segments) const;

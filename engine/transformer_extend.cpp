@@ -215,6 +215,42 @@ std::span<const float> Transformer::extendAll(Workspace& w, std::span<SegmentSta
   return w.hostLogits;
 }
 
+std::span<const float> Transformer::stepAll(Workspace& w, std::span<SegmentState> segments,
+                                            std::span<const TokenId> tokens, std::stop_token stop) const {
+  if (segments.empty() || tokens.size() != segments.size())
+    throw ModelError("Each segment goes on with one token: " + std::to_string(tokens.size()) + " were given for " +
+                     std::to_string(segments.size()) + ".");
+  checkTokens(tokens);
+  for (const SegmentState& segment : segments) checkRoom(segment.positions_, 1);
+  const int count = static_cast<int>(segments.size());
+  w.segments.clear();
+  w.tokens.assign(tokens.begin(), tokens.end());
+  for (int i = 0; i < count; ++i) {
+    SegmentState& segment = segments[static_cast<std::size_t>(i)];
+    takeMemory(w, segment);
+    grow(w, segment, segment.positions_ + 1);
+    w.segments.push_back({.begin = i,
+                          .rows = 1,
+                          .firstPosition = segment.positions_,
+                          .keysBegin = 0,
+                          .unwritten = 0,
+                          .emptyMemory = segment.emptyMemory_,
+                          .keyCapacity = segment.buffers_.capacity});
+  }
+  makeRoom(w, count);
+  makeRoomForLogits(w, count);
+  Stream& s = *w.stream;
+  s.beginPass(w.segments, w.tokens);
+  s.embed(*embedding_, *w.x);
+  for (int index = 0; index < config_.numLayers; ++index) {
+    if (stop.stop_requested()) throw Stopped();
+    forward(index, w, segments, GoingOn::OneByOne);
+  }
+  for (SegmentState& segment : segments) segment.positions_ += 1;
+  s.copyRows(*w.x, 0, 0, count, config_.hiddenSize, *w.lastRows, 0, 0);
+  return logitsOfLastRows(w, count);
+}
+
 // As many segments as a pass has rows for, but at least one. Their last rows go to lastRows.
 void Transformer::extendTogether(Workspace& w, std::span<SegmentState> segments, std::span<const TokenId> tokens,
                                  std::stop_token stop) const {

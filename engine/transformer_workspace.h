@@ -31,6 +31,7 @@ class Transformer::Workspace {
   ByWidth fromMemory;                            // [T x A]    f32, A_mem
   ByWidth fromSegment;                           // [T x A]    f32, A_dot
   ByWidth attention;                             // [T x A]    compute, A
+  ByWidth rowQkv, rowAttention;                  // [1 x ..]   of one row of those, in a pass of its own
   std::unique_ptr<Buffer> gateUp;                // [T x 2 F]  compute
   std::unique_ptr<Buffer> activated;             // [T x F]    compute
   std::unique_ptr<Buffer> memoryKv;              // [T x K, V of the last memory layer]  heads

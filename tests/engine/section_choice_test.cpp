@@ -141,6 +141,55 @@ TEST_P(SectionChoiceTest, MoreThanArePutTogetherAreAskedInTurn) {
   EXPECT_EQ(choice.segment.positions(), 20);
 }
 
+TEST_P(SectionChoiceTest, TokenByTokenTheyGoOnTogetherAsEachDoesAlone) {
+  const Transformer& transformer = model_->transformer();
+  const auto V = static_cast<std::size_t>(model_->config().vocabSize);
+  const auto tokens = prompt(20);
+  std::vector<SegmentState> segments;
+  for (const auto* section : sections_) segments.push_back(transformer.beginCandidate(*section));
+  transformer.extendAll(*workspace_, segments, tokens, {});
+  // One that stands elsewhere and had buffers of its own from the beginning.
+  segments.push_back(transformer.beginSegment(*workspace_, sections_[1]));
+  transformer.extend(*workspace_, segments.back(), prompt(5), {});
+  const std::size_t count = segments.size();
+  std::vector<std::vector<TokenId>> then(count);
+  for (int step = 0; step < 4; ++step) {
+    std::vector<TokenId> next;
+    for (std::size_t i = 0; i < count; ++i) {
+      next.push_back(static_cast<TokenId>(7 + 11 * i + 3 * static_cast<std::size_t>(step)));
+      then[i].push_back(next.back());
+    }
+    const std::vector<float> logits = copyOf(transformer.stepAll(*workspace_, segments, next, {}));
+    ASSERT_EQ(logits.size(), count * V);
+    for (std::size_t i = 0; i < count; ++i) {
+      const bool elsewhere = i + 1 == count;
+      EXPECT_EQ(segments[i].positions(), (elsewhere ? 5 : 20) + step + 1);
+      const auto expected =
+          elsewhere ? alone(*sections_[1], prompt(5), then[i]) : alone(*sections_[i], tokens, then[i]);
+      EXPECT_LT(relativeError(std::span(logits).subspan(i * V, V), expected), rounding()) << "segment " << i;
+    }
+  }
+}
+
+TEST_P(SectionChoiceTest, WhatCannotGoOnTogetherIsRefused) {
+  const Transformer& transformer = model_->transformer();
+  std::vector<SegmentState> segments;
+  const auto step = [&](std::vector<TokenId> tokens, std::stop_token stop = {}) {
+    transformer.stepAll(*workspace_, segments, tokens, std::move(stop));
+  };
+  EXPECT_THROW(step({}), ModelError) << "none";
+  for (int i = 0; i < 2; ++i) segments.push_back(transformer.beginCandidate(*sections_[0]));
+  transformer.extendAll(*workspace_, segments, prompt(256), {});
+  EXPECT_THROW(step({1}), ModelError) << "one token for two";
+  EXPECT_THROW(step({1, 512}), ModelError) << "outside the vocabulary";
+  EXPECT_THROW(step({1, 2}), ModelError) << "no room in the context";
+  segments.clear();
+  for (int i = 0; i < 2; ++i) segments.push_back(transformer.beginSegment(*workspace_, sections_[0]));
+  std::stop_source source;
+  source.request_stop();
+  EXPECT_THROW(step({1, 2}, source.get_token()), Stopped);
+}
+
 TEST_P(SectionChoiceTest, WhatCannotBeAskedTogetherIsRefused) {
   const Transformer& transformer = model_->transformer();
   std::vector<SegmentState> segments;
