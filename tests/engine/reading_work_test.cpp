@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/forwarding_stream.h"
+#include "tests/engine/forwarding_backend.h"
 #include "tests/engine/transformer_fixture.h"
 
 namespace palimpsest::engine {
@@ -90,29 +91,14 @@ class CountingStream : public ForwardingStream {
   int rows_ = 0;  // of the pass
 };
 
-class CountingBackend : public Backend {
+class CountingBackend : public ForwardingBackend {
  public:
-  explicit CountingBackend(Work& work) : inner_(makeCpuBackend(1, Precision::Float32)), work_(work) {}
-  std::string description() const override { return inner_->description(); }
-  bool computesBFloat16() const override { return inner_->computesBFloat16(); }
-  int threads() const override { return inner_->threads(); }
-  int paddedRows(int rows) const override { return inner_->paddedRows(rows); }
-  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
-    return inner_->pack(outputs, inputs, source, type);
-  }
-  std::shared_ptr<float[]> hostFloats(std::size_t count) const override { return inner_->hostFloats(count); }
-  std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {
-    return inner_->table(rows, columns, source);
-  }
-  std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) override {
-    return inner_->constants(rows, columns, values);
-  }
+  explicit CountingBackend(Work& work) : ForwardingBackend(makeCpuBackend(1, Precision::Float32)), work_(work) {}
   std::unique_ptr<Stream> makeStream(int threads) const override {
-    return std::make_unique<CountingStream>(inner_->makeStream(threads), work_);
+    return std::make_unique<CountingStream>(ForwardingBackend::makeStream(threads), work_);
   }
 
  private:
-  std::unique_ptr<Backend> inner_;
   Work& work_;
 };
 

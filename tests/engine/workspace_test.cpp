@@ -7,6 +7,7 @@
 
 #include "engine/forwarding_stream.h"
 #include "engine/section_choice.h"
+#include "tests/engine/forwarding_backend.h"
 #include "tests/engine/generator_fixture.h"
 #include "tests/engine/transformer_fixture.h"
 
@@ -27,30 +28,10 @@ class CrampedStream : public ForwardingStream {
 };
 
 // The device that is tested, which is said to pay for recording: then buffers are handed on from answer to answer.
-class HandingOnBackend : public Backend {
+class HandingOnBackend : public ForwardingBackend {
  public:
-  explicit HandingOnBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  using ForwardingBackend::ForwardingBackend;
   bool recordsOperations() const override { return true; }
-
-  std::string description() const override { return inner_->description(); }
-  std::string card() const override { return inner_->card(); }
-  bool computesBFloat16() const override { return inner_->computesBFloat16(); }
-  int threads() const override { return inner_->threads(); }
-  int paddedRows(int rows) const override { return inner_->paddedRows(rows); }
-  std::unique_ptr<PackedWeight> pack(int outputs, int inputs, const RowSource& source, WeightType type) override {
-    return inner_->pack(outputs, inputs, source, type);
-  }
-  std::shared_ptr<float[]> hostFloats(std::size_t count) const override { return inner_->hostFloats(count); }
-  std::unique_ptr<Buffer> table(int rows, int columns, const RowSource& source) override {
-    return inner_->table(rows, columns, source);
-  }
-  std::unique_ptr<Buffer> constants(int rows, int columns, std::span<const float> values) override {
-    return inner_->constants(rows, columns, values);
-  }
-  std::unique_ptr<Stream> makeStream(int threads) const override { return inner_->makeStream(threads); }
-
- private:
-  std::unique_ptr<Backend> inner_;
 };
 
 class WorkspaceTest : public testing::TestWithParam<Precision> {
