@@ -117,9 +117,14 @@ void BookMemory::append(SectionSnapshot section, SnapshotBlob blob) const {
 }
 
 void BookMemory::join(Sections& sections, std::size_t most) {
-  while (sections.size() > most) {
+  // What holds the text of those before it as well (appendSince) stays by itself: joined, that would count twice.
+  const auto count = sections.size();
+  const std::size_t apart =
+      count > 1 && sections[count - 1]->snapshot.begin.tokens < sections[count - 2]->snapshot.end.tokens ? 1 : 0;
+  while (sections.size() > std::max(most, apart + 1)) {
     std::vector<std::int64_t> ends;
-    for (const auto& section : sections) ends.push_back(section->snapshot.end.segments);
+    for (const auto& section : std::span(sections).first(sections.size() - apart))
+      ends.push_back(section->snapshot.end.segments);
     const auto one = sections.begin() + static_cast<std::ptrdiff_t>(leastNeededEnd(ends));
     const SectionSnapshot &first = (*one)->snapshot, &second = (*std::next(one))->snapshot;
     auto joined = std::make_shared<const Section>(

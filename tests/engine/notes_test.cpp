@@ -154,6 +154,11 @@ TEST_F(NotesTest, APartIsInTheSectionsAfterItsBeginAndInOneOfAllOfIt) {
   // The place lies in a section: what it leaves out is in the part as a whole, exact but for its own rounding.
   EXPECT_EQ(sections[3]->tokens(), book.whole().tokens() - begin.memory.tokens());
   EXPECT_EQ(copyOf(sections[3]->values()), copyOf(SectionMemory(rest.whole()).opened().values()));
+  // In fewer, it stays by itself, and the others are joined.
+  const auto fewer = rest.fewerSections(2);
+  ASSERT_EQ(fewer.size(), 2U);
+  EXPECT_EQ(fewer[0].tokens(), sections[0]->tokens() + sections[1]->tokens() + sections[2]->tokens());
+  EXPECT_EQ(copyOf(fewer[1].values()), copyOf(sections[3]->values()));
 }
 
 TEST_F(NotesTest, AStoppedPassNotesNothing) {
