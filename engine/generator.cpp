@@ -322,14 +322,14 @@ std::vector<Generation> Generator::summarizeTogether(std::span<const Compressive
   try {
     std::span<const float> logits = transformer.extendAll(*workspace_->transformer, segments, prompt, stop);
     std::vector<TokenId> next;
-    for (int made = 0; !writing.empty(); ++made) {
+    for (int made = 0; made < sampling.maxTokens && !writing.empty(); ++made) {
+      if (made > 0) logits = transformer.stepAll(*workspace_->transformer, segments, next, stop);
       next.clear();
       std::size_t kept = 0;
       for (std::size_t i = 0; i < writing.size(); ++i) {
-        const bool room = made < sampling.maxTokens;
-        const TokenId token = room ? writing[i].sampler.next(logits.subspan(i * V, V)) : 0;
-        if (!room || std::ranges::find(ends, token) != ends.end()) {
-          finish(writing[i], room ? Generation::End::EndOfText : Generation::End::MaxTokens);
+        const TokenId token = writing[i].sampler.next(logits.subspan(i * V, V));
+        if (std::ranges::find(ends, token) != ends.end()) {
+          finish(writing[i], Generation::End::EndOfText);
           continue;
         }
         writing[i].tokens.push_back(token);
@@ -342,8 +342,8 @@ std::vector<Generation> Generator::summarizeTogether(std::span<const Compressive
       }
       writing.erase(writing.begin() + static_cast<std::ptrdiff_t>(kept), writing.end());
       segments.erase(segments.begin() + static_cast<std::ptrdiff_t>(kept), segments.end());
-      if (kept > 0) logits = transformer.stepAll(*workspace_->transformer, segments, next, stop);
     }
+    for (Writing& one : writing) finish(one, Generation::End::MaxTokens);
   } catch (const Stopped&) {
     for (Writing& one : writing) finish(one, Generation::End::Stopped);
   }
