@@ -67,7 +67,12 @@ TEST(SectionMemoryTest, RoundingAgainChangesNothingThatCounts) {
 
 TEST(SectionMemoryTest, JoinedSectionsAreTheirSum) {
   const CompressiveMemory a = randomMemory(3, 20), b = randomMemory(4, 30);
-  const CompressiveMemory joined = SectionMemory::joined(SectionMemory(a), SectionMemory(b)).opened();
+  const SectionMemory one(a), other(b);
+  const CompressiveMemory joined = SectionMemory::joined(one, other).opened();
+  CompressiveMemory rounded = one.opened();
+  const CompressiveMemory second = other.opened();
+  for (std::size_t i = 0; i < rounded.values().size(); ++i) rounded.values()[i] += second.values()[i];
+  EXPECT_EQ(copyOf(joined.values()), copyOf(SectionMemory(rounded).opened().values()));
   CompressiveMemory sum = a.clone();
   for (std::size_t i = 0; i < sum.values().size(); ++i) sum.values()[i] += b.values()[i];
   EXPECT_EQ(joined.tokens(), 50);
