@@ -4,7 +4,7 @@ order over a book; asked is what holds after the last of them.
 A file of stories is JSON lines of {"doc": task, "context", "question", "answers"}, in the order of the original: a context
 that begins with the whole one before it is the same story, told further. `World` understands the sentences of the four
 tasks: of the 7,094 answers of the two files that were at hand (all of en-1k, a sample of en-10k's training part) two differ,
-where somebody gave the same person one thing after another. So a story can be asked after each of its sentences.
+where somebody gave the same person one thing after another. So a story can be asked after each of its sentences, and more of them can be made (`simulated`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PEOPLE = "Mary John Sandra Daniel Bill Fred Jeff Julie".split()
 PLACES = "garden office kitchen bedroom hallway bathroom".split()
 OBJECTS = "football apple milk".split()
 # How often training draws them: who is where is known first.
-WEIGHTS = {"qa1": 1, "qa2": 2, "qa4": 2, "qa5": 1.5}
+WEIGHTS = {"qa1": 1, "qa2": 3, "qa4": 2, "qa5": 1.5}
 # What training's stories may be retold with, so that it is not three things and six rooms that are learned.
 MORE_PLACES = PLACES + "cellar library parlour attic stable chapel orchard courtyard laundry pantry nursery dairy".split()
 MORE_OBJECTS = OBJECTS + "lantern basket hat umbrella kettle candle hammer rope book cup shawl ladle".split()
@@ -49,27 +49,42 @@ class World:
         self.at: dict[str, str] = {}  # object -> place where it was put down
         self.gifts: list[tuple[str, str, str]] = []  # giver, object, receiver
         self.sides: dict[str, set[str]] = defaultdict(set)  # question -> places
+        self.heard = 0  # sentences
+        self.said: dict[str, int] = {}  # question -> how many had been heard when one last told its answer, if only together with others
 
     def hear(self, sentence: str) -> None:
+        self.heard += 1
         if found := _MOVED.fullmatch(sentence):
             self.where[found[1]] = found[2]
+            told = [f"Where is {found[1]}?"] + [f"Where is the {t}?" for t, person in self.holder.items() if person == found[1]]
         elif found := _GAVE.fullmatch(sentence):
             self.gifts.append(found.groups())
             self.holder[found[2]] = found[3]
+            told = [f"Where is the {found[2]}?", *self._given(*found.groups())]
         elif found := _TOOK.fullmatch(sentence):
             self.holder[found[2]] = found[1]
+            told = [f"Where is the {found[2]}?"]
         elif found := _DROPPED.fullmatch(sentence):
             self.holder.pop(found[2], None)
             self.at.pop(found[2], None)
             if found[1] in self.where:
                 self.at[found[2]] = self.where[found[1]]
+            told = [f"Where is the {found[2]}?"]
         elif found := _LIES.fullmatch(sentence):
             a, side, b = found.groups()
+            told = []
             for x, s, y in ((a, side, b), (b, OPPOSITE[side], a)):
-                self.sides[f"What is {s} of the {y}?"].add(x)
-                self.sides[f"What is the {x} {s} of?"].add(y)
+                for question, place in ((f"What is {s} of the {y}?", x), (f"What is the {x} {s} of?", y)):
+                    self.sides[question].add(place)
+                    told.append(question)
         else:
             raise ValueError(f"no sentence of {', '.join(TASKS)}: {sentence}")
+        self.said |= dict.fromkeys(told, self.heard)
+
+    @staticmethod
+    def _given(giver: str, thing: str, receiver: str) -> dict[str, str]:
+        return {f"What did {giver} give to {receiver}?": thing, f"Who gave the {thing}?": giver, f"Who gave the {thing} to {receiver}?": giver,
+                f"Who received the {thing}?": receiver, f"Who did {giver} give the {thing} to?": receiver}
 
     def answers(self) -> dict[str, str]:
         """Every question of the four tasks that has one answer now: question -> answer."""
@@ -78,9 +93,8 @@ class World:
             place = self.where.get(self.holder[thing]) if thing in self.holder else self.at[thing]
             if place:
                 out[f"Where is the {thing}?"] = place
-        for giver, thing, receiver in self.gifts:  # the latest counts
-            out |= {f"What did {giver} give to {receiver}?": thing, f"Who gave the {thing}?": giver, f"Who gave the {thing} to {receiver}?": giver,
-                    f"Who received the {thing}?": receiver, f"Who did {giver} give the {thing} to?": receiver}
+        for gift in self.gifts:  # the latest counts
+            out |= self._given(*gift)
         return out | {q: next(iter(places)) for q, places in self.sides.items() if len(places) == 1}
 
 
@@ -109,7 +123,8 @@ class Story:
 
 @dataclass(frozen=True)
 class Spell:
-    """A question's answer for as long as it holds: when `first` to `last` sentences have been told. None: nothing told answers it."""
+    """A question's answer from one sentence that tells it to the next: when `first` to `last` sentences have been told. The
+    first-th of them told it, if only to who knew those before. None: nothing told answers it."""
 
     question: str
     answer: str | None
@@ -122,13 +137,13 @@ def spells(sentences) -> list[Spell]:
     world, known = World(), [{}]
     for s in sentences:
         world.hear(s)
-        known.append(world.answers())
+        known.append({q: (a, world.said[q]) for q, a in world.answers().items()})
     out = []
     for question in dict.fromkeys(q for answered in known for q in answered):
         begin = 0
         for told in range(1, len(known) + 1):
             if told == len(known) or known[told].get(question) != known[begin].get(question):
-                out.append(Spell(question, known[begin].get(question), begin, told - 1))
+                out.append(Spell(question, known[begin].get(question, (None,))[0], begin, told - 1))
                 begin = told
     return out
 
@@ -172,22 +187,94 @@ def load(files, evaluation: bool) -> dict[str, list[Story]]:
     return {task: list(found.values()) for task, found in stories.items()}
 
 
+_GO = ("went to", "went back to", "journeyed to", "travelled to", "moved to")
+_TAKE = ("got", "grabbed", "picked up", "took")
+_DROP = ("left", "discarded", "dropped", "put down")
+_GIVE = ("gave", "passed", "handed")
+
+
+def simulated(rng: random.Random, task: str, count: int) -> tuple[str, ...]:
+    """A story of some `count` sentences of a task's kind: shorter than the files', or longer, and no end of them."""
+    if task == "qa4":
+        return _relations(rng, min(count, len(PLACES) - 1))
+    people, things = rng.sample(PEOPLE, rng.randint(1 + (task == "qa5"), 4)), rng.sample(OBJECTS, rng.randint(1, len(OBJECTS)))
+    where: dict[str, str] = {}  # person -> place
+    holder: dict[str, str] = {}
+    lies: dict[str, str | None] = {}  # thing -> where it was put down
+    out: list[str] = []
+    while len(out) < count:
+        person = rng.choice(people)
+        here = where.get(person)
+        own = [t for t in things if holder.get(t) == person]
+        near = [t for t in things if t not in holder and lies.get(t, here) == here] if here or rng.random() < 0.2 else []
+        company = [p for p in people if p != person and here and where.get(p) == here]
+        acts = {"go": 2.0}
+        if task != "qa1":
+            acts |= {"take": 2.0 * bool(near), "drop": 0.8 * bool(own)}
+        if task == "qa5":
+            acts |= {"give": 4.0 * bool(own and company)}
+        act = rng.choices(list(acts), list(acts.values()))[0]
+        if act == "go":
+            others = [p for p in where.values() if p != here] if task == "qa5" and rng.random() < 0.5 else []
+            where[person] = rng.choice(others or [p for p in PLACES if p != here])
+            out.append(f"{person} {rng.choice(_GO)} the {where[person]}.")
+        elif act == "give":
+            thing, other = rng.choice(own), rng.choice(company)
+            holder[thing] = other
+            out.append(f"{person} {rng.choice(_GIVE)} the {thing} to {other}.")
+        elif act == "take":
+            thing = rng.choice(near)
+            holder[thing] = person
+            out.append(f"{person} {rng.choice(_TAKE)} the {thing} there.")
+        else:
+            thing = rng.choice(own)
+            del holder[thing]
+            lies[thing] = here
+            out.append(f"{person} {rng.choice(_DROP)} the {thing}{rng.choice([' there', ''])}.")
+    return tuple(out)
+
+
+def _relations(rng: random.Random, count: int) -> tuple[str, ...]:
+    """Which place lies on which side of another: all on one map, so that no two of them contradict each other."""
+    steps = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
+    places = iter(rng.sample(PLACES, len(PLACES)))
+    at = {(0, 0): next(places)}
+    out = []
+    while len(out) < count:
+        (x, y), known = rng.choice(list(at.items()))
+        side, (dx, dy) = rng.choice(list(steps.items()))
+        if (x + dx, y + dy) in at:
+            continue
+        at[x + dx, y + dy] = new = next(places)
+        out.append(f"The {new} is {side} of the {known}." if rng.random() < 0.5 else f"The {known} is {OPPOSITE[side]} of the {new}.")
+    return tuple(out)
+
+
+SIMULATED_SHARE = 0.4  # where a stage has no length of its own for stories
+SIMULATED_LENGTH = (4, 40)
+
+
 class Stories:
     """Training's side, retold with other names, places and things each time; never as a story of the evaluation."""
 
     def __init__(self, files):
         self.of_task = load(files, evaluation=False)
 
-    def draw(self, rng: random.Random, names: Names, taken: set[str]) -> tuple[str, ...]:
-        """The sentences of a story about nobody and nothing that is `taken`; what it takes is added. One in four begins in the
-        middle, as a section of the book would have it."""
-        tasks = [t for t, stories in self.of_task.items() if stories]
+    def draw(self, rng: random.Random, names: Names, taken: set[str], length: tuple[int, int] | None = None) -> tuple[str, ...]:
+        """The sentences of a story about nobody and nothing that is `taken`; what it takes is added. One of the files', or a
+        simulated one: always, where it is to have a `length` (fewest and most sentences). Of the former one in four begins in the middle, and what was
+        before is never told."""
+        made = length or (SIMULATED_LENGTH if rng.random() < SIMULATED_SHARE else None)
+        tasks = [t for t, stories in self.of_task.items() if stories or made]
         task = rng.choices(tasks, [WEIGHTS[t] for t in tasks])[0]
         stories = self.of_task[task]
         while True:
-            sentences = rng.choices(stories, [len(s.sentences) for s in stories])[0].sentences
+            if made:
+                sentences = simulated(rng, task, round(made[0] * (made[1] / made[0]) ** rng.random()))
+            else:
+                sentences = rng.choices(stories, [len(s.sentences) for s in stories])[0].sentences
             sentences, used = self.retold(rng, names, sentences, taken)
-            if len(sentences) > 4 and rng.random() < 0.25:
+            if not made and len(sentences) > 4 and rng.random() < 0.25:
                 sentences = sentences[rng.randrange(1, len(sentences) - 2) :]
             if not is_held_out(sentences):
                 taken |= used

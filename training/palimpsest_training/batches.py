@@ -19,16 +19,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .absent import Acquaintances, draw_training_facts
-from .babi import Stories, interleaved, spells, unanswered
+from .babi import Stories, answers as answers_now, interleaved, spells, unanswered
 from .books import Books, Stretch
 from .config import PROMPTS
 from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Fact, Names, passkey_sentence
 from .cutter import cut_tokens
 from .mining import quote_of
-from .questions import BOS, EOS, IGNORE, Question, by_length, memories
+from .questions import BOS, EOS, IGNORE, Question, by_length, memories, section_begins
 from .stages import STAGES, Stage
 
 ABSENT_RATE = 0.25  # questions without an answer for each fact of a document
+SECTIONS_SHARE = 0.6  # of the questions of which it is known where the text answers them: asked of a section of it
 STRANGERS = 3  # of a document's questions, one more for so many is of another document
 NEIGHBOURS_SHARE = 0.5  # of the batches: their documents are one book's, one after another
 # What somebody does in a sentence that tells who he is.
@@ -68,8 +69,9 @@ class BatchMaker:
     def prompt(self, question: str) -> list[int]:
         return self.encode(PROMPTS["question"].format(question=question))
 
-    def qa(self, question: str, answer: str, after: int = 0, again: bool = False, elsewhere: bool = False, about=None, until: int = 0) -> Question:
-        return Question(self.prompt(question), self.encode(" " + answer) + [EOS], after, again, elsewhere, about or question, until)
+    def qa(self, question: str, answer: str, after: int = 0, again: bool = False, elsewhere: bool = False, about=None, until: int = 0,
+           told_at: int | None = None) -> Question:
+        return Question(self.prompt(question), self.encode(" " + answer) + [EOS], after, again, elsewhere, about or question, until, told_at)
 
     def card(self, prose: Stretch, after: int = 0) -> Question:
         return Question(self.encode(PROMPTS["summary"]), self.encode(prose.card) + [EOS], after)
@@ -209,12 +211,12 @@ class BatchMaker:
 
     def story_document(self, stage: Stage, length: int) -> tuple[np.ndarray, list[Question], set]:
         """bAbI stories strewn over prose, each in its order; asked is what holds at the end, and what held before, of a memory
-        of then."""
+        of then or of a section of it."""
         if not self.stories:
             raise ValueError("a stage of stories needs files of them (--babi)")
         rng, told, taken = self.rng, [], set()
         for _ in range(rng.randint(*stage.stories)):
-            story = self.stories.draw(rng, self.names, taken)
+            story = self.stories.draw(rng, self.names, taken, stage.told)
             if 3 * room_for([s for other in [*told, story] for s in other]) < 2 * length:  # a third is left for prose
                 told.append(story)
         merged = interleaved(rng, told)
@@ -227,13 +229,15 @@ class BatchMaker:
             places = [n for n, (k, _) in enumerate(merged) if k == i]  # of its sentences among all
             for s in spells(story):
                 after, ends_it = (ends[places[s.first - 1]] if s.first else 0), s.last < len(story)
+                if ends_it and not begins[places[s.last]]:
+                    continue  # ended before anything was read
                 q = self.qa(s.question, s.answer or UNKNOWN, after, elsewhere=s.answer is not None and not ends_it,
-                            until=begins[places[s.last]] if ends_it else 0)
+                            until=begins[places[s.last]] if ends_it else 0, told_at=begins[places[s.first - 1]] if s.answer else None)
                 passing.append((q, s.answer is not None)) if ends_it else lasting.append(q)
                 known.add(s.question)
         some = lambda questions, most: rng.sample(questions, min(most, len(questions)))
         asked = some(lasting, 10)
-        few = 1 + len(asked) // 4  # not yet said, and never said: or refusing would be the rule
+        few = 1 + len(asked) // 6  # not yet said, and never said: or refusing would be the rule
         asked += some([q for q, said in passing if said], len(asked)) + some([q for q, said in passing if not said], few)
         absent = unanswered(rng, statements, few)
         return tokens, asked + [self.qa(q, UNKNOWN) for q in absent] + self.natural(prose, 4, len(tokens)), known | {q for q, _ in prose.questions}
@@ -324,6 +328,7 @@ class BatchMaker:
         questions = np.full((B, Q, P), EOS, self.ids)
         answers = np.full((B, Q, P), IGNORE, np.int64)
         reads_from = np.zeros((B, Q), np.int64)
+        begins = np.zeros((B, Q), np.int64)
         again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
         segments[:, :, 0] = questions[:, :, 0] = self.bos
         documents, met, self.neighbours = [], Acquaintances(), None
@@ -352,8 +357,10 @@ class BatchMaker:
                 prompt, answer = question.prompt, question.answer
                 may_read = memories(question, cuts)
                 read = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
+                if rng.random() < SECTIONS_SHARE:
+                    begins[b, q], answer = self.of_section(question, cuts, read)
                 # a conversation: an earlier question and its answer, which was the same then, stand before it
-                if 0 < q < len(own) and rng.random() < 0.15 and read in memories(asked[q - 1], cuts):
+                if 0 < q < len(own) and not begins[b, q] and rng.random() < 0.15 and read in memories(asked[q - 1], cuts):
                     turn = self.after_turn(asked[q - 1], prompt)
                     if len(turn) + len(answer) + 1 <= P:
                         prompt = turn
@@ -365,7 +372,17 @@ class BatchMaker:
                 again[b, q], reads_from[b, q] = question.again, read
         self.neighbours = None
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
-                              again=again, has_key=has_key))
+                              again=again, has_key=has_key) | (dict(begins=begins) if stage.stories else {}))
+
+    def of_section(self, question: Question, cuts: list[int], read: int) -> tuple[int, list[int]]:
+        """Where a section begins that ends after `read` segments, and what is answered of it; the whole text for questions of
+        which nothing tells where they are answered."""
+        if question.answer == self.refusal():
+            return self.rng.randrange(read), question.answer
+        holds, lacks = section_begins(question, cuts, read)
+        if lacks and (not holds or self.rng.random() < 0.25):
+            return self.rng.choice(lacks), self.refusal()
+        return self.rng.choice(holds), question.answer
 
     def base_batch(self, length: int) -> dict[str, np.ndarray]:
         """Rows of prose with facts and, behind it, questions and answers as in a conversation; all inside the row."""
@@ -395,12 +412,16 @@ class BatchMaker:
         count = rng.randint(1, max(2, room // 60))
         facts, unknown = draw_training_facts(rng, count, 1 + count // 5)
         facts += self.speeches(max(1, count // 2)) + self.described(rng.choice([0, 0, 1]))
+        story = self.stories.draw(rng, self.names, set(), (3, 12)) if self.stories and room > 300 and rng.random() < 0.2 else ()
         card = room > 700 and rng.random() < 0.4
-        spare = room - room_for([f.statement for f in facts]) - 24 * min(count + 2, 8) - 80 * card
+        spare = room - room_for([f.statement for f in facts] + list(story)) - 24 * min(count + 2, 8) - 80 * card
         prose = self.prose(max(24, spare), asked=rng.random() < 0.6)
-        tokens, _ = self.strew(prose, [f.statement for f in facts])
+        told = interleaved(rng, [tuple(f.statement for f in facts), story])
+        tokens, _ = self.strew(prose, [s for _, s in told])
         asked = [self.qa(f.question, f.answer) for f in facts] + [self.qa(f.question, UNKNOWN) for f in unknown]
         asked += [self.qa(q, a) for q, a in prose.questions]
+        last = answers_now(story)
+        asked += [self.qa(q, last[q]) for q in rng.sample(list(last), min(4, len(last)))]
         if prose.questions and rng.random() < 0.3:
             asked.append(self.qa(self.foreign_question(), UNKNOWN))
         rng.shuffle(asked)

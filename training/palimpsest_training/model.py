@@ -262,10 +262,11 @@ class InfiniLlama(nn.Module):
         keep_states: bool = False,
         crowd: Crowd | None = None,  # only with segments and questions
         since: list[list[MemoryState]] | None = None,  # questions read what has been written since then only: a section
+        begins: Tensor | list[Tensor] | None = None,  # [B, Q]: how many segments of this call stand before the section that the question reads
     ):
         """Hidden states after the final norm: (of segments [B, N, L, D], of questions [B, Q, P, D] or a list of such, new states).
 
-        With the delta rule the memories of a document are made one after another, and `since` and `crowd` mean nothing.
+        With the delta rule the memories of a document are made one after another, and `since`, `begins` and `crowd` mean nothing.
         """
         c = self.c
         if c.memory_update == "delta" and crowd:
@@ -273,6 +274,7 @@ class InfiniLlama(nn.Module):
         one = isinstance(questions, Tensor)
         asked = [] if questions is None else [questions] if one else list(questions)
         reads_from = [] if questions is None else [reads_from] if one else list(reads_from)
+        begins = [None] * len(reads_from) if begins is None else [begins] if one else list(begins)
         parts = [segments] * (segments is not None) + asked
         counts = [t.numel() for t in parts]
         device = parts[0].device
@@ -298,14 +300,14 @@ class InfiniLlama(nn.Module):
                 return before[n], functools.partial(crowd.around, layer=i, part=n) if crowd else None, since[i][n] if since else None
 
             if c.memory_gate and remembers:
-                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, self._plain_read, *part())
+                mixed, state = self._remember(parts, counts, q0, k0, v, write, reads_from, begins, self._plain_read, *part())
                 g = torch.sigmoid(a.memory_gate.float()).view(1, -1, 1)
                 empty = self._empty(parts, reads_from, before[len(after)], device).view(-1, 1, 1)
                 mixed = torch.where(empty, local.float(), g * mixed + (1 - g) * local.float())
                 local = mixed.to(local.dtype)
                 after.append(state)
             if layer.has_memory_heads and remembers:
-                memory, state = self._remember(parts, counts, *added, write, reads_from, self._read_of(a), *part())
+                memory, state = self._remember(parts, counts, *added, write, reads_from, begins, self._read_of(a), *part())
                 memory = memory.to(h.dtype).flatten(1)
                 after.append(state)
             return self.finish(layer, h, local.flatten(1), memory), after
@@ -360,7 +362,7 @@ class InfiniLlama(nn.Module):
             out.append(first.unsqueeze(-1).expand(p.shape).reshape(-1))
         return torch.cat(out)
 
-    def _remember(self, parts, counts, q, k, v, write, reads_from, read, before: MemoryState | None, around=None,
+    def _remember(self, parts, counts, q, k, v, write, reads_from, begins, read, before: MemoryState | None, around=None,
                   since: MemoryState | None = None):
         """The memory path of one part of the heads: q, k, v [T, heads, d] un-rotated -> A_mem [T, heads, dv] in q's type, new state.
         read: (q, M, z) -> A_mem."""
@@ -379,8 +381,10 @@ class InfiniLlama(nn.Module):
                 reads_from = [torch.zeros_like(r) for r in reads_from]
             rows = torch.arange(M.shape[0], device=q.device).unsqueeze(1)
             more = [t.unsqueeze(1) for t in around(state.M, state.z)] if around else None
-            for a, at in zip(asked, reads_from):
+            for a, at, begin in zip(asked, reads_from, begins):
                 read_M, read_z = M[rows, at], z[rows, at]
+                if begin is not None:
+                    read_M, read_z = read_M - M[rows, begin], read_z - z[rows, begin]
                 if since is not None:
                     read_M, read_z = read_M - since.M.unsqueeze(1), read_z - since.z.unsqueeze(1)
                 if more:

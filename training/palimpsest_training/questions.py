@@ -19,6 +19,7 @@ class Question:
     elsewhere: bool = False  # asked of another document, it has no answer
     about: object = None  # what a document tells that answers it: (family, subject), or else the question itself
     until: int = 0  # it has another answer when more tokens than that have been read; 0: never
+    told_at: int | None = None  # where the sentence begins that tells the answer, to who has read the text before it
 
 
 def memories(question: Question, cuts: list[int]) -> range:
@@ -27,6 +28,15 @@ def memories(question: Question, cuts: list[int]) -> range:
     first = int(np.searchsorted(cuts, question.after)) + 1 if question.after > 0 else 1
     last = int(np.searchsorted(cuts, question.until, "right")) if question.until else len(cuts)
     return range(min(first, len(cuts)), last + 1)
+
+
+def section_begins(question: Question, cuts: list[int], read: int) -> tuple[list[int], list[int]]:
+    """Of the sections that end after `read` segments: before which segment those begin that hold the answer, and those that do not,
+    because all of it was said before. What the section's text says to who has read what came before it counts as held."""
+    begins = [0, *cuts][:read]
+    if question.told_at is None:
+        return [0], []
+    return [n for n, at in enumerate(begins) if at <= question.told_at], [n for n, at in enumerate(begins) if at >= question.after]
 
 
 def by_length(batch: dict) -> dict:
@@ -45,7 +55,7 @@ def by_length(batch: dict) -> dict:
     count = np.arange(1, len(longest) + 1)
     short = int((count * widths + (len(longest) - count) * most).argmin()) + 1
     out = dict(batch, split=(short, int(widths[short - 1])))
-    for key in ("questions", "answers", "reads_from", "again"):
+    for key in ("questions", "answers", "reads_from", "again") + ("begins",) * ("begins" in batch):
         index = order[:, :, None] if batch[key].ndim == 3 else order
         chosen = np.take_along_axis(batch[key], index, 1) if batch[key].shape[1] == questions.shape[1] else batch[key]
         out[key] = chosen[:, :, :most] if chosen.ndim == 3 else chosen

@@ -23,6 +23,7 @@ class Stage:
     speeches: tuple[float, float] | None = None  # fewest and most lines that somebody says; None: a few
     shortest: int | None = None  # segments of the shortest batch, if they differ: so many, twice as many, ... to `segments`
     stories: tuple[int, int] | None = None  # fewest and most bAbI stories of a document, instead of facts
+    told: tuple[int, int] | None = None  # fewest and most sentences of such a story; None: also those of the files, as they are
 
 
 STAGES = {
@@ -37,7 +38,10 @@ STAGES = {
     "talk-2k": Stage(256, 8, (2, 8), 32, speeches=(8, 32)),
     "talk-8k": Stage(256, 32, (4, 32), 64, speeches=(8, 64)),
     "stream": Stage(256, 32, (0.04, 3), 24, stream=True),
-    # Who is where by now: 2K to 16K tokens; drawn where there are files of stories.
+    # Who is where by now, and with what: drawn where there are files of stories. Many are asked of a section of the text that
+    # has been read as a whole: to know in it where the milk is, what is written when John moves must tell what he carries.
+    "babi-512": Stage(64, 8, (0, 0), 12, stories=(1, 2), told=(2, 12)),
+    "babi-2k": Stage(128, 16, (0, 0), 24, stories=(1, 3), told=(4, 30)),
     "babi": Stage(256, 64, (0, 0), 24, shortest=8, stories=(1, 4)),
 }
 # Share of the run at which a stage begins to be drawn, and the weights with which the stages are drawn then.
@@ -49,7 +53,7 @@ CURRICULUM = (
     (0.58, {"dense": 0.03, "2k": 0.10, "4k": 0.17, "8k": 0.30, "16k": 0.40}),
     # A book is kept in many sections, so that what a question meets is mostly the crowd of 1K to 16K tokens.
     (0.75, {"dense": 0.03, "2k": 0.14, "4k": 0.14, "8k": 0.14, "16k": 0.09, "64k": 0.03, "talk-512": 0.05, "talk-2k": 0.10, "talk-8k": 0.10,
-            "stream": 0.06, "babi": 0.12}),
+            "stream": 0.06, "babi-512": 0.03, "babi-2k": 0.03, "babi": 0.09}),
 )
 
 

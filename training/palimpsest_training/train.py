@@ -175,7 +175,7 @@ class Losses(nn.Module):
         hidden, asked, states = self.model.read_and_ask(
             batch["segments"], batch["write"], cut(groups(batch["questions"])), groups(batch["reads_from"]),
             states=streams.states if streams else None, keep_states=bool(streams or crowds), crowd=crowds.draw() if crowds else None,
-            since=streams.since if streams else None)
+            since=streams.since if streams else None, begins=groups(batch["begins"]) if "begins" in batch else None)
         if streams:
             streams.states = detached(states)
         if crowds:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 
 import pytest
 
@@ -46,7 +47,10 @@ def test_training_never_tells_a_story_of_the_evaluation(tmp_path):
     drawn = [stories.draw(rng, Names(rng, False), set()) for _ in range(2000)]
     assert not any(babi.is_held_out(s) or s[:2] in held for s in drawn)
     assert len(set(drawn)) > 1900  # retold with other names and places
-    assert {len(s) for s in drawn} == {3, 4, 5, 6}  # some begin in the middle
+    lengths = Counter(len(s) for s in drawn)
+    assert sum(lengths[n] for n in (3, 4, 5, 6)) > 1000 and max(lengths) > 30  # some begin in the middle, some are simulated
+    drawn = [stories.draw(rng, Names(rng, False), set(), (2, 12)) for _ in range(500)]
+    assert not any(babi.is_held_out(s) for s in drawn) and {len(s) for s in drawn} == set(range(2, 13))
 
 
 def test_two_stories_of_a_text_share_nobody(tmp_path):
@@ -87,10 +91,36 @@ def test_relations_are_understood_from_both_ends():
 def test_spells_are_the_answers_as_they_were_then():
     of = lambda question: [(s.answer, s.first, s.last) for s in babi.spells(STORY) if s.question == question]
     assert of("Where is Mary?") == [(None, 0, 0), ("kitchen", 1, 3), ("office", 4, 5), ("hallway", 6, 8)]
-    assert of("Where is the milk?") == [(None, 0, 2), ("kitchen", 3, 3), ("office", 4, 8)]
+    assert of("Where is the milk?") == [(None, 0, 2), ("kitchen", 3, 3), ("office", 4, 4), ("office", 5, 8)]  # told again, when she drops it
     for s in babi.spells(STORY):
         for told in range(s.first, s.last + 1):
             assert babi.answers(STORY[:told]).get(s.question) == s.answer
+
+
+@pytest.mark.parametrize("task, patterns", [("qa1", {babi._MOVED}), ("qa2", {babi._MOVED, babi._TOOK, babi._DROPPED}), ("qa4", {babi._LIES}),
+                                            ("qa5", {babi._MOVED, babi._TOOK, babi._DROPPED, babi._GAVE})])
+def test_simulated_stories_are_such_as_the_files_tell(task, patterns):
+    rng, seen, asked = random.Random(4), set(), 0
+    for _ in range(200):
+        sentences = babi.simulated(rng, task, 20)
+        assert len(sentences) == (20 if task != "qa4" else 5)
+        where, holder = {}, {}
+        for s in sentences:
+            pattern, found = next((p, m) for p in patterns if (m := p.fullmatch(s)))
+            seen.add(pattern)
+            if pattern is babi._MOVED:
+                assert where.get(found[1]) != found[2]
+                where[found[1]] = found[2]
+            elif pattern is babi._TOOK:
+                assert found[2] not in holder
+                holder[found[2]] = found[1]
+            elif pattern is not babi._LIES:  # only who has it can give or drop it
+                assert holder.pop(found[2]) == found[1]
+                if pattern is babi._GAVE:
+                    assert where[found[1]] == where[found[3]]
+                    holder[found[2]] = found[3]
+        asked += any(babi._FORMS[task].fullmatch(q) for q in babi.answers(sentences))
+    assert seen == patterns and asked > 150
 
 
 def test_unanswered_questions_are_never_answered():
