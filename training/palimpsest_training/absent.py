@@ -20,7 +20,7 @@ _FAMILY = {f.name: f for f in FAMILIES}
 # Shares of the absent questions; the others ask for somebody of whom no text tells.
 NEAR_SHARE, KNOWN_SHARE, MET_SHARE = 0.45, 0.25, 0.10
 # Versions 7 and 9 knew least of these (docs/memory.md).
-OFTENER = {"ruler": 3.0, "population": 2.0, "owner": 2.5}
+OFTENER = {"ruler": 1.7, "population": 1.5, "owner": 1.5}
 LENT_SHARE = 0.25  # of new subjects: somebody of whom another text has told something else
 
 

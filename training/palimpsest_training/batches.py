@@ -380,7 +380,7 @@ class BatchMaker:
         if question.answer == self.refusal():
             return self.rng.randrange(read), question.answer
         holds, lacks = section_begins(question, cuts, read)
-        if lacks and (not holds or self.rng.random() < 0.25):
+        if lacks and (not holds or self.rng.random() < 0.12):
             return self.rng.choice(lacks), self.refusal()
         return self.rng.choice(holds), question.answer
 
