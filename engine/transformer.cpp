@@ -64,7 +64,8 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
 // One layer over the rows of the pass. Reading (no `segments`): the pass holds whole segments, each of which is
 // written. Generating: it holds the new rows of one segment, whose earlier keys and values are kept; or the first rows
 // of several, each with a memory of its own; or one copy of these, in a layer without a memory; or the next row of each
-// of several, whose earlier keys and values are kept (OneByOne).
+// of several, whose earlier keys and values are kept (OneByOne). LastRows: the first rows of several in the last layer,
+// of which no more than each one's last is asked for; the pass has these alone afterwards, in x from its first row on.
 void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segments, GoingOn goingOn) const {
   const Layer& layer = layers_[index];
   Stream& s = *w.stream;
@@ -78,9 +79,23 @@ void Transformer::forward(int index, Workspace& w, std::span<SegmentState> segme
   } else {
     attend(index, w, qkv, segments, attention);
   }
+  if (goingOn == GoingOn::LastRows) keepLastRows(w, attention);
   s.linearAdd(attention, *layer.o, *w.x);
   s.gatedLinear(*w.x, {*layer.feedForwardNorm, config_.rmsNormEps, *w.normed}, *layer.gateUp, *w.gateUp, *w.activated);
   s.linearAdd(*w.activated, *layer.down, *w.x);
+}
+
+// Moves each segment's last row of x and of A up to the first rows, which are the pass from now on.
+void Transformer::keepLastRows(Workspace& w, Buffer& attention) const {
+  Stream& s = *w.stream;
+  for (int i = 0; i < static_cast<int>(w.segments.size()); ++i) {
+    const int last = w.segments[static_cast<std::size_t>(i)].begin + w.segments[static_cast<std::size_t>(i)].rows - 1;
+    if (last == i) continue;
+    s.copyRows(*w.x, last, 0, 1, config_.hiddenSize, *w.x, i, 0);
+    s.copyRows(attention, last, 0, 1, attention.columns(), attention, i, 0);
+  }
+  w.segments.assign(1, {.begin = 0, .rows = static_cast<int>(w.segments.size())});
+  s.beginPass(w.segments);
 }
 
 // A of the pass's rows, of their keys and of the memory.

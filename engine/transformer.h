@@ -157,9 +157,10 @@ class Transformer {
   void uploadMemory(Workspace& workspace, SegmentState& segment, const CompressiveMemory* memory) const;
   CompressiveMemory memoryForDevice() const;
   void readLayers(Workspace& workspace, const std::stop_token& stop) const;
-  enum class GoingOn { Together, OneByOne };
+  enum class GoingOn { Together, OneByOne, LastRows };
   void forward(int index, Workspace& workspace, std::span<SegmentState> segments,
                GoingOn goingOn = GoingOn::Together) const;
+  void keepLastRows(Workspace& workspace, Buffer& attention) const;
   void attend(int index, Workspace& workspace, Buffer& qkv, std::span<SegmentState> segments, Buffer& attention) const;
   void attendAlone(int index, Workspace& workspace, Buffer& qkv, std::span<SegmentState> segments,
                    Buffer& attention) const;

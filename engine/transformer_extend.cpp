@@ -275,19 +275,22 @@ void Transformer::extendTogether(Workspace& w, std::span<SegmentState> segments,
           s.copyRows(*segments[i].buffers_.layers[index].memory, 0, 0, 1, floats, *w.states, i, 0);
         }
       }
-      forward(index, w, segments);
+      forward(index, w, segments, index + 1 < config_.numLayers ? GoingOn::Together : GoingOn::LastRows);
     }
   };
   // Below the first memory all of them compute the same: one copy of the rows does, and each keeps what it leaves.
   beginCopies(w, segments.first(1), tokens);
   s.embed(*embedding_, *w.x);
   compute(0, firstMemoryLayer_);
-  for (int i = 1; i < count; ++i) s.copyRows(*w.x, 0, 0, rows, config_.hiddenSize, *w.x, i * rows, 0);
-  beginCopies(w, segments, tokens);
-  compute(firstMemoryLayer_, config_.numLayers);
+  const bool apart = firstMemoryLayer_ < config_.numLayers;
+  if (apart) {
+    for (int i = 1; i < count; ++i) s.copyRows(*w.x, 0, 0, rows, config_.hiddenSize, *w.x, i * rows, 0);
+    beginCopies(w, segments, tokens);
+    compute(firstMemoryLayer_, config_.numLayers);
+  }
   for (int i = 0; i < count; ++i) {
     segments[i].positions_ = rows;
-    s.copyRows(*w.x, (i + 1) * rows - 1, 0, 1, config_.hiddenSize, *w.lastRows, i, 0);
+    s.copyRows(*w.x, apart ? i : 0, 0, 1, config_.hiddenSize, *w.lastRows, i, 0);
   }
 }
 
