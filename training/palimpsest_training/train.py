@@ -389,7 +389,7 @@ def train(args) -> None:
     crowds = Crowds(max(1, args.crowd_tokens // args.tokens), seed)
     rng = random.Random(seed)
     ordered = SameStage(queue, args) if ranks.count > 1 else None
-    profiler = None
+    profiler, waited = None, 0.0
     while progress.value < 1 and (not args.steps or step < args.steps):
         if args.profile_at and step == args.profile_at and ranks.count == 1:
             profiler = torch.profiler.profile()
@@ -399,7 +399,9 @@ def train(args) -> None:
             order = "device_time_total" if device.type == "cuda" else "cpu_time_total"
             say(profiler.key_averages().table(sort_by="self_" + order, row_limit=30, max_name_column_width=60))
             profiler = None
+        asked = time.time()
         name, batch = ordered.next(progress.value) if ordered else queue.get()
+        waited += time.time() - asked
         stage = STAGES.get(name)
         streaming = stage is not None and stage.stream
         if streaming:
@@ -430,7 +432,8 @@ def train(args) -> None:
         if time.time() - last > args.log_seconds:
             last = time.time()
             recent = {k: round(sum(v[-5:]) / len(v[-5:]), 3) for k, v in averages.items()}
-            say(f"{progress.value:6.1%} step {step} {tokens / (last - started) / 1e3:.0f}K tokens/s grad {float(norm):.2f} {recent}")
+            say(f"{progress.value:6.1%} step {step} {tokens / (last - started) / 1e3:.0f}K tokens/s, {waited:.0f} s waited for batches, "
+                f"grad {float(norm):.2f} {recent}")
         if args.save_minutes and ranks.first and time.time() - saved > 60 * args.save_minutes:
             saved = time.time()
             save(model, Path(args.out))
