@@ -30,6 +30,13 @@ def test_most_absent_questions_are_about_somebody_known_and_none_is_answered():
     assert share["near"] / total > 0.4 and share["known"] / total > 0.15 and share["stranger"] / total > 0.15
 
 
+def test_some_texts_tell_of_few_things_of_many_people():
+    families = [Counter(f.about[0] for f in told) for told, _ in texts(400, facts=30)]
+    few = [counts for counts in families if len(counts) <= 3]
+    assert 0.11 < len(few) / len(families) < 0.2 and {len(counts) for counts in few} == {1, 2, 3}
+    assert all(len(counts) > 8 for counts in families if counts not in few)
+
+
 def test_known_subjects_are_asked_in_every_wording_as_often_as_where_there_is_an_answer():
     told_forms, absent_forms = Counter(), Counter()
 
