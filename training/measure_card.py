@@ -14,7 +14,7 @@ from pathlib import Path
 
 from palimpsest_training.books import Books
 from palimpsest_training.cases import stored_paragraphs
-from palimpsest_training.rows import people_of
+from palimpsest_training.book_cards import people_of
 from tokenizers import Tokenizer
 
 

@@ -1,6 +1,20 @@
-"""Book cards in the form of books.book_card(), and one card of several sections' cards: the engine's rule (engine/book_card.h)."""
+"""Book cards in the form of books.book_card(), and one card of several sections' cards: the engine's rule (engine/book_card.h).
+
+    python -m palimpsest_training.book_cards --data heldout.npz --tokenizer DIR --size 128K --cards 8 16 32 64
+
+tells how many of a stretch's most frequent people the card names that is made of faultless cards of its sections: no model can
+be expected to do better by that rule.
+"""
 
 from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from .books import Books, book_card
 
 
 def cards_for(tokens: int) -> int:
@@ -36,3 +50,50 @@ def merge(cards: list[str]) -> str | None:
         left = [i for i in counted if not any(i in earlier for earlier in lists.values())]
         lists[label] = sorted(left, key=lambda i: (-counted[i][0], -counted[i][1]))[: longest[label]]
     return "\n".join(f"{label}: {', '.join(items) or 'none'}." for label, items in lists.items()) or None
+
+
+def people_of(card: str) -> list[str]:
+    return dict(parse(card) or []).get("People", [])
+
+
+def stretches(books: Books, size: int, count: int, seed: int) -> list[tuple[int, int]]:
+    """(begin, end) of so many tokens each, with five people."""
+    rng, spans = random.Random(seed), []
+    while len(spans) < count:
+        begin, end = books.range(rng, size)
+        if len(books.card(begin, end)[0]) == 5:
+            spans.append((begin, end))
+    return spans
+
+
+def faultless(books: Books, begin: int, end: int, count: int) -> str:
+    """The card that `count` sections' own cards make, each as the text has it."""
+    cuts = [begin + (end - begin) * i // count for i in range(count + 1)]
+    return merge([book_card(*books.card(a, b)) for a, b in zip(cuts, cuts[1:])]) or ""
+
+
+def recall(books: Books, spans: list[tuple[int, int]], cards: list[str]) -> list[float]:
+    """Of each stretch's five most frequent people, the share that its card names."""
+    return [sum(p in people_of(card) for p in books.card(a, b)[0]) / 5 for (a, b), card in zip(spans, cards)]
+
+
+def main() -> None:
+    from .cases import SIZES
+
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--data", type=Path, required=True, help="packed held-out books")
+    p.add_argument("--tokenizer", type=Path, required=True)
+    p.add_argument("--size", default="128K", choices=list(SIZES))
+    p.add_argument("--cards", type=int, nargs="+", default=[8, 16, 32, 64])
+    p.add_argument("--documents", type=int, default=40)
+    p.add_argument("--seed", type=int, default=7)
+    a = p.parse_args()
+    books = Books(Tokenizer.from_file(str(a.tokenizer / "tokenizer.json")), a.data)
+    spans = stretches(books, SIZES[a.size], a.documents, a.seed)
+    for count in a.cards:
+        found = recall(books, spans, [faultless(books, begin, end, count) for begin, end in spans])
+        print(f"{count:3} cards: {sum(found) / len(found):.3f}")
+
+
+if __name__ == "__main__":
+    main()

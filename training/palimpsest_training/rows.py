@@ -39,20 +39,11 @@ def of_shares(top: np.ndarray, bottom: np.ndarray, change=lambda x: x, rounds: i
 # -- the book card ---------------------------------------------------------------------------------------------------
 
 
-def people_of(card: str) -> list[str]:
-    return dict(book_cards.parse(card) or []).get("People", [])
-
-
 def cards(reader: Reader, books: Books, size: int, count: int, seed: int, sections: int | None = None) -> dict:
     """Recall of the five most frequent people of a stretch, from memory, zeroed and swapped. Of sections (as many as the
     engine takes if None): by the card that their cards make."""
-    rng = random.Random(seed)
     sections = min(reader.model.c.sections, book_cards.cards_for(size)) if sections is None else sections
-    spans = []
-    while len(spans) < count:
-        begin, end = books.range(rng, size)
-        if len(books.card(begin, end)[0]) == 5:
-            spans.append((begin, end))
+    spans = book_cards.stretches(books, size, count, seed)
     states = [reader.read_sections(reader.segments(books.tokens[a:b]), sections) for a, b in spans]
     prompt = books.tokenizer.encode(PROMPTS["summary"], add_special_tokens=False).ids
     out = {"documents": count, "sections": sections}
@@ -61,8 +52,7 @@ def cards(reader: Reader, books: Books, size: int, count: int, seed: int, sectio
         for document in used:
             each = [g[0] for g in reader.answer([[prompt]] * len(document), document, max_new=90)]
             given.append(each[0] if len(each) == 1 else book_cards.merge(each) or "")
-        recall = [sum(p in people_of(text) for p in books.card(a, b)[0]) / 5 for (a, b), text in zip(spans, given)]
-        out[name] = round(float(np.mean(recall)), 4)
+        out[name] = round(float(np.mean(book_cards.recall(books, spans, given))), 4)
         if name == "memory":
             out["examples"] = [[book_card(*books.card(a, b)), text] for (a, b), text in list(zip(spans, given))[:3]]
     return out

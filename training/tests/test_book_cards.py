@@ -1,6 +1,8 @@
 """Cards of sections become one: the same cases as the engine's (tests/engine/book_card_test.cpp)."""
 
-from palimpsest_training.book_cards import cards_for, merge, parse
+from collections import Counter
+
+from palimpsest_training.book_cards import cards_for, faultless, merge, parse, people_of, recall, stretches
 from palimpsest_training.books import book_card
 
 
@@ -22,3 +24,29 @@ def test_a_card_of_sections_lists_what_most_of_them_name():
 
 def test_a_longer_text_takes_more_cards():
     assert [cards_for(n) for n in (0, 8191, 8192, 131072, 10**12)] == [1, 1, 2, 32, 32]
+
+
+class Told:
+    """Ten people; each hundred tokens name five of them, the first of whom most often."""
+
+    def range(self, rng, size):
+        begin = rng.randrange(10)
+        return begin, begin + size
+
+    def card(self, begin, end):
+        named = Counter()
+        for place in range(begin, end, 100):
+            for rank in range(5):
+                named[f"P{(place // 100 * 7 + rank * rank) % 10}"] += 5 - rank
+        return [name for name, _ in named.most_common(5)], [], []
+
+
+def test_the_card_of_faultless_sections_cards_is_what_the_rule_can_reach():
+    books = Told()
+    spans = stretches(books, 4000, 6, seed=1)
+    assert len(spans) == 6 and all(end - begin == 4000 for begin, end in spans)
+    own = [faultless(books, begin, end, 1) for begin, end in spans]  # of one section it is the text's own card
+    assert recall(books, spans, own) == [1.0] * 6 and people_of(own[0]) == books.card(*spans[0])[0]
+    of_many = recall(books, spans, [faultless(books, begin, end, 20) for begin, end in spans])
+    assert 0 < sum(of_many) < 6
+    assert recall(books, spans, ["", "People: P99.", *own[2:]])[:3] == [0.0, 0.0, 1.0]
