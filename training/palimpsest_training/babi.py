@@ -261,9 +261,8 @@ class Stories:
         self.of_task = load(files, evaluation=False)
 
     def draw(self, rng: random.Random, names: Names, taken: set[str], length: tuple[int, int] | None = None) -> tuple[str, ...]:
-        """The sentences of a story about nobody and nothing that is `taken`; what it takes is added. One of the files', or a
-        simulated one: always, where it is to have a `length` (fewest and most sentences). Of the former one in four begins in the middle, and what was
-        before is never told."""
+        """The sentences of a story about nobody and nothing that is `taken`; what it takes is added. One of the files', of which
+        one in four begins in the middle, or a simulated one: always, where it is to have a `length` (fewest and most sentences)."""
         made = length or (SIMULATED_LENGTH if rng.random() < SIMULATED_SHARE else None)
         tasks = [t for t, stories in self.of_task.items() if stories or made]
         task = rng.choices(tasks, [WEIGHTS[t] for t in tasks])[0]

@@ -3,6 +3,7 @@
 A batch of the memory phase, as numpy arrays (B documents, N segments, L = S + 1 positions, Q questions, P positions):
   segments u16 [B, N, L], write bool [B, N, L], labels i64 [B, N, L] (-100 = no loss)
   questions u16 [B, Q, P], reads_from i64 [B, Q], answers i64 [B, Q, P] (-100 = no loss)
+  begins i64 [B, Q], of stages of stories: how many segments stand before the section that is asked; 0 = all is asked
   split (Qs, Ps): the first Qs questions of every document fit in Ps positions (by_length)
   again bool [B, Q]: may be asked where more has been read: after later portions of a stream, or in a crowd (model.Crowd);
   has_key bool [B]: a pass key stands in the text
