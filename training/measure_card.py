@@ -12,9 +12,9 @@ import random
 import subprocess
 from pathlib import Path
 
+from palimpsest_training.book_cards import people_of
 from palimpsest_training.books import Books
 from palimpsest_training.cases import stored_paragraphs
-from palimpsest_training.book_cards import people_of
 from tokenizers import Tokenizer
 
 

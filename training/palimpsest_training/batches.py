@@ -215,16 +215,17 @@ class BatchMaker:
         of then or of a section of it."""
         if not self.stories:
             raise ValueError("a stage of stories needs files of them (--babi)")
-        rng, told, taken = self.rng, [], set()
+        rng, told, taken, sizes = self.rng, [], set(), {}  # sizes: of each sentence, in tokens
+        taking = lambda story: sum(sizes.setdefault(s, len(self.encode(" " + s))) for s in story)
         for _ in range(rng.randint(*stage.stories)):
             story = self.stories.draw(rng, self.names, taken, stage.told)
-            if 3 * room_for([s for other in [*told, story] for s in other]) < 2 * length:  # a third is left for prose
+            if 3 * sum(map(taking, [*told, story])) < 2 * length:  # a third is left for prose
                 told.append(story)
         merged = interleaved(rng, told)
         statements = [s for _, s in merged]
-        prose = self.prose(max(16, length - room_for(statements)))
+        prose = self.prose(max(16, length - taking(statements)))
         tokens, ends = self.strew(prose, statements)
-        begins = [at - len(self.encode(" " + s)) for at, s in zip(ends, statements)]
+        begins = [at - sizes[s] for at, s in zip(ends, statements)]
         lasting, passing, known = [], [], set()
         for i, story in enumerate(told):
             places = [n for n, (k, _) in enumerate(merged) if k == i]  # of its sentences among all
