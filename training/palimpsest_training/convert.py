@@ -240,7 +240,6 @@ class Run:
         self.say(f"{p.step} steps, {p.tokens:,} tokens, {p.seconds:.0f} s -> {a.out}")
         if not result["base_bit_identical"]:
             self.say(f"WARNING: on an empty memory the base's logits differ by up to {result['base_difference']:.2e} from those before the run.")
-        self.ranks.end()
 
     def _step(self, name: str, batch: dict) -> tuple[float, float, float]:
         stage = scaled_stages(self.config.segment_length, self.args.tokens)[name]
@@ -319,7 +318,11 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers are forked
     try:
-        Run(parser().parse_args()).train()
+        run = Run(parser().parse_args())
+        run.train()
+        ranks = run.ranks
+        del run  # with it, all that holds the process group
+        ranks.end()
     except FolderError as error:
         sys.exit(f"convert: {error}")
 

@@ -7,10 +7,12 @@ Without torchrun there is one rank, and nothing of torch.distributed is touched.
 
 from __future__ import annotations
 
+import gc
 import os
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # noqa: F401  before any process group is there: it would keep that as its functions' default, for ever
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -48,5 +50,8 @@ class Ranks:
         return float(shared)
 
     def end(self) -> None:
+        """Takes leave of the other ranks. What together() returned must have been let go: as long as something holds the process
+        group its threads live, and one of them that still lets go of a tensor while Python shuts down aborts the process."""
         if self.count > 1:
+            gc.collect()
             dist.destroy_process_group()

@@ -354,6 +354,11 @@ def save(model: InfiniLlama, out: Path) -> None:
 
 def train(args) -> None:
     ranks = Ranks()
+    train_together(args, ranks)
+    ranks.end()
+
+
+def train_together(args, ranks: Ranks) -> None:
     device = ranks.device(args.device)
     tokenizer = Tokenizer.from_file(str(Path(args.tokenizer) / "tokenizer.json"))
     books = Books(tokenizer, *args.data)  # before the fork: the workers share its pages
@@ -443,7 +448,6 @@ def train(args) -> None:
     say(f"{step} steps, {tokens:,} tokens, {time.time() - started:.0f} s -> {args.out}")
     for p in pool:
         p.kill()
-    ranks.end()
 
 
 def parser() -> argparse.ArgumentParser:

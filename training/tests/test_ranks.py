@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import torch
 import torch.multiprocessing as mp
@@ -49,6 +50,12 @@ def run(rank: int, port: int, folder: str) -> None:
     agreed = ranks.agree(0.25 + rank, torch.device("cpu"))
     torch.save((agreed, gradients(rank, ranks.together(losses()))), f"{folder}/{rank}.pt")
     ranks.end()
+    assert not [t for t in threads() if "gloo" in t], threads()
+
+
+def threads() -> list[str]:
+    """Names of this process's threads."""
+    return [Path(f"/proc/self/task/{t}/comm").read_text().strip() for t in os.listdir("/proc/self/task")]
 
 
 def test_every_rank_gets_the_mean_of_the_gradients(tmp_path):
