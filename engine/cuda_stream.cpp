@@ -32,8 +32,7 @@ using Bf16 = __nv_bfloat16;
 
 class CudaStream : public Stream {
  public:
-  CudaStream(int device, bool bfloat16, bool float8)
-      : device_(device), bfloat16_(bfloat16), queue_(queueOn(device)), stream_(queue_->stream), records_(stream_) {
+  CudaStream(int device, bool bfloat16, bool float8) : CudaStream(device, bfloat16) {
     check(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking));
     for (cudaEvent_t* event : {&computed_, &copied_}) check(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
     check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device_));
@@ -348,6 +347,10 @@ class CudaStream : public Stream {
   static constexpr int kMostHeadDim = 256;
   static constexpr std::size_t kProductRoom = std::size_t{32} << 20;  // what cuBLAS asks for on Hopper
   static constexpr std::size_t kPassRoom = std::size_t{64} << 10;     // enough for most passes
+
+  // Of its own, so that the destructor gives back what there is when the rest of a construction fails.
+  CudaStream(int device, bool bfloat16)
+      : device_(device), bfloat16_(bfloat16), queue_(queueOn(device)), stream_(queue_->stream), records_(stream_) {}
 
   static std::shared_ptr<Queue> queueOn(int device) {
     check(cudaSetDevice(device));
