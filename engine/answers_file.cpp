@@ -10,11 +10,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json jsonOf(const Generation& answer) {
+Json jsonOf(const Generation& answer, const std::optional<Generation>& forced) {
   Json json{{"text", answer.text}, {"unknown", answer.unknown}, {"doubt", nullptr}, {"section", nullptr}};
+  if (answer.unknownLead) json["lead"] = *answer.unknownLead;
+  if (forced) json["forced"] = forced->text;
   if (answer.section) {
     json["doubt"] = answer.doubt();
     json["section"] = *answer.section;
+    json["sections"] = answer.doubts.size();
   }
   return json;
 }
@@ -28,7 +31,8 @@ AnswersFile::AnswersFile(const std::filesystem::path& file) : name_("“" + file
 
 void AnswersFile::write(const RowAnswers& asked) {
   Json answers = Json::array();
-  for (const std::optional<Generation>& answer : asked.answers) answers.push_back(answer ? jsonOf(*answer) : Json());
+  for (std::size_t q = 0; q < asked.answers.size(); ++q)
+    answers.push_back(asked.answers[q] ? jsonOf(*asked.answers[q], asked.forced[q]) : Json());
   const Json line{{"size", asked.size},
                   {"row", asked.row},
                   {"document", asked.document},

@@ -78,7 +78,8 @@ class Examination {
                        .document = documents_,
                        .tokens = tokens,
                        .questions = std::move(questions),
-                       .answers = {}};
+                       .answers = {},
+                       .forced = {}};
       ask(asked, CaseCondition::Memory, *book);
       count(asked);
       if (options_.knockOut) knockOut(std::move(asked), book);
@@ -104,10 +105,13 @@ class Examination {
   void ask(RowAnswers& asked, CaseCondition condition, const BookMemory& book) {
     asked.condition = condition;
     asked.answers.clear();
+    asked.forced.assign(asked.questions.size(), std::nullopt);
     for (const CaseQuestion& question : asked.questions) {
       std::optional<Generation>& answer = asked.answers.emplace_back();
       if (condition == CaseCondition::Memory || !question.unanswerable)
         answer = askCase(generator_, book, question, stop_);
+      if (condition == CaseCondition::Memory && options_.forced && answer->unknown)
+        asked.forced[asked.answers.size() - 1] = askCase(generator_, book, question, stop_, true);
     }
     if (options_.answered) options_.answered(asked);
   }
@@ -209,11 +213,13 @@ BookMemory readDocument(Generator& generator, std::shared_ptr<const Model> model
   return book;
 }
 
-Generation askCase(Generator& generator, const BookMemory& book, const CaseQuestion& question, std::stop_token stop) {
+Generation askCase(Generator& generator, const BookMemory& book, const CaseQuestion& question, std::stop_token stop,
+                   bool mustAnswer) {
   Question asked;
   asked.text = question.question;
   asked.earlierTurns = question.turns;
   asked.sampling.maxTokens = kAnswerTokens;
+  asked.mustAnswer = mustAnswer;
   Generation made = generator.answer(book, asked, {}, std::move(stop));
   if (made.end == Generation::End::Stopped) throw Stopped();
   return made;

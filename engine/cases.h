@@ -64,7 +64,7 @@ BookMemory readDocument(Generator& generator, std::shared_ptr<const Model> model
                         std::stop_token stop = {});
 // As evaluate.py asks. Throws ModelError, Stopped.
 Generation askCase(Generator& generator, const BookMemory& book, const CaseQuestion& question,
-                   std::stop_token stop = {});
+                   std::stop_token stop = {}, bool mustAnswer = false);
 
 // Reads a file of cases to its end, so that a line that is no case is refused before anything is computed. A pipe can
 // be read but once: it is left alone. Throws CasesError.
@@ -82,6 +82,7 @@ struct RowAnswers {
   std::vector<CaseQuestion> questions;
   CaseCondition condition = CaseCondition::Memory;
   std::vector<std::optional<Generation>> answers;  // beside the questions; none where it was not asked
+  std::vector<std::optional<Generation>> forced;   // the same with Question::mustAnswer; see CasesOptions::forced
 };
 
 // What came of the questions of one row and size, asked of the documents' own memories.
@@ -104,6 +105,9 @@ struct CasesOptions {
   // What the texts say is also asked of an empty memory and, where a row and size has several documents, of the next
   // one's memory (the last document's of the first's). What they do not say is not: without a memory that is right.
   bool knockOut = false;
+  // What a document's own memory was said not to say is asked once more, and has to be answered then: with this and
+  // Generation::unknownLead it is known what any other unknown_bias would have given.
+  bool forced = false;
   std::function<void(const RowAnswers&)> answered = {};  // after each row and condition, Memory first
 };
 

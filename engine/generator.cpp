@@ -1,6 +1,7 @@
 #include "engine/generator.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -29,11 +30,13 @@ int answerRoom(const ModelConfig& config, const SamplingOptions& sampling) {
   return std::min(sampling.maxTokens, config.maxPositionEmbeddings / 4);
 }
 
-// The logits of an answer's first token, with unknown_bias taken from `lessLikely`.
-std::vector<float> biased(const ModelConfig& config, std::span<const float> logits, std::optional<TokenId> lessLikely) {
-  std::vector<float> first(logits.begin(), logits.end());
-  if (lessLikely) first[static_cast<std::size_t>(*lessLikely)] -= config.infiniAttention->unknownBias;
-  return first;
+// By how much the logit of `unknown` is larger than any other.
+double leadOf(TokenId unknown, std::span<const float> logits) {
+  const auto place = static_cast<std::size_t>(unknown);
+  float other = -std::numeric_limits<float>::infinity();
+  for (const auto part : {logits.first(place), logits.subspan(place + 1)})
+    if (!part.empty()) other = std::max(other, std::ranges::max(part));
+  return static_cast<double>(logits[place]) - other;
 }
 
 // How many of a segment's tokens stand before byte `place` of the text: those that its beginning has by itself as well.
@@ -223,8 +226,16 @@ Generation Generator::answerWith(const std::function<Begun(const Prompt&, Genera
   Generation generation;
   generation.promptTokens = static_cast<int>(prompt.tokens.size());
   generation.passagesUsed = prompt.passagesUsed;
-  generate([&] { return begun(prompt, generation); }, question.sampling, onText, std::move(stop), generation,
-           biasedToken(config, model_->tokenizer()));
+  const auto first = [&] {
+    Begun answer = begun(prompt, generation);
+    if (const auto unknown = unknownToken(config, model_->tokenizer())) {
+      generation.unknownLead = leadOf(*unknown, answer.logits);
+      answer.logits[static_cast<std::size_t>(*unknown)] -=
+          question.mustAnswer ? std::numeric_limits<float>::infinity() : config.infiniAttention->unknownBias;
+    }
+    return answer;
+  };
+  generate(first, question.sampling, onText, std::move(stop), generation);
   generation.unknown = isUnknownAnswer(config, generation.text);
   return generation;
 }
@@ -241,7 +252,10 @@ AnswerScore Generator::score(const CompressiveMemory* memory, const Question& qu
       std::span(tokens).first(std::min(tokens.size(), static_cast<std::size_t>(std::max(room, 1))));
   SegmentState segment = transformer.beginSegment(*workspace_->transformer, memory);
   const std::span<const float> afterPrompt = transformer.extend(*workspace_->transformer, segment, prompt.tokens, stop);
-  double sum = logProbability(biased(config, afterPrompt, biasedToken(config, model_->tokenizer())), scored[0]);
+  std::vector<float> first(afterPrompt.begin(), afterPrompt.end());
+  if (const auto unknown = unknownToken(config, model_->tokenizer()))
+    first[static_cast<std::size_t>(*unknown)] -= config.infiniAttention->unknownBias;
+  double sum = logProbability(first, scored[0]);
   // The rest in passes: row i of the logits [rows x V] tells of the token after the i-th put in.
   const auto V = static_cast<std::size_t>(config.vocabSize);
   const auto most = static_cast<std::size_t>(transformer.passRows());
@@ -351,8 +365,7 @@ std::vector<Generation> Generator::summarizeTogether(std::span<const Compressive
 }
 
 void Generator::generate(const std::function<Begun()>& begun, const SamplingOptions& sampling,
-                         const TextCallback& onText, std::stop_token stop, Generation& generation,
-                         std::optional<TokenId> lessLikely) {
+                         const TextCallback& onText, std::stop_token stop, Generation& generation) {
   const std::vector<TokenId> ends = stopTokens(model_->config(), model_->tokenizer());
   Sampler sampler(sampling);
   StreamDecoder decoder(model_->tokenizer());
@@ -364,7 +377,6 @@ void Generator::generate(const std::function<Begun()>& begun, const SamplingOpti
   };
   try {
     Begun answer = begun();
-    answer.logits = biased(model_->config(), answer.logits, lessLikely);
     std::span<const float> logits = answer.logits;
     generation.end = Generation::End::MaxTokens;
     while (generation.generatedTokens < sampling.maxTokens) {

@@ -29,6 +29,7 @@ struct Question {
   std::vector<Turn> earlierTurns;     // oldest first; the oldest are dropped when the context is full
   std::vector<std::string> passages;  // text of the book, best first; the last are dropped when the context is full
   SamplingOptions sampling;
+  bool mustAnswer = false;  // not prompts["unknown"]
 };
 
 struct Generation {
@@ -43,6 +44,9 @@ struct Generation {
   std::optional<std::size_t> section;
   std::vector<double> doubts;
   double doubt() const { return section ? doubts[*section] : 0; }  // of the one that answered
+  // By how many nats the answer's first token was likelier to be that of prompts["unknown"] than any other (below 0:
+  // less likely), before unknown_bias. A larger unknown_bias makes the model answer. None without that prompt.
+  std::optional<double> unknownLead;
 };
 
 // Which section of a book would answer a question, and what each of them doubts.
@@ -148,9 +152,8 @@ class Generator {
                           const Prompt& prompt, Generation& generation, std::stop_token stop);
   Generation answerWith(const std::function<Begun(const Prompt& prompt, Generation& generation)>& begun,
                         const Question& question, const TextCallback& onText, std::stop_token stop);
-  // lessLikely: the token that loses unknown_bias as the first of the answer.
   void generate(const std::function<Begun()>& begun, const SamplingOptions& sampling, const TextCallback& onText,
-                std::stop_token stop, Generation& generation, std::optional<TokenId> lessLikely = {});
+                std::stop_token stop, Generation& generation);
 
   std::shared_ptr<const Model> model_;
   int threads_;

@@ -278,11 +278,6 @@ std::optional<TokenId> unknownToken(const ModelConfig& config, const Tokenizer& 
   return tokens.empty() ? std::nullopt : std::optional(tokens.front());
 }
 
-std::optional<TokenId> biasedToken(const ModelConfig& config, const Tokenizer& tokenizer) {
-  if (!config.infiniAttention || config.infiniAttention->unknownBias == 0.0F) return std::nullopt;
-  return unknownToken(config, tokenizer);
-}
-
 bool isUnknownAnswer(const ModelConfig& config, std::string_view answer) {
   const std::string wanted = simplified(promptText(config, "unknown"));
   return !wanted.empty() && simplified(answer) == wanted;

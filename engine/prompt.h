@@ -59,13 +59,10 @@ std::vector<TokenId> stopTokens(const ModelConfig& config, const Tokenizer& toke
 std::vector<TokenId> answerTokens(const ModelConfig& config, const Tokenizer& tokenizer, std::string_view answer);
 
 // The token with which prompts["unknown"] begins after a question: its probability is the model's doubt that the book
-// says it. None where the config has no memory or an empty "unknown".
+// says it. How readily a model says that the book does not say depends on what it was trained with; unknown_bias (nats,
+// taken from this token's logit) sets the threshold apart from the weights. None where the config has no memory or an
+// empty "unknown".
 std::optional<TokenId> unknownToken(const ModelConfig& config, const Tokenizer& tokenizer);
-
-// The same; none where the config asks for no bias against it. How readily a model says that the book does not say
-// depends on what it was trained with; unknown_bias (nats, taken from this token's logit) sets the threshold apart from
-// the weights.
-std::optional<TokenId> biasedToken(const ModelConfig& config, const Tokenizer& tokenizer);
 
 // Whether an answer is the one that means "the book does not say" (prompts["unknown"]); case, white space and the
 // final full stop do not matter.

@@ -16,8 +16,10 @@ using Json = nlohmann::json;
 using testing::HasSubstr;
 
 RowAnswers someAnswers() {
-  RowAnswers asked{.row = "facts-8", .size = "8K", .document = 3, .tokens = 8209, .questions = {}, .answers = {}};
+  RowAnswers asked{
+      .row = "facts-8", .size = "8K", .document = 3, .tokens = 8209, .questions = {}, .answers = {}, .forced = {}};
   asked.answers.resize(2);
+  asked.forced.resize(2);
   asked.answers[0].emplace();
   asked.answers[0]->text = "“Höchst” \"Marl\"";
   asked.answers[0]->section = 1;
@@ -25,6 +27,8 @@ RowAnswers someAnswers() {
   asked.answers[1].emplace();
   asked.answers[1]->text = "The book does not say.";
   asked.answers[1]->unknown = true;
+  asked.answers[1]->unknownLead = 1.5;
+  asked.forced[1].emplace().text = "Marl";
   return asked;
 }
 
@@ -48,8 +52,9 @@ TEST(AnswersFile, HasALineForEachRowAndCondition) {
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(lines[0], Json::parse(R"({"size": "8K", "row": "facts-8", "document": 3, "tokens": 8209,
     "condition": "memory", "answers": [
-      {"text": "“Höchst” \"Marl\"", "unknown": false, "doubt": 0.25, "section": 1},
-      {"text": "The book does not say.", "unknown": true, "doubt": null, "section": null}]})"));
+      {"text": "“Höchst” \"Marl\"", "unknown": false, "doubt": 0.25, "section": 1, "sections": 2},
+      {"text": "The book does not say.", "unknown": true, "doubt": null, "section": null, "lead": 1.5, "forced": "Marl"}
+    ]})"));
   EXPECT_EQ(lines[1]["condition"], "swapped");
   EXPECT_EQ(lines[1]["answers"][0], lines[0]["answers"][0]);
   EXPECT_EQ(lines[1]["answers"][1], Json()) << "it was not asked";

@@ -15,9 +15,13 @@ struct CasesOutcome {
   std::vector<std::string> answers;
 };
 
+inline std::shared_ptr<const Model> shippedModel(const DeviceChoice& device, WeightType weights) {
+  return Model::load(std::filesystem::path(PALIMPSEST_SOURCE_DIR) / "resources/models/palimpsest-mini",
+                     {.device = device, .weights = weights, .progress = {}});
+}
+
 inline CasesOutcome outcomeOfCases(const DeviceChoice& device, WeightType weights) {
-  const auto model = Model::load(std::filesystem::path(PALIMPSEST_SOURCE_DIR) / "resources/models/palimpsest-mini",
-                                 {.device = device, .weights = weights, .progress = {}});
+  const auto model = shippedModel(device, weights);
   CasesFile file(PALIMPSEST_TEST_DATA "/cases.jsonl");
   CasesOutcome outcome;
   const CasesReport report = runCases(model, file, {.answered = [&](const RowAnswers& asked) {

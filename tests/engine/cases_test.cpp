@@ -155,6 +155,29 @@ TEST_F(CasesTest, WhatTheTextsSayIsAlsoAskedOfNoMemoryAndOfTheNextDocuments) {
   }
 }
 
+TEST_F(CasesTest, WhatWasRefusedIsAnsweredAsWellWhereThatIsAskedFor) {
+  const auto model = shippedModel({DeviceChoice::Kind::Cpu}, WeightType::Full);
+  const std::string content = R"({"palimpsest_cases": 1}
+{"size": "1K", "paragraphs": ["The lamp stood on the table, and the ruler of Zandor was Hugh Marl."], "rows": {"facts-8": [{"kind": "ruler", "question": "Who was the ruler of Zandor?", "answer": "Hugh Marl"}, {"kind": "unknown", "question": "Which animal did Anna Gruber keep?", "answer": "The book does not say.", "unanswerable": true}]}})";
+  for (const bool forced : {false, true}) {
+    CasesFile lines(file(content));
+    std::vector<RowAnswers> rows;
+    runCases(model, lines,
+             {.knockOut = true, .forced = forced, .answered = [&](const RowAnswers& row) { rows.push_back(row); }});
+    ASSERT_EQ(rows.size(), 2u);
+    ASSERT_FALSE(rows[0].answers[0]->unknown) << rows[0].answers[0]->text;
+    ASSERT_TRUE(rows[0].answers[1]->unknown) << rows[0].answers[1]->text;
+    EXPECT_FALSE(rows[0].forced[0]);
+    ASSERT_EQ(rows[0].forced[1].has_value(), forced);
+    if (forced) {
+      EXPECT_FALSE(rows[0].forced[1]->unknown);
+      EXPECT_GT(*rows[0].answers[1]->unknownLead, 0);
+      EXPECT_EQ(rows[0].forced[1]->unknownLead, rows[0].answers[1]->unknownLead);
+    }
+    EXPECT_FALSE(rows[1].forced[0]) << "asked of the document's own memory alone";
+  }
+}
+
 TEST_F(CasesTest, AFileIsCheckedBeforeAnythingIsComputed) {
   EXPECT_NO_THROW(checkCases(file(kTwoDocuments)));
   EXPECT_THROW(checkCases(file(kTwoDocuments + std::string("\n{\"size\""))), CasesError);

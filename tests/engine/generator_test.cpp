@@ -204,9 +204,8 @@ TEST_F(GeneratorTest, TheBiasMovesTheThresholdOfTheUnknownAnswerAlone) {
     return Generator(model).answer(nullptr, {"Who?", {}, {}, {.maxTokens = 1}}).text;
   };
   const auto eager = withBias(-29);  // nats in favour of it: more than random weights can resist
-  const auto unknown = biasedToken(eager->config(), eager->tokenizer());
+  const auto unknown = unknownToken(eager->config(), eager->tokenizer());
   ASSERT_TRUE(unknown);
-  EXPECT_FALSE(biasedToken(model_->config(), model_->tokenizer())) << "no bias, no token";
   StreamDecoder decoder(model_->tokenizer());
   std::string word = decoder.push(*unknown) + decoder.finish();
   word.erase(0, word.find_first_not_of(' '));
@@ -216,6 +215,25 @@ TEST_F(GeneratorTest, TheBiasMovesTheThresholdOfTheUnknownAnswerAlone) {
   const SamplingOptions few{.maxTokens = 8};
   EXPECT_EQ(Generator(eager).summarize(memory_, few).text, generator_.summarize(memory_, few).text);
   EXPECT_EQ(eager->fingerprint(), model_->fingerprint()) << "memories that were read before stay good";
+}
+
+// From the least bias at which it answers on: where the lead is.
+TEST_F(GeneratorTest, TheLeadIsTheBiasFromWhichOnItAnswers) {
+  const auto firstWith = [&](double bias, bool mustAnswer = false) {
+    const ChangedModel changed("config.json", [&](Json& config) { config["infini_attention"]["unknown_bias"] = bias; });
+    Generator generator(load(changed.path()));
+    return generator.answer(nullptr, {"Who?", {}, {}, {.maxTokens = 1}, mustAnswer});
+  };
+  const Generation plain = firstWith(0);
+  ASSERT_TRUE(plain.unknownLead);
+  const double lead = *plain.unknownLead;
+  ASSERT_LT(lead, 0) << "random weights do not begin with it";
+  EXPECT_EQ(firstWith(lead + 0.01).text, plain.text);
+  const Generation refused = firstWith(lead - 0.01);
+  EXPECT_NE(refused.text, plain.text);
+  EXPECT_EQ(refused.unknownLead, lead) << "before the bias";
+  EXPECT_EQ(firstWith(lead - 0.01, true).text, plain.text);
+  EXPECT_EQ(firstWith(-29, true).text, plain.text);
 }
 
 // The score's own arithmetic: the probability of each token after those before it, one at a time.

@@ -27,24 +27,18 @@ from .books import Books
 from .cases import SIZES, Asked
 from .config import ModelConfig
 from .reader import Reader, added, reader_of, zeroed
-from .scores import cells_of, knocked_out, line_of, scored, with_examples
+from .scores import by_unknown_bias, cells_of, knocked_out, line_of, scored, with_examples
 from .sections import section_chosen
 
 
-def calibration(reader: Reader, documents: list, prompts: list, states: list, books: list[list[int]] | None = None,
-                biases=(-6, -4, -3, -2, -1, 0, 1, 2, 4)) -> dict:
-    """What other values of unknown_bias would give: by bias, the share of right answers (names and numbers), of answerable
-    questions refused, and of unanswerable ones answered. states: of each document a list of sections; books: as in answer_from_sections."""
+def calibration(reader: Reader, documents: list, prompts: list, states: list, books: list[list[int]] | None = None) -> dict:
+    """by_unknown_bias of these documents. states: of each a list of sections; books: as in answer_from_sections."""
     forced = reader.answer_from_sections(prompts, states, unknown_bias=1e9, books=books)
     leads = []
     for asked, sections, b in zip(prompts, states, books or [None] * len(states)):
         words = reader.first_words([asked] * len(sections), sections)  # [sections][Q]
         leads.append([w[section_chosen([doubt for doubt, _ in w], reader.model.c.sure_doubt, b)][1] for w in zip(*words)])
-    flat = [(a, g, lead) for (_, asked), gs, ls in zip(documents, forced, leads) for a, g, lead in zip(asked, gs, ls)]
-    share = lambda hits: round(sum(hits) / max(1, len(hits)), 4)
-    return {str(b): [share([g == a.answer and lead <= b for a, g, lead in flat if a.is_open]),
-                     share([lead > b for a, _, lead in flat if a.kind != "unknown"]),
-                     share([lead <= b for a, _, lead in flat if a.kind == "unknown"])] for b in biases}
+    return by_unknown_bias([(a, g, lead) for (_, asked), gs, ls in zip(documents, forced, leads) for a, g, lead in zip(asked, gs, ls)])
 
 
 def shelve(documents: list, states: list, books: int, sections: int):

@@ -51,6 +51,19 @@ def scored(asked: list[list[Asked]], answers: dict[str, list[list[str | None]]])
     return out
 
 
+BIASES = (-6, -4, -3, -2, -1.5, -1, -0.7, -0.5, -0.3, 0, 1, 2, 4)
+
+
+def by_unknown_bias(said: list[tuple[Asked, str, float]]) -> dict:
+    """What other values of unknown_bias would give: by bias, the share of right answers (names and numbers), of answerable
+    questions refused, and of unanswerable ones answered. said: of each question its answer if it had to be answered, and by how
+    many nats the unknown answer led there."""
+    share = lambda hits: round(sum(hits) / max(1, len(hits)), 4)
+    return {str(b): [share([text == a.answer and lead <= b for a, text, lead in said if a.is_open]),
+                     share([lead > b for a, _, lead in said if a.kind != "unknown"]),
+                     share([lead <= b for a, _, lead in said if a.kind == "unknown"])] for b in BIASES}
+
+
 def with_examples(r: dict, asked: list[list[Asked]]) -> dict:
     """A few questions with both answers instead of all that was said."""
     said = r.pop("answers")

@@ -116,6 +116,19 @@ def test_the_cells_are_those_of_evaluate(evaluated, monkeypatch):
     assert "from memory" in table("recall", {"table": made})
 
 
+def test_answers_that_had_to_be_given_tell_what_other_biases_would(evaluated, monkeypatch):
+    folder, _, lines = evaluated
+    forced = lambda k, said: said and said | {"lead": 0.5 * k - 1.6} | ({"forced": "red", "lead": 0.25} if said["unknown"] else {})
+    with_leads = [line | {"answers": [forced(k, said) for k, said in enumerate(line["answers"])]} for line in lines]
+    cell = into(folder, monkeypatch, [folder / "cases.jsonl"], [write_lines(folder / "e.jsonl", with_leads)], {"table": {}})["table"]["facts-8"]["2K"]
+    by_bias = cell["by_unknown_bias"]
+    assert by_bias["0"] == [cell["memory"]["names_and_numbers"]["exact"], cell["false_unknown"], cell["answered_anyway"]]
+    assert by_bias["-1.5"] == [0, 0.75, 0] and by_bias["1"][1:] == [0, 1]  # one in four leads by -1.6
+    some = [line | {"answers": [said and {k: v for k, v in said.items() if k != "forced"} for said in line["answers"]]} for line in with_leads]
+    cell = into(folder, monkeypatch, [folder / "cases.jsonl"], [write_lines(folder / "e.jsonl", some)], {"table": {}})["table"]["facts-8"]["2K"]
+    assert "by_unknown_bias" not in cell
+
+
 def test_knock_outs_of_a_pass_key_and_missing_ones_are_left_out(evaluated, monkeypatch):
     folder, by_row, lines = evaluated
     passkey = next(line for line in lines if line["row"] == "passkey")

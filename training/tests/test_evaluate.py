@@ -180,5 +180,5 @@ def test_other_biases_are_told_without_asking_again():
         first_words = lambda self, prompts, states: [[(0.9, 3.0), (0.1, -1.5)][: len(p)] for p in prompts]
 
     documents = [(None, [Asked("number", "A?", "1"), Asked("unknown", "B?", UNKNOWN)]), (None, [Asked("number", "A?", "2")])]
-    table = calibration(Stub(), documents, [[[1], [2]], [[1]]], [["one"], ["one", "two"]], biases=(-2, 0, 4))
-    assert table == {"-2": [0.0, 1.0, 0.0], "0": [0.0, 1.0, 1.0], "4": [0.5, 0.0, 1.0]}
+    table = calibration(Stub(), documents, [[[1], [2]], [[1]]], [["one"], ["one", "two"]])
+    assert {b: table[b] for b in ("-2", "0", "4")} == {"-2": [0.0, 1.0, 0.0], "0": [0.0, 1.0, 1.0], "4": [0.5, 0.0, 1.0]}
