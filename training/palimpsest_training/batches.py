@@ -5,6 +5,7 @@ A batch of the memory phase, as numpy arrays (B documents, N segments, L = S + 1
   questions u16 [B, Q, P], reads_from i64 [B, Q], answers i64 [B, Q, P] (-100 = no loss)
   begins i64 [B, Q], of stages of stories: how many segments stand before the section that is asked; 0 = all is asked
   split (Qs, Ps): the first Qs questions of every document fit in Ps positions (by_length)
+  contest i64 [B, Q]: g or -g: of the documents that are asked question g, this one tells the answer, or does not; 0: asked alone
   again bool [B, Q]: may be asked where more has been read: after later portions of a stream, or in a crowd (model.Crowd);
   has_key bool [B]: a pass key stands in the text
 A batch of the base phase has N = 1 segment a row, its questions inside the same row (answers marked in `answers`).
@@ -32,6 +33,7 @@ from .stages import STAGES, Stage
 ABSENT_RATE = 0.25  # questions without an answer for each fact of a document
 SECTIONS_SHARE = 0.6  # of the questions of which it is known where the text answers them: asked of a section of it
 STRANGERS = 3  # of a document's questions, one more for so many is of another document
+UNTOLD_SHARE = 0.25  # of the contests: between documents none of which tells the answer
 NEIGHBOURS_SHARE = 0.5  # of the batches: their documents are one book's, one after another
 # What somebody does in a sentence that tells who he is.
 _DID = ("came in", "was there too", "said nothing", "had gone out", "sat by the fire", "looked up", "was waiting at the door", "smiled",
@@ -254,15 +256,27 @@ class BatchMaker:
     def strangers(self, count: int, own: list[Question], told: set, others: list[list[Question]]) -> list[Question]:
         """What other documents of the batch are asked: this one does not say. So a section learns what is not in it, above all
         (half of them, if there are) of somebody of whom it says something else. told: what this one tells beside `own`."""
-        prompts, told = {tuple(q.prompt) for q in own}, told | {q.about for q in own}
+        told = told | {q.about for q in own}
         subjects = {about[1] for about in told if isinstance(about, tuple)}
-        asked = [q for other in others for q in other if q.elsewhere and q.about not in told and tuple(q.prompt) not in prompts]
+        asked = self.untold(own, told, [q for other in others for q in other if q.elsewhere])
         known = [q for q in asked if (q.about[1] in subjects if isinstance(q.about, tuple) else self.neighbours)]
         chosen = self.rng.sample(known, min(count // 2, len(known)))
         drawn = {id(q) for q in chosen}
         rest = [q for q in asked if id(q) not in drawn]
         chosen += self.rng.sample(rest, min(count - len(chosen), len(rest)))
         return [Question(q.prompt, self.refusal()) for q in chosen]
+
+    @staticmethod
+    def untold(own: list[Question], told: set, asked: list[Question]) -> list[Question]:
+        """Those of `asked` that a document which tells `told` and is asked `own` does not answer."""
+        prompts, told = {tuple(q.prompt) for q in own}, told | {q.about for q in own}
+        return [q for q in asked if q.about not in told and tuple(q.prompt) not in prompts]
+
+    def contests(self, count: int, asked: list[list[Question]]) -> list[tuple[int, Question, bool]]:
+        """Questions that one document of the batch tells and all others are asked as well: (its place, the question, whether its own
+        answer takes part). As sections of a book they then learn which of them is to answer, or that none can."""
+        told = [(b, q) for b, own in enumerate(asked) for q in own if q.elsewhere]
+        return [(b, q, self.rng.random() >= UNTOLD_SHARE) for b, q in self.rng.sample(told, min(count, len(told)))]
 
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         """The next stretch of the stream in `row`; and whether a pass key stands in it.
@@ -330,7 +344,7 @@ class BatchMaker:
         questions = np.full((B, Q, P), EOS, self.ids)
         answers = np.full((B, Q, P), IGNORE, np.int64)
         reads_from = np.zeros((B, Q), np.int64)
-        begins = np.zeros((B, Q), np.int64)
+        begins, contest = np.zeros((B, Q), np.int64), np.zeros((B, Q), np.int64)
         again, has_key = np.zeros((B, Q), bool), np.zeros(B, bool)
         segments[:, :, 0] = questions[:, :, 0] = self.bos
         documents, met, self.neighbours = [], Acquaintances(), None
@@ -346,6 +360,7 @@ class BatchMaker:
             asked = [a for a in asked if a.after <= cuts[-1] and memories(a, cuts)]
             rng.shuffle(asked)
             documents.append((tokens, cuts, asked, told))
+        contests = self.contests((strangers + 1) // 2, [asked[: Q - strangers] for _, _, asked, _ in documents])
         for b, (tokens, cuts, asked, told) in enumerate(documents):
             start = 0
             for n, end in enumerate(cuts):
@@ -355,7 +370,14 @@ class BatchMaker:
                 labels[b, n, : len(ids)] = ids
                 start = end
             own = asked[: Q - strangers]
-            for q, question in enumerate(own + self.strangers(strangers, asked, told, [d[2] for d in documents[:b] + documents[b + 1 :]])):
+            contestant = {id(question): g for g, (teller, question, counts) in enumerate(contests, 1) if teller == b and counts}
+            refused = []
+            for g, (teller, question, _) in enumerate(contests, 1):
+                if teller != b and self.untold(asked, told, [question]):
+                    refused.append(Question(question.prompt, self.refusal()))
+                    contestant[id(refused[-1])] = -g
+            refused += self.strangers(strangers - len(refused), asked, told, [d[2] for d in documents[:b] + documents[b + 1 :]])
+            for q, question in enumerate(own + refused):
                 prompt, answer = question.prompt, question.answer
                 may_read = memories(question, cuts)
                 read = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
@@ -371,10 +393,10 @@ class BatchMaker:
                     continue
                 questions[b, q, 1 : len(ids) + 1] = ids
                 answers[b, q, len(prompt) : len(ids)] = answer
-                again[b, q], reads_from[b, q] = question.again, read
+                again[b, q], reads_from[b, q], contest[b, q] = question.again, read, contestant.get(id(question), 0)
         self.neighbours = None
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
-                              again=again, has_key=has_key) | (dict(begins=begins) if stage.stories else {}))
+                              again=again, has_key=has_key, contest=contest) | (dict(begins=begins) if stage.stories else {}))
 
     def of_section(self, question: Question, cuts: list[int], read: int) -> tuple[int, list[int]]:
         """Where a section begins that ends after `read` segments, and what is answered of it; the whole text for questions of

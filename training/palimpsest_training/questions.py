@@ -55,7 +55,7 @@ def by_length(batch: dict) -> dict:
     count = np.arange(1, len(longest) + 1)
     short = int((count * widths + (len(longest) - count) * most).argmin()) + 1
     out = dict(batch, split=(short, int(widths[short - 1])))
-    for key in ("questions", "answers", "reads_from", "again") + ("begins",) * ("begins" in batch):
+    for key in ("questions", "answers", "reads_from", "again") + tuple(key for key in ("begins", "contest") if key in batch):
         index = order[:, :, None] if batch[key].ndim == 3 else order
         chosen = np.take_along_axis(batch[key], index, 1) if batch[key].shape[1] == questions.shape[1] else batch[key]
         out[key] = chosen[:, :, :most] if chosen.ndim == 3 else chosen

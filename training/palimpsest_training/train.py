@@ -145,17 +145,44 @@ class Crowds:
 
 
 class Losses(nn.Module):
-    """Language modelling on prose and the answers' tokens: each averaged over its own tokens."""
+    """Language modelling on prose and the answers' tokens: each averaged over its own tokens. With `unknown`, the first token of
+    the answer that the book does not say, the contests are added to the answers, with contest_weight."""
 
-    def __init__(self, model: InfiniLlama, compile: bool, lm_share: float):
+    def __init__(self, model: InfiniLlama, compile: bool, lm_share: float, unknown: int | None = None, contest_weight: float = 0.0):
         super().__init__()
-        self.model, self.lm_share = model, lm_share
+        self.model, self.lm_share, self.unknown, self.contest_weight = model, lm_share, unknown, contest_weight
+        self.last_contest: Tensor | None = None
         head = lambda hidden, weight, labels: cross_entropy(F.linear(hidden, weight), labels)
         self.loss = torch.compile(head, dynamic=True) if compile else head
 
+    @property
+    def head(self) -> Tensor:
+        return self.model.model.embed_tokens.weight if self.model.c.tie_word_embeddings else self.model.lm_head.weight
+
     def of(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        weight = self.model.model.embed_tokens.weight if self.model.c.tie_word_embeddings else self.model.lm_head.weight
-        return self.loss(hidden.flatten(0, -2), weight.to(hidden.dtype), labels.flatten())
+        return self.loss(hidden.flatten(0, -2), self.head.to(hidden.dtype), labels.flatten())
+
+    def contest(self, hidden: list[Tensor], answers: list[Tensor], contest: list[Tensor]) -> Tensor:
+        """Of which document a question is to be answered, or of none: the cross entropy of that choice, averaged over the questions.
+        As section_chosen() chooses: each document's odds are those with which it does not answer that the book does not say.
+        hidden [B, Q, P, D], answers [B, Q, P] and contest [B, Q] (batches.py) of each group of questions."""
+        documents, groups, told, first = [], [], [], []
+        for h, a, c in zip(hidden, answers, contest):
+            row, column = ((c != 0) & (a != IGNORE).any(-1)).nonzero(as_tuple=True)
+            begin = (a[row, column] != IGNORE).int().argmax(-1)
+            documents.append(row), groups.append(c[row, column].abs() - 1), told.append(c[row, column] > 0), first.append(h[row, column, begin])
+        documents, groups, told, first = map(torch.cat, (documents, groups, told, first))
+        if not len(groups):
+            return first.sum()
+        logits = F.linear(first, self.head.to(first.dtype)).float()
+        unknown = torch.arange(logits.shape[-1], device=logits.device) == self.unknown
+        odds = logits.masked_fill(unknown, -torch.inf).logsumexp(-1) - logits[:, self.unknown]  # ln((1 - p) / p) of its doubt p
+        table = odds.new_full((int(groups.max()) + 1, len(hidden[0]) + 1), -torch.inf)
+        table[:, -1] = 0.0  # none of them
+        table = table.index_put((groups, documents), odds)
+        right = torch.full_like(table[:, 0], table.shape[1] - 1, dtype=torch.long).index_put((groups[told],), documents[told])
+        asked = torch.zeros_like(right, dtype=torch.bool).index_fill(0, groups, True)
+        return F.cross_entropy(table[asked], right[asked])
 
     def forward(self, batch: dict[str, Tensor], streams: Streams | None = None, crowds: Crowds | None = None) -> tuple[Tensor, Tensor]:
         return self.memory(batch, streams, crowds) if "questions" in batch else self.base(batch)
@@ -184,8 +211,14 @@ class Losses(nn.Module):
         if self.lm_share < 1:  # with a frozen base the prose teaches the memory heads little: a part of it is enough
             take = torch.randperm(flat.shape[0], device=flat.device)[: max(1, int(flat.shape[0] * self.lm_share))]
             flat, labels = flat[take], labels[take]
-        wanted = [(h[a != IGNORE], a[a != IGNORE]) for h, a in zip(asked, cut(groups(answers)))]
-        return self.of(flat, labels), self.of(torch.cat([h for h, _ in wanted]), torch.cat([a for _, a in wanted]))
+        targets = cut(groups(answers))
+        wanted = [(h[a != IGNORE], a[a != IGNORE]) for h, a in zip(asked, targets)]
+        answer = self.of(torch.cat([h for h, _ in wanted]), torch.cat([a for _, a in wanted]))
+        if self.contest_weight and "contest" in batch and not (streams or crowds):
+            contest = self.contest(asked, targets, groups(batch["contest"]))
+            self.last_contest = contest.detach()
+            answer = answer + self.contest_weight * contest
+        return self.of(flat, labels), answer
 
 
 def draw_stage(args: argparse.Namespace, progress: float, rng: random.Random) -> str | int:
@@ -380,7 +413,9 @@ def train_together(args, ranks: Ranks) -> None:
         model.compile_blocks()
     optimizers = build_optimizers(model, args.muon_lr, args.adam_lr)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    losses = ranks.together(Losses(model, args.compile, args.lm_share))
+    unknown = tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids
+    plain = Losses(model, args.compile, args.lm_share, unknown[0], args.contest_weight)
+    losses = ranks.together(plain)
     say = functools.partial(print, flush=True) if ranks.first else lambda text: None
     say(f"{ranks.count} ranks, {sum(p.numel() for p in model.parameters()):,} parameters, {sum(p.numel() for p in trainable):,} trained")
 
@@ -390,7 +425,7 @@ def train_together(args, ranks: Ranks) -> None:
     averages: dict[str, list[float]] = {}
     streams: Streams | None = None
     # Only memories that add are asked as sections.
-    refusal = tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids + [EOS] if model.c.memory_update == "linear" else None
+    refusal = unknown + [EOS] if model.c.memory_update == "linear" else None
     crowds = Crowds(max(1, args.crowd_tokens // args.tokens), seed)
     rng = random.Random(seed)
     ordered = SameStage(queue, args) if ranks.count > 1 else None
@@ -433,6 +468,8 @@ def train_together(args, ranks: Ranks) -> None:
         if step % 10 == 0:
             averages.setdefault(f"{name} in a crowd" if crowded else str(name), []).append(float(answer.detach()))
             averages.setdefault("lm", []).append(float(lm.detach()))
+            if plain.last_contest is not None:
+                averages.setdefault("contest", []).append(float(plain.last_contest))
         progress.value = ranks.agree(min(1.0, (time.time() - started) / seconds), device) if not args.steps else step / args.steps
         if time.time() - last > args.log_seconds:
             last = time.time()
@@ -479,6 +516,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--base-share", type=float, default=0.0, help="share of steps of phase all that ask inside the segment")
     p.add_argument("--lm-share", type=float, default=0.25)
     p.add_argument("--lm-weight", type=float, default=1.0)
+    p.add_argument("--contest-weight", type=float, default=0.0, help="of choosing the document that a question is to be answered of")
     p.add_argument("--muon-lr", type=float, default=0.02)
     p.add_argument("--adam-lr", type=float, default=3e-3)
     p.add_argument("--decay", type=float, default=0.45, help="share of the run over which the rates fall, at its end")
