@@ -226,8 +226,8 @@ def draw_stage(args: argparse.Namespace, progress: float, rng: random.Random) ->
     if args.phase == "base" or rng.random() < args.base_share:
         return rng.choices([512, 256, 1024, 2048], [0.45, 0.2, 0.2, 0.15])[0]
     due = args.curriculum_from + (1 - args.curriculum_from) * args.curriculum_pace * progress
-    if args.stages:
-        names, _, weights = zip(*(s.partition("=") for s in args.stages))
+    if named := args.opening if progress < args.opening_share else args.stages:
+        names, _, weights = zip(*(s.partition("=") for s in named))
         return rng.choices(names, [float(w or 1) for w in weights])[0]
     return stage_at(min(1.0, due), rng, stories=bool(args.babi))
 
@@ -396,7 +396,7 @@ def train_together(args, ranks: Ranks) -> None:
     tokenizer = Tokenizer.from_file(str(Path(args.tokenizer) / "tokenizer.json"))
     books = Books(tokenizer, *args.data)  # before the fork: the workers share its pages
     stories = Stories(args.babi) if args.babi else None
-    if not stories and any(STAGES[s.partition("=")[0]].stories for s in args.stages or ()):
+    if not stories and any(STAGES[s.partition("=")[0]].stories for s in (*(args.stages or ()), *(args.opening or ()))):
         raise SystemExit("a stage of stories needs --babi")
     context = multiprocessing.get_context("fork")
     progress, stop, queue = context.Value("d", 0.0), context.Event(), context.Queue(maxsize=2 * args.workers)
@@ -508,6 +508,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--scaled-reads", action="store_true", help="memory heads scale what they read by a learned power of its size")
     p.add_argument("--update", choices=["linear", "delta"], help="another rule than the checkpoint's")
     p.add_argument("--stages", nargs="*", help="draw these stages only; NAME or NAME=WEIGHT")
+    p.add_argument("--opening", nargs="*", help="as --stages, while the run begins: what the model lacks most")
+    p.add_argument("--opening-share", type=float, default=0.0, help="of the run")
     p.add_argument("--curriculum-from", type=float, default=0.0, help="begin the curriculum at this share of it")
     p.add_argument("--curriculum-pace", type=float, default=1.0, help="above 1: through the curriculum sooner, then its last mixture")
     p.add_argument("--longest", type=int, default=2_000_000, help="tokens that the longest stream grows to")

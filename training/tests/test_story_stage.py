@@ -100,3 +100,11 @@ def test_the_stage_is_drawn_only_where_there_are_stories_and_the_others_keep_the
     arguments = ["--phase", "all", "--data", "x", "--tokenizer", "x", "--out", "x"]
     names = lambda *more: {draw_stage(parser().parse_args([*arguments, *more]), 0.95, rng) for _ in range(400)}
     assert "babi" not in names() and "babi" in names("--babi", "stories.jsonl") and names("--stages", "babi=0.5", "--babi", "s") == {"babi"}
+
+
+def test_a_run_may_open_with_stages_of_its_own():
+    rng = random.Random(1)
+    args = parser().parse_args(["--phase", "all", "--data", "x", "--tokenizer", "x", "--out", "x", "--babi", "s", "--stages", "2k", "--opening",
+                                "babi-512=3", "babi-2k", "--opening-share", "0.4", "--base-share", "0"])
+    opening, rest = (Counter(draw_stage(args, progress, rng) for _ in range(2000)) for progress in (0.39, 0.4))
+    assert set(rest) == {"2k"} and set(opening) == {"babi-512", "babi-2k"} and 2.4 < opening["babi-512"] / opening["babi-2k"] < 3.7
