@@ -24,6 +24,7 @@ list(APPEND ENGINE_SOURCES
   memory_snapshot.cpp
   memory_sum.cpp
   model.cpp
+  quantize_kernels.cpp
   quantized.cpp
   section_choice.cpp
   section_memory.cpp
@@ -33,6 +34,8 @@ list(APPEND ENGINE_SOURCES
   transformer.cpp
   transformer_extend.cpp
   transformer_load.cpp)
+# The same weights give the same bits on every CPU: a multiplication and an addition are rounded one after the other.
+set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/quantize_kernels.cpp PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
 list(APPEND ENGINE_PRIVATE_LIBS OpenMP::OpenMP_CXX ${DNNL_LIBRARY} hwy::hwy)
 
 # cuBLAS is found beside its toolkit when the program starts; without a card nothing of it runs.

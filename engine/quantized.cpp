@@ -9,92 +9,29 @@
 #include <utility>
 
 #include "engine/errors.h"
+#include "engine/quantize_kernels.h"
 
 namespace palimpsest::engine {
 
 namespace {
 
-constexpr int kLargestInt8 = 127;
-constexpr int kLeastInt4 = -8, kLargestInt4 = 7;
-constexpr float kLargestE4m3 = 448;
+constexpr int kLeastInt4 = -8;
 constexpr int kFloat8Inputs = 16;               // a row begins where 16 bytes do
 constexpr std::size_t kWorthThreads = 1 << 17;  // weights; of fewer, other threads are waited for longer than they help
 // What is smaller counts as zero: scales far from the end of f32, whose inverses are numbers.
 constexpr float kLeastWeight = 1e-30F;
-// The scales that are tried, as multiples of the one that gives -8 to a group's largest weight. With the first, weights
-// of the other sign reach as far, and a group that was int4 before comes out as it was; with those below 1 some are cut
-// off, and the rest get finer steps. On normal weights the relative error is 0.117 with the first alone, 0.103 with the
-// second, 0.098 with these, 0.097 with eight. They take about 10 ns a weight and core: 5 s of 16 cores for an
-// 8B model.
-constexpr std::array kInt4Scales = {8.0F / 7.0F, 1.0F, 0.9F, 0.81F, 0.73F};
-
 // To nearest, ties to even, for |x| < 2^22. Without SSE4.1, compilers make no vectors of std::nearbyint.
 float nearest(float x) {
   constexpr float kShift = 12582912.0F;  // 1.5 * 2^23: sums have no bits below 1
   return x + kShift - kShift;
 }
 
-float toBFloat16(float x) {  // of a finite number
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  return std::bit_cast<float>((bits + 0x7FFFU + (bits >> 16 & 1U)) & 0xFFFF0000U);
-}
-
-// The weight of the largest magnitude; NaN where one is not finite.
-float extremeOf(const float* weights, int count) {
-  float least = 0, largest = 0, wrong = 0;
-#pragma omp simd reduction(min : least) reduction(max : largest) reduction(+ : wrong)
-  for (int i = 0; i < count; ++i) {
-    least = weights[i] < least ? weights[i] : least;
-    largest = weights[i] > largest ? weights[i] : largest;
-    wrong += weights[i] - weights[i];  // 0, or NaN
-  }
-  if (wrong != 0) return wrong;
-  return -least > largest ? least : largest;
-}
-
-float roundedInt4(float steps) {
-  constexpr float kLeast = kLeastInt4, kMost = kLargestInt4;
-  const float below = steps < kMost ? steps : kMost;
-  return nearest(below > kLeast ? below : kLeast);
-}
-
-// The squared error of a group, in steps.
-float errorInt4(const float* weights, int count, float inverse) {
-  float squares = 0;
-#pragma omp simd reduction(+ : squares)
-  for (int i = 0; i < count; ++i) {
-    const float steps = weights[i] * inverse, error = steps - roundedInt4(steps);
-    squares += error * error;
-  }
-  return squares;
-}
-
-void quantizeInt4(const float* weights, int count, float extreme, std::int8_t* values, float& scale) {
-  float least = std::numeric_limits<float>::infinity();
-  for (const float ratio : kInt4Scales) {
-    const float own = toBFloat16(extreme / kLeastInt4 * ratio),
-                share = own / extreme;  // errors of any size are numbers
-    const float error = errorInt4(weights, count, 1.0F / own) * share * share;
-    if (error >= least) continue;
-    least = error;
-    scale = own;
-  }
-  const float inverse = 1.0F / scale;
-  for (int i = 0; i < count; ++i) values[i] = static_cast<std::int8_t>(roundedInt4(weights[i] * inverse));
-}
-
-void quantizeInt8(const float* weights, int count, float extreme, std::int8_t* values, float& scale) {
-  scale = std::abs(extreme) / kLargestInt8;
-  const float inverse = 1.0F / scale;
-  for (int i = 0; i < count; ++i) values[i] = static_cast<std::int8_t>(nearest(weights[i] * inverse));
-}
-
-// As quantizeRows() of cuda_float8.cu does it, bit by bit.
-void quantizeFp8(const float* weights, int count, float extreme, std::int8_t* values, float& scale) {
-  scale = std::abs(extreme) / kLargestE4m3;
-  const float inverse = kLargestE4m3 / std::abs(extreme);
-#pragma omp simd
-  for (int i = 0; i < count; ++i) values[i] = static_cast<std::int8_t>(toE4m3(weights[i] * inverse));
+// Eight numbers of Int4 as they stand in a tile: those at even places in the lower half of the word, then the others.
+std::uint32_t nibblesOf(const std::int8_t* numbers) {
+  std::uint32_t word = 0;
+  for (int i = 0; i < 8; ++i)
+    word |= static_cast<std::uint32_t>(numbers[i] - kLeastInt4) << (4 * (i / 2 + 4 * (i % 2)));
+  return word;
 }
 
 std::size_t roundedUp(int count, int multiple) {
@@ -144,18 +81,19 @@ QuantizedRows quantize(std::span<const float> rows, int inputs, WeightType type)
   const int group = made.group();
   const auto groups = static_cast<std::int64_t>(rows.size()) / group;
   made.scales.resize(static_cast<std::size_t>(groups));
+  const QuantizeKernels& kernels = quantizeKernels();
+  const auto quantizeGroup = type == WeightType::Int4  ? kernels.int4
+                             : type == WeightType::Fp8 ? kernels.fp8
+                                                       : kernels.int8;
   bool finite = true;
 #pragma omp parallel for schedule(static) reduction(&& : finite) if (rows.size() >= kWorthThreads)
   for (std::int64_t g = 0; g < groups; ++g) {
     const float* weights = rows.data() + g * group;
     std::int8_t* values = made.values.data() + g * group;
-    const float extreme = extremeOf(weights, group);
+    const float extreme = kernels.extremeOf(weights, group);
     if (std::isnan(extreme)) {
       finite = false;
     } else if (std::abs(extreme) >= kLeastWeight) {
-      const auto quantizeGroup = type == WeightType::Int4  ? quantizeInt4
-                                 : type == WeightType::Fp8 ? quantizeFp8
-                                                           : quantizeInt8;
       quantizeGroup(weights, group, extreme, values, made.scales[static_cast<std::size_t>(g)]);
     }
   }
@@ -225,15 +163,15 @@ QuantizedTiles tilesOf(const QuantizedRows& rows) {
       const auto row = static_cast<std::size_t>(strip * kTileRows + r);
       const std::int8_t* from = rows.values.data() + row * static_cast<std::size_t>(inputs);
       const int half = r / kHalf;
-      for (int k = 0; k < inputs; ++k) {
+      for (int k = 0; k < inputs; k += kLaneInputs) {
         std::byte* tile = made.values.data() + static_cast<std::size_t>(strip * tiles + k / kTileInputs) * bytes;
-        const int lane = r % kHalf * (kTileInputs / kLaneInputs) + k % kTileInputs / kLaneInputs, i = k % kLaneInputs;
-        if (int4) {
-          const int nibble = i % 8 / 2 + 4 * (i % 2);
-          const auto bits = static_cast<unsigned>(from[k] - kLeastInt4) << (nibble % 2 * 4);
-          tile[lane * kLaneInputs + half * 8 + i / 8 * 4 + nibble / 2] |= static_cast<std::byte>(bits);
+        const int lane = r % kHalf * (kTileInputs / kLaneInputs) + k % kTileInputs / kLaneInputs;
+        if (int4) {  // of whole runs: groups are
+          const std::array words = {nibblesOf(from + k), nibblesOf(from + k + kLaneInputs / 2)};
+          std::memcpy(tile + lane * kLaneInputs + half * sizeof words, words.data(), sizeof words);
         } else {
-          tile[half * kLanes * kLaneInputs + lane * kLaneInputs + i] = static_cast<std::byte>(from[k]);
+          std::memcpy(tile + (half * kLanes + lane) * kLaneInputs, from + k,
+                      static_cast<std::size_t>(std::min(kLaneInputs, inputs - k)));
         }
       }
       const auto groups = static_cast<std::size_t>(inputs / group);

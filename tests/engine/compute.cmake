@@ -1,3 +1,5 @@
+find_package(hwy REQUIRED)
+list(APPEND ENGINE_TEST_LIBS hwy::hwy)
 list(APPEND ENGINE_TEST_SOURCES
   allocation_test.cpp
   answers_file_test.cpp

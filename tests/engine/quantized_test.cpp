@@ -4,12 +4,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <hwy/highway.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <tuple>
+#include <utility>
 
 #include "engine/devices.h"
 #include "engine/memory_snapshot.h"
@@ -146,6 +149,30 @@ TEST(Quantized, Fp8ErrsByASixteenthOfAWeight) {
       EXPECT_LE(std::abs(kept[i] - weights[i]), std::max(std::abs(weights[i]) / 16, most / 448 * 0x1p-10F) * 1.0001F);
   }
   EXPECT_LT(relativeError(kept, weights), 0.03);  // 0.026
+}
+
+// A model that was quantized on another machine is the same one.
+TEST(Quantized, EveryInstructionSetGivesTheSameBits) {
+  std::vector<float> weights = normalWeights(96 * 128);
+  for (std::size_t i = 0; i < 128; ++i) weights[i] = static_cast<float>(i % 16) - 7.5F;  // ties
+  weights[200] = 1;
+  const auto targets = hwy::SupportedAndGeneratedTargets();
+  ASSERT_GT(targets.size(), 1U);
+  for (const auto& [type, inputs] :
+       {std::pair(WeightType::Int4, 128), std::pair(WeightType::Int4, 64), std::pair(WeightType::Int8, 128),
+        std::pair(WeightType::Int8, 24), std::pair(WeightType::Int8, 3), std::pair(WeightType::Fp8, 48)}) {
+    std::optional<QuantizedRows> first;
+    for (const std::int64_t target : targets) {
+      hwy::SetSupportedTargetsForTest(target);
+      QuantizedRows made = quantize(weights, inputs, type);
+      hwy::SetSupportedTargetsForTest(0);
+      if (first) {
+        EXPECT_EQ(made.values, first->values) << hwy::TargetName(target) << ' ' << inputs;
+        EXPECT_EQ(made.scales, first->scales) << hwy::TargetName(target) << ' ' << inputs;
+      }
+      if (!first) first = std::move(made);
+    }
+  }
 }
 
 TEST(Quantized, ZeroRowsStayZero) {
