@@ -55,7 +55,7 @@ Options parseOptions(const QStringList& commandLine);
 ExportFormat formToWrite(const Options& options, const QString& file);
 
 // What is wrong with the model, and what to do about it here.
-Exit noModel(const QString& problem);
+Exit noModel(const QString& problem, bool ofDevice = false);
 
 // Text to stdout and stderr, UTF-8.
 void print(const QString& text);

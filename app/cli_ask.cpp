@@ -44,18 +44,27 @@ void openForAsking(Session& session) {
 
 // With --all, what cannot be asked is named and left out.
 QList<qint64> booksToAsk(Session& session, const Options& options) {
+  constexpr qsizetype kNamed = 3;
   QList<qint64> books;
   for (const QString& words : options.arguments) books << session.book(words);
   if (!options.all) return books;
   const bool fromPassages = options.way == ui::AnswerWay::Passages || !session.assistant().model().hasMemory;
   QStringList left;
+  QStringList unread;
   for (const ui::LibraryItem& item : session.assistant().library()) {
     const bool whole = item.state == ui::BookState::Ready && item.hasMemory && item.progress >= 1.0;
     if (fromPassages ? item.hasText : whole)
       books << item.id;
+    else if (item.state == ui::BookState::Failed && !item.hasText)
+      unread << QStringLiteral("“%1”").arg(item.title);
     else
       left << QStringLiteral("“%1” (%2)").arg(item.title, stateWords(item));
   }
+  if (unread.size() > kNamed)
+    complain(QStringLiteral("%1 files that could not be read are left out; palimpsest-cli list says why.\n")
+                 .arg(unread.size()));
+  else if (!unread.isEmpty())
+    complain(QStringLiteral("Left out, as it could not be read: %1.\n").arg(unread.join(u", ")));
   if (!left.isEmpty())
     complain((fromPassages ? QStringLiteral("Left out, as nothing has been taken from its file: %1.\n")
                            : QStringLiteral("Left out, as this model has no whole memory of it: %1.\n"))

@@ -65,6 +65,8 @@ int exportBook(const Options& given) {
   Session session(options);
   session.open(false);
   const qint64 id = session.book(options.arguments[0]);
+  if (const auto item = session.assistant().item(id); item->state == ui::BookState::Failed && !item->hasText)
+    throw Exit{Failed, QStringLiteral("Nothing of “%1” can be written: %2").arg(item->title, item->failure)};
   bool written = false;
   QString failure;
   QObject::connect(&session.assistant(), &Assistant::exported, &session, [&] { written = true; });
@@ -81,28 +83,42 @@ int exportBook(const Options& given) {
   return Done;
 }
 
-int remove(const Options& given) {
-  const Options options = whereItIs(withoutModel(given, false));
-  Session session(options);
-  session.open(true);
-  const qint64 id = session.book(options.arguments[0]);
-  const QString title = session.assistant().item(id)->title;
-  if (!options.yes &&
-      !confirmed(QStringLiteral("Remove “%1” with its memory and conversation? The file itself stays.").arg(title)))
-    return Failed;
+void removeOne(Session& session, qint64 id) {
   bool removed = false;
   QString failure;
-  QObject::connect(&session.assistant(), &Assistant::itemRemoved, &session, [&] { removed = true; });
+  const auto noted = QObject::connect(&session.assistant(), &Assistant::itemRemoved, &session, [&] { removed = true; });
   session.assistant().remove(id);
   session.wait([&] {
     failure = failure + session.takeFailure();
     return removed || !failure.isEmpty();
   });
+  QObject::disconnect(noted);
   if (!removed) throw Exit{Failed, failure};
-  if (options.json)
-    printJson(QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("removed"), title}});
-  else
-    print(QStringLiteral("Removed: %1\n").arg(title));
+}
+
+int remove(const Options& given) {
+  const Options options = whereItIs(withoutModel(given, false));
+  Session session(options);
+  session.open(true);
+  QList<qint64> ids;  // all are found before one is removed
+  for (const QString& words : options.arguments)
+    if (const qint64 id = session.book(words); !ids.contains(id)) ids << id;
+  QStringList titles;
+  for (const qint64 id : ids) titles << session.assistant().item(id)->title;
+  if (!options.yes &&
+      !confirmed(
+          ids.size() == 1
+              ? QStringLiteral("Remove “%1” with its memory and conversation? The file itself stays.").arg(titles[0])
+              : QStringLiteral("Remove these books with their memories and conversations? The files stay.\n  %1\n")
+                    .arg(titles.join(QStringLiteral("\n  ")))))
+    return Failed;
+  for (qsizetype i = 0; i < ids.size(); ++i) {
+    removeOne(session, ids[i]);
+    if (options.json)
+      printJson(QJsonObject{{QStringLiteral("id"), ids[i]}, {QStringLiteral("removed"), titles[i]}});
+    else
+      print(QStringLiteral("Removed: %1\n").arg(titles[i]));
+  }
   return Done;
 }
 

@@ -1,5 +1,6 @@
 #include <QCommandLineParser>
 #include <QCoreApplication>
+#include <map>
 
 #include "app/cli.h"
 #include "app/paths.h"
@@ -30,7 +31,7 @@ const char* const kDescription =
     "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt; a FILE that is "
     "there\n"
     "                               is only written over with --force\n"
-    "  remove DOC                   remove a book with its memory and conversation\n"
+    "  remove DOC...                remove books with their memories and conversations\n"
     "  bench [FILE]                 how fast the model reads and answers here (default: the bundled book)\n\n"
     "DOC is a number from list, a title or its beginning, a file name, or the beginning of a content hash.\n"
     "C is a title or its beginning, or a number from chapters.\n\n"
@@ -93,6 +94,29 @@ void checkPart(const Options& options, bool chapter, bool upTo) {
     throw Exit{WrongUsage, QStringLiteral("Which chapter? See palimpsest-cli chapters DOC.")};
 }
 
+// Options of one verb or two; all others go with every one. Which part is summed up has a check of its own.
+void checkVerb(const QString& verb, const QStringList& given) {
+  static const std::map<QString, QStringList> verbs = {
+      {QStringLiteral("way"), {QStringLiteral("ask")}},
+      {QStringLiteral("temperature"), {QStringLiteral("ask")}},
+      {QStringLiteral("top-p"), {QStringLiteral("ask")}},
+      {QStringLiteral("seed"), {QStringLiteral("ask")}},
+      {QStringLiteral("all"), {QStringLiteral("ask"), QStringLiteral("questions")}},
+      {QStringLiteral("out"), {QStringLiteral("summarize")}},
+      {QStringLiteral("password"), {QStringLiteral("read")}},
+      {QStringLiteral("checkpoint"), {QStringLiteral("read")}},
+      {QStringLiteral("again"), {QStringLiteral("read")}},
+      {QStringLiteral("first"), {QStringLiteral("questions")}},
+      {QStringLiteral("seconds"), {QStringLiteral("bench")}},
+      {QStringLiteral("knock-out"), {QStringLiteral("eval")}},
+      {QStringLiteral("yes"), {QStringLiteral("remove")}},
+      {QStringLiteral("force"), {QStringLiteral("export"), QStringLiteral("summarize")}}};
+  for (const QString& name : given)
+    if (const auto found = verbs.find(name); found != verbs.end() && !found->second.contains(verb))
+      throw Exit{WrongUsage, QStringLiteral("--%1 goes with %2, not with %3.")
+                                 .arg(name, found->second.join(QStringLiteral(" and ")), verb)};
+}
+
 // How many arguments each verb takes.
 void checkArguments(const Options& options) {
   const auto want = [&](qsizetype least, qsizetype most, const char* usage) {
@@ -112,7 +136,7 @@ void checkArguments(const Options& options) {
   want(1, 1, "eval FILE.jsonl [--knock-out]");
   want(1, 1, "summarize DOC [--out FILE [--force]]");
   want(2, 2, "export DOC FILE [--force]");
-  want(1, 1, "remove DOC");
+  want(1, 100000, "remove DOC...");
   want(0, 1, "bench [FILE]");
 }
 
@@ -234,6 +258,7 @@ Options parseOptions(const QStringList& commandLine) {
   options.yes = parser.isSet(yes);
   options.force = parser.isSet(force);
   checkArguments(options);
+  checkVerb(options.verb, parser.optionNames());
   return options;
 }
 

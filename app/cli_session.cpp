@@ -36,8 +36,10 @@ extern "C" void onInterrupt(int) {
 
 }  // namespace
 
-Exit noModel(const QString& problem) {
-  return {NoModel, asSentence(problem) + QStringLiteral(" Choose another folder with --model or PALIMPSEST_MODEL.")};
+Exit noModel(const QString& problem, bool ofDevice) {
+  return {NoModel, asSentence(problem) +
+                       (ofDevice ? QStringLiteral(" The CPU computes with --device cpu.")
+                                 : QStringLiteral(" Choose another folder with --model or PALIMPSEST_MODEL."))};
 }
 
 void print(const QString& text) {
@@ -148,7 +150,7 @@ void Session::open(bool forWriting) {
 
 void Session::waitForModel() {
   wait([this] { return !assistant_.model().loading; });
-  if (!assistant_.model().loaded) throw noModel(assistant_.model().problem);
+  if (!assistant_.model().loaded) throw noModel(assistant_.model().problem, assistant_.model().deviceProblem);
 }
 
 qint64 Session::book(const QString& words) {

@@ -115,6 +115,7 @@ QString underAnswer(const ui::ConversationItem& item) {
       QStringLiteral("[%1%2]\n").arg(item.provenance, item.stopped ? QStringLiteral(" · stopped") : QString());
   if (!item.scores.isEmpty()) {
     text += QStringLiteral("From: %1\n").arg(item.bookTitle);
+    text += QStringLiteral("How well each alone supports the answer (0 best; log-probability of its tokens):\n");
     for (const ui::BookScore& score : item.scores)
       text += QStringLiteral("  %1  %2\n").arg(score.logProbability, 7, 'f', 3).arg(score.title);
   }

@@ -68,10 +68,19 @@ void EngineWorker::answer(const AnswerJob& job) {
   emit answered(result);
 }
 
+// Bytes: of less a book card would say more than the text.
+constexpr std::int64_t kLeastSummarised = 200;
+
+QString EngineWorker::withoutText(const storage::DocumentRecord& document) {
+  if (document.state != storage::DocumentState::Failed)
+    return tr("The text of “%1” has not been taken from its file yet.").arg(titleOf(document));
+  return tr("“%1” could not be read: %2").arg(titleOf(document), toQt(document.failure));
+}
+
 void EngineWorker::compose(const AnswerJob& job, AnswerResult& result) {
   const auto document = storage::Library(database()).find(job.id);
   if (!document) refuse(tr("This book is no longer in the library."));
-  if (document->textBytes == 0) refuse(tr("The text of this book has not been taken from its file yet."));
+  if (document->textBytes == 0) refuse(withoutText(*document));
   const ui::AnswerWay way = possibleWay(job.way);
   result.turn.way = nameOfWay(way);
   result.turn.modelName = model_->name();
@@ -81,6 +90,8 @@ void EngineWorker::compose(const AnswerJob& job, AnswerResult& result) {
   if (job.summary && !model_->hasMemory())
     refuse(tr("%1 has no memory, and a summary is made from memory. Choose a model with memory heads.")
                .arg(toQt(model_->name())));
+  if (job.summary && !inPart && document->textBytes < kLeastSummarised)
+    refuse(tr("There is too little text in “%1” to sum up.").arg(titleOf(*document)));
   storage::TextRange range;
   std::optional<engine::BookMemory> part;
   const engine::BookMemory* book = nullptr;

@@ -54,8 +54,7 @@ std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& jo
   for (const storage::Id id : job.shelf) {
     auto document = library.find(id);
     if (!document) refuse(tr("A book of this shelf is no longer in the library."));
-    if (document->textBytes == 0)
-      refuse(tr("The text of “%1” has not been taken from its file yet.").arg(titleOf(*document)));
+    if (document->textBytes == 0) refuse(withoutText(*document));
     const QString lack = way == ui::AnswerWay::Passages ? QString() : lacks(*document);
     if (!lack.isEmpty()) lacking << lack;
     books.push_back({std::move(*document)});

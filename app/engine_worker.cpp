@@ -80,6 +80,7 @@ void EngineWorker::load(quint64 number, const std::filesystem::path& folder, std
     generator_.reset();  // a model may be there, and no room for what computes with it
     model_.reset();
     status.problem = loadProblem_ = modelProblem(error);
+    status.deviceProblem = dynamic_cast<const engine::DeviceError*>(&error) != nullptr;
   }
   emit modelLoaded(number, status, identity);
   if (model_ && !model_->deviceFallback().empty())

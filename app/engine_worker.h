@@ -145,6 +145,7 @@ class EngineWorker : public QObject {
   const Held* memoryFor(qint64 id);
   struct ShelfBook;
   [[noreturn]] void refuseUnread() const;
+  static QString withoutText(const storage::DocumentRecord& document);  // why there is none
   void compose(const AnswerJob& job, AnswerResult& result);
   void sumUp(const AnswerJob& job, const engine::BookMemory& book, AnswerResult& result);
   void reply(const AnswerJob& job, const engine::BookMemory* book, const storage::TextRange& range,

@@ -73,10 +73,11 @@ QString markdown(const QString& text) {
   return escaped;
 }
 
-// Said before quotes that are no evidence for the answer above them, and where there are none.
-QString onlyNear(const ConversationItem& turn) {
+// Said before quotes: whether they are evidence for the answer above them; and where there are none.
+QString aboveQuotes(const ConversationItem& turn) {
   if (const QString nothing = ui::noQuotesLine(turn); !nothing.isEmpty()) return nothing;
-  return turn.quotesSupport || turn.quotes.isEmpty() ? QString() : Words::tr("Nearest to the question in the book:");
+  if (turn.quotes.isEmpty()) return {};
+  return turn.quotesSupport ? Words::tr("In the book:") : Words::tr("Nearest to the question in the book:");
 }
 
 QString markdownQuote(const QString& text) {
@@ -111,7 +112,7 @@ QString exportMarkdown(const ExportData& data) {
     out += QStringLiteral("\n### %1\n\n%2\n\n*%3 · %4*\n")
                .arg(markdown(oneLine(turn.question)), markdown(answerOf(turn)), markdown(provenanceOf(turn)),
                     dateOf(turn.at));
-    if (!onlyNear(turn).isEmpty()) out += QLatin1Char('\n') + onlyNear(turn) + QLatin1Char('\n');
+    if (!aboveQuotes(turn).isEmpty()) out += QLatin1Char('\n') + aboveQuotes(turn) + QLatin1Char('\n');
     for (const Quote& quote : turn.quotes) {
       out += QLatin1Char('\n') + markdownQuote(quote.text);
       if (!ui::placeOf(quote).isEmpty())
@@ -141,7 +142,7 @@ QString exportHtml(const ExportData& data) {
   for (const ConversationItem& turn : data.turns) {
     out += QStringLiteral("<h3>%1</h3>\n<p>%2</p>\n<p class=\"where\">%3 · %4</p>\n")
                .arg(html(turn.question), html(answerOf(turn)), html(provenanceOf(turn)), dateOf(turn.at));
-    if (!onlyNear(turn).isEmpty()) out += QStringLiteral("<p class=\"where\">%1</p>\n").arg(html(onlyNear(turn)));
+    if (!aboveQuotes(turn).isEmpty()) out += QStringLiteral("<p class=\"where\">%1</p>\n").arg(html(aboveQuotes(turn)));
     for (const Quote& quote : turn.quotes)
       out += QStringLiteral("<blockquote>%1<br><span class=\"where\">%2</span></blockquote>\n")
                  .arg(html(quote.text), html(ui::placeOf(quote)));
@@ -160,9 +161,9 @@ QString exportText(const ExportData& data) {
   for (const ConversationItem& turn : data.turns) {
     out += Words::tr("\nQ: %1\nA: %2\n   (%3 · %4)\n")
                .arg(turn.question, answerOf(turn), provenanceOf(turn), dateOf(turn.at));
-    if (!onlyNear(turn).isEmpty()) out += QStringLiteral("   %1\n").arg(onlyNear(turn));
+    if (!aboveQuotes(turn).isEmpty()) out += QStringLiteral("   %1\n").arg(aboveQuotes(turn));
     for (const Quote& quote : turn.quotes) {
-      out += QStringLiteral("   “%1”").arg(quote.text);
+      out += QStringLiteral("   > ") + QString(quote.text).replace(QLatin1Char('\n'), QStringLiteral("\n   > "));
       out += ui::placeOf(quote).isEmpty() ? QStringLiteral("\n") : QStringLiteral(" (%1)\n").arg(ui::placeOf(quote));
     }
   }

@@ -31,6 +31,7 @@ ExportFormat formatOf(ui::ExportKind kind) {
 
 Wiring::Wiring(MainWindow& window, AssistantOptions options) : window_(window), options_(std::move(options)) {
   window_.setBookPatterns(bookPatterns());
+  window_.setLibraryFile(QFileInfo(fromPath(options_.database)).absoluteFilePath());
   connectWindow();
 }
 

@@ -19,17 +19,16 @@ struct Tally {
   std::size_t longest = 0;
 };
 
-std::string_view stripped(std::string_view text) {
-  constexpr std::string_view kAround = " \t\r.";
-  const auto begin = text.find_first_not_of(kAround);
-  return begin == text.npos ? std::string_view{} : text.substr(begin, text.find_last_not_of(kAround) + 1 - begin);
+std::string_view stripped(std::string_view text, std::string_view around = " \t\r.") {
+  const auto begin = text.find_first_not_of(around);
+  return begin == text.npos ? std::string_view{} : text.substr(begin, text.find_last_not_of(around) + 1 - begin);
 }
 
 std::vector<std::string> itemsOf(std::string_view list) {
   std::vector<std::string> items;
   for (std::size_t begin = 0; begin <= list.size();) {
     const std::size_t end = std::min(list.find(',', begin), list.size());
-    const std::string item(stripped(list.substr(begin, end - begin)));
+    const std::string item(stripped(list.substr(begin, end - begin), " \t\r.:;"));
     if (!item.empty() && item != "none") items.push_back(item);
     begin = end + 1;
   }

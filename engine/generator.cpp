@@ -331,7 +331,10 @@ std::vector<Generation> Generator::summarizeTogether(std::span<const Compressive
   const auto finish = [&](Writing& one, Generation::End end) {
     one.generation->end = end;
     one.generation->generatedTokens = static_cast<int>(one.tokens.size());
-    one.generation->text = trimmed(model_->tokenizer().decode(one.tokens));
+    StreamDecoder decoder(model_->tokenizer());
+    std::string text;
+    for (const TokenId token : one.tokens) text += decoder.push(token);
+    one.generation->text = trimmed(text);
   };
   try {
     std::span<const float> logits = transformer.extendAll(*workspace_->transformer, segments, prompt, stop);
@@ -392,8 +395,7 @@ void Generator::generate(const std::function<Begun()>& begun, const SamplingOpti
   } catch (const Stopped&) {
     generation.end = Generation::End::Stopped;
   }
-  emit(decoder.finish());
-  generation.text = trimmed(generation.text);
+  generation.text = trimmed(generation.text);  // without a character that was not written to its end
 }
 
 }  // namespace palimpsest::engine

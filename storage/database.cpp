@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <fstream>
+#include <string_view>
 #include <system_error>
 
 #include "storage/migrations.h"
@@ -67,6 +69,19 @@ std::unique_ptr<SQLite::Database> connect(const std::filesystem::path& file, Acc
   auto connection = std::make_unique<SQLite::Database>(file, flags, busy);
   connection->exec("PRAGMA foreign_keys = ON");
   return connection;
+}
+
+// Before anything is written beside it.
+void refuseOtherFiles(const std::filesystem::path& file) {
+  constexpr std::string_view kBegin("SQLite format 3\0", 16);
+  std::string begin(kBegin.size(), '\0');
+  std::ifstream content(file, std::ios::binary);
+  content.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  if (content.gcount() == 0 || std::string_view(begin).substr(0, static_cast<std::size_t>(content.gcount())) == kBegin)
+    return;
+  throw DatabaseError(Reason::Damaged, quoted(file) +
+                                           " is no Palimpsest library, or its beginning is damaged. Choose another "
+                                           "file, or put a backup copy in its place; this one was not changed.");
 }
 
 void refuseForeign(SQLite::Database& connection, const std::filesystem::path& file) {
@@ -140,6 +155,7 @@ Database Database::open(const std::filesystem::path& file, Access access) {
   if (access == Access::ReadOnly && !std::filesystem::exists(file, ignored))
     throw DatabaseError(Reason::CannotOpen,
                         "There is no library at " + quoted(file) + " yet. It is made when the first book is added.");
+  refuseOtherFiles(file);
   std::unique_ptr<WriterLock> lock;
   if (access == Access::ReadWrite) lock = takeLock(file);
   try {

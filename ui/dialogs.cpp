@@ -101,6 +101,15 @@ void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, bool ot
           words::removalLoss(item, turns, others), Dialogs::tr("Remove"), std::move(then));
 }
 
+void confirmRemovals(QWidget* parent, const QList<LibraryItem>& books, std::function<void()> then) {
+  confirm(
+      parent, Dialogs::tr("Remove these %n books from the library?", nullptr, static_cast<int>(books.size())),
+      Dialogs::tr("This deletes all that is stored of them, their memories and conversations too: %1. The files that "
+                  "you added stay where they are. This cannot be undone.")
+          .arg(words::titles(books)),
+      Dialogs::tr("Remove"), std::move(then));
+}
+
 void confirmReadingAgain(QWidget* parent, const LibraryItem& item, std::function<void()> then) {
   QString loss = Dialogs::tr(
       "Its memory is made anew from the stored text, and its chapters are remembered one by one. Until then there is "

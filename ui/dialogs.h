@@ -16,6 +16,7 @@ void openBooks(QWidget* parent, const QStringList& patterns, std::function<void(
 void exportBook(QWidget* parent, const QString& title, std::function<void(const QString& file)> then);
 void rememberFolderOf(const QString& file);  // where the next dialog opens
 // Says what is lost and what is not. The safe button is the default one.
+void confirmRemovals(QWidget* parent, const QList<LibraryItem>& books, std::function<void()> then);  // of several
 void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, bool others, std::function<void()> then);
 void confirmReadingAgain(QWidget* parent, const LibraryItem& item, std::function<void()> then);
 void confirmClear(QWidget* parent, const LibraryItem& item, std::function<void()> then);

@@ -3,6 +3,7 @@
 
 #include <QApplication>
 #include <QCloseEvent>
+#include <QCryptographicHash>
 #include <QListView>
 #include <QMenuBar>
 #include <QSplitter>
@@ -31,8 +32,8 @@ const QString kGeometry = QStringLiteral("window/geometry");
 const QString kSplitter = QStringLiteral("window/splitter");
 const QString kTheme = QStringLiteral("window/theme");
 const QString kWay = QStringLiteral("window/way");
-const QString kLastBook = QStringLiteral("window/lastBook");
-const QString kLastShelf = QStringLiteral("window/lastShelf");  // the ids of several
+const QString kLastBook = QStringLiteral("lastBook");
+const QString kLastShelf = QStringLiteral("lastShelf");  // the ids of several
 
 }  // namespace
 
@@ -102,10 +103,18 @@ void MainWindow::recall() {
   page_->askBar()->setWay(way >= 0 && way <= 2 ? static_cast<AnswerWay>(way) : AnswerWay::Memory);
   const int theme = settings.value(kTheme, 0).toInt();
   theme_ = theme >= 0 && theme <= 2 ? static_cast<ThemeChoice>(theme) : ThemeChoice::System;
-  for (const QString& id : settings.value(kLastShelf).toStringList()) lastBooks_ << id.toLongLong();
-  if (lastBooks_.isEmpty()) lastBooks_ << settings.value(kLastBook, 0).toLongLong();
+  setLibraryFile({});  // until it is told
   actions_->setTheme(theme_);
   dress();
+}
+
+void MainWindow::setLibraryFile(const QString& file) {
+  const QByteArray name = QCryptographicHash::hash(file.toUtf8(), QCryptographicHash::Sha256).toHex().first(16);
+  librarySettings_ = QStringLiteral("library-") + QString::fromLatin1(name) + QLatin1Char('/');
+  const QSettings settings = openSettings();
+  lastBooks_.clear();
+  for (const QString& id : settings.value(librarySettings_ + kLastShelf).toStringList()) lastBooks_ << id.toLongLong();
+  if (lastBooks_.isEmpty()) lastBooks_ << settings.value(librarySettings_ + kLastBook, 0).toLongLong();
 }
 
 void MainWindow::remember() {
@@ -114,11 +123,11 @@ void MainWindow::remember() {
   if (!reader_->isVisible() && library_->rowCount() > 0) settings.setValue(kSplitter, splitter_->saveState());
   settings.setValue(kWay, static_cast<int>(page_->askBar()->chosenWay()));
   settings.setValue(kTheme, static_cast<int>(theme_));
-  settings.setValue(kLastBook, currentBook());
+  settings.setValue(librarySettings_ + kLastBook, currentBook());
   QStringList shelf;
   if (currentBooks().size() > 1)
     for (const qint64 id : currentBooks()) shelf << QString::number(id);
-  settings.setValue(kLastShelf, shelf);
+  settings.setValue(librarySettings_ + kLastShelf, shelf);
 }
 
 qint64 MainWindow::currentBook() const { return sidebar_->selectedId(); }
@@ -246,6 +255,7 @@ void MainWindow::refresh() {
   page_->showBooks(items);
   actions_->update(item, item && page_->canSummarise(), conversation_->rowCount() > 0);
   if (shelf_ != 0 && items.size() > 1) actions_->clear->setEnabled(conversation_->rowCount() > 0);
+  if (items.size() > 1) actions_->remove->setEnabled(true);
   actions_->chooseModel->setEnabled(!streaming);
   if (readOnly_) actions_->disableWriting();
   setWindowTitle(item               ? tr("%1 — Palimpsest").arg(item->title.left(120))

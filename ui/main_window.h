@@ -37,6 +37,8 @@ class MainWindow : public QMainWindow {
   qint64 currentConversation() const;  // the book's id, or that of the shelf of several; 0 = not known yet
   void selectBook(qint64 id);
   void selectBooks(const QList<qint64>& ids);
+  // Which library is shown: the books last looked at are remembered for each. Before showLibrary().
+  void setLibraryFile(const QString& file);
   void setBookPatterns(const QStringList& patterns) { bookPatterns_ = patterns; }  // what "Open books" offers first
   LibraryModel* library() const { return library_; }
   ConversationModel* conversation() const { return conversation_; }
@@ -133,6 +135,7 @@ class MainWindow : public QMainWindow {
   QStringList bookPatterns_;
   QString exportedFolder_;
   bool readOnly_ = false;
+  QString librarySettings_;  // where the settings keep what belongs to this library
   QList<qint64> lastBooks_;  // selected when the window was closed
   qint64 shelf_ = 0;         // the id of the several books that are selected; 0 = one book, or not known yet
   ThemeChoice theme_ = ThemeChoice::System;

@@ -137,6 +137,15 @@ void MainWindow::readAgain() {
 }
 
 void MainWindow::removeCurrent() {
+  if (const QList<qint64> ids = sidebar_->highlightedIds(); ids.size() > 1) {
+    QList<LibraryItem> items;
+    for (const qint64 id : ids)
+      if (const auto item = library_->item(id)) items << *item;
+    dialogs::confirmRemovals(this, items, [this, ids] {
+      for (const qint64 id : ids) emit removeRequested(id);
+    });
+    return;
+  }
   const auto item = library_->item(currentBook());
   if (!item) return;
   const int turns = conversation_->bookId() == item->id ? conversation_->rowCount() : -1;

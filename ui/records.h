@@ -103,6 +103,7 @@ struct ModelStatus {
   QString name;     // "palimpsest-mini"
   QString device;   // "CPU, 2 threads, bf16"
   QString problem;  // when not loaded: what is wrong, in whole sentences; what to do is each front end's own to say
+  bool deviceProblem = false;   // the device is why it is not loaded: another folder would not help
   bool shippedOffered = false;  // this is another folder than the shipped model's, which could be used instead
 };
 

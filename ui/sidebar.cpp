@@ -147,8 +147,20 @@ QList<qint64> Sidebar::selectedIds() const {
   return ids;
 }
 
+QList<qint64> Sidebar::highlightedIds() const {
+  QList<qint64> ids;
+  for (const QModelIndex& index : list_->selectionModel()->selectedIndexes())
+    ids << index.data(LibraryModel::IdRole).toLongLong();
+  return ids;
+}
+
 void Sidebar::choose(const QList<qint64>& ids) {
-  QList<qint64> sorted = ids;
+  QList<qint64> sorted;
+  std::ranges::copy_if(ids, std::back_inserter(sorted), [this](qint64 id) {
+    const auto item = model_->item(id);
+    return item && (item->state != BookState::Failed || item->hasText || item->hasMemory);
+  });
+  if (ids.size() == 1 || sorted.isEmpty()) sorted = ids;
   std::ranges::sort(sorted);
   if (sorted == chosen_) return;
   chosen_ = sorted;
@@ -213,14 +225,21 @@ void Sidebar::changeEvent(QEvent* event) {
 bool Sidebar::eventFilter(QObject* watched, QEvent* event) {
   if (watched == list_->viewport() && event->type() == QEvent::Resize)
     QMetaObject::invokeMethod(this, &Sidebar::bringIntoView, Qt::QueuedConnection);  // the list lays itself out first
-  if (watched == search_ && event->type() == QEvent::KeyPress) {
+  if (watched == search_ && (event->type() == QEvent::KeyPress || event->type() == QEvent::ShortcutOverride)) {
     const int key = static_cast<QKeyEvent*>(event)->key();
+    const bool clears = key == Qt::Key_Escape && !search_->text().isEmpty();
+    if (event->type() == QEvent::ShortcutOverride) {  // Esc is the window's otherwise
+      if (clears) event->accept();
+      return clears;
+    }
     if (key == Qt::Key_Down || key == Qt::Key_Return || key == Qt::Key_Enter) {
       list_->setFocus(Qt::TabFocusReason);
-      if (!list_->currentIndex().isValid()) list_->setCurrentIndex(filter_->index(0, 0));
+      // The list keeps a current book that is not selected while the search hides the one that is.
+      if (!list_->selectionModel()->hasSelection())
+        list_->selectionModel()->setCurrentIndex(filter_->index(0, 0), QItemSelectionModel::ClearAndSelect);
       return true;
     }
-    if (key == Qt::Key_Escape && !search_->text().isEmpty()) {
+    if (clears) {
       search_->clear();
       return true;
     }

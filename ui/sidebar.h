@@ -18,8 +18,9 @@ class Sidebar : public QWidget {
  public:
   explicit Sidebar(LibraryModel* model, QWidget* parent = nullptr);
 
-  qint64 selectedId() const;          // 0 = nothing selected, or several
-  QList<qint64> selectedIds() const;  // ascending
+  qint64 selectedId() const;             // 0 = nothing selected, or several
+  QList<qint64> selectedIds() const;     // ascending; of several not those that could not be read
+  QList<qint64> highlightedIds() const;  // all that are selected in the list
   void select(qint64 id) { select(QList<qint64>{id}); }
   void select(const QList<qint64>& ids);  // those that are in the library; nothing changes where none is
   void focusSearch();

@@ -105,10 +105,14 @@ TEST_F(CliTest, AllAsksEveryBookThatHasBeenReadAndNamesTheOthers) {
   const Result asked = run({S("ask"), S("--all"), S("Who sang?"), S("--json")});
   ASSERT_EQ(asked.code, cli::Done) << asked.err.toStdString();
   EXPECT_EQ(json(asked).object()[u"books"].toArray().size(), 2);
-  EXPECT_THAT(asked.err, HasText("Left out, as this model has no whole memory of it: “locked.pdf” (failed)."));
+  EXPECT_THAT(asked.err, HasText("Left out, as it could not be read: “locked.pdf”."));
+  EXPECT_FALSE(asked.err.contains(S("no whole memory")));
   const Result passages = run({S("ask"), S("--all"), S("Who sang?"), S("--way"), S("passages")});
-  EXPECT_THAT(passages.err, HasText("Left out, as nothing has been taken from its file: “locked.pdf” (failed)."));
+  EXPECT_THAT(passages.err, HasText("Left out, as it could not be read: “locked.pdf”."));
   EXPECT_THAT(passages.out, HasText("From passages of 2 books"));
+  for (const int seed : {5, 6, 7}) run({S("read"), write(S("%1.txt").arg(seed), QByteArray(seed, 10))});
+  EXPECT_THAT(run({S("ask"), S("--all"), S("Who sang?")}).err,
+              HasText("4 files that could not be read are left out; palimpsest-cli list says why."));
   EXPECT_THAT(runBare({S("--help")}).out, HasText("ask --all"));
 }
 
@@ -321,6 +325,49 @@ TEST_F(CliTest, QuestionsAreComparedWithTheTruthAndCounted) {
   }
   EXPECT_EQ(run({S("questions"), S("1"), write(S("bad.json"), "{")}).code, cli::Failed);
   EXPECT_EQ(run({S("questions"), S("1"), write(S("bad.json"), "[{\"question\": \"x\"}]")}).code, cli::Failed);
+}
+
+// Waiting would not help, and there is nothing to write.
+TEST_F(CliTest, AFileThatCouldNotBeReadSaysWhyWhateverIsAskedOfIt) {
+  run({S("read"), write(S("alpha.txt"), novel()), S(PALIMPSEST_TEST_DATA "/documents/locked.pdf")});
+  QString why;
+  for (const QJsonValue& one : json(run({S("list"), S("--json")})).array())
+    if (const QString failure = one[u"failure"].toString(); !failure.isEmpty()) why = failure;
+  ASSERT_FALSE(why.isEmpty());
+  for (const QStringList& verb :
+       {QStringList{S("ask"), S("locked"), S("q")}, QStringList{S("ask"), S("alpha"), S("locked"), S("q")},
+        QStringList{S("summarize"), S("locked")}, QStringList{S("export"), S("locked"), path(S("none.md"))},
+        QStringList{S("chapters"), S("locked")}}) {
+    const Result said = run(verb);
+    EXPECT_TRUE(said.err.contains(why) || said.out.contains(why)) << (said.err + said.out).toStdString();
+    EXPECT_EQ(said.code == cli::Done, verb[0] == u"chapters") << verb[0].toStdString();
+  }
+  EXPECT_FALSE(QFile::exists(path(S("none.md"))));
+}
+
+TEST_F(CliTest, ATextOfAFewWordsIsNotSummedUp) {
+  run({S("read"), write(S("one.txt"), "x")});
+  const Result said = run({S("summarize"), S("1")});
+  EXPECT_EQ(said.code, cli::Failed);
+  EXPECT_THAT(said.err, HasText("There is too little text in “one” to sum up."));
+}
+
+TEST_F(CliTest, SeveralBooksAreRemovedAtOnceOrNone) {
+  run({S("read"), write(S("alpha.txt"), novel()), write(S("beta.txt"), prose(8, 3)),
+       write(S("gamma.txt"), prose(6, 4))});
+  EXPECT_EQ(run({S("remove"), S("alpha"), S("Moby-Dick"), S("--yes")}).code, cli::NoSuchBook);
+  EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 3);
+  const Result removed = run({S("remove"), S("alpha"), S("gamma"), S("alpha"), S("--yes")});
+  EXPECT_EQ(removed.code, cli::Done) << removed.err.toStdString();
+  EXPECT_EQ(removed.out, S("Removed: alpha\nRemoved: gamma\n"));
+  EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
+}
+
+TEST_F(CliTest, AnOptionOfAnotherVerbIsRefused) {
+  EXPECT_THAT(runBare({S("list"), S("--force")}).err,
+              HasText("--force goes with export and summarize, not with list."));
+  EXPECT_EQ(runBare({S("read"), S("1"), S("--way"), S("both")}).code, cli::WrongUsage);
+  EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--password"), S("x")}).code, cli::WrongUsage);
 }
 
 TEST_F(CliTest, RemoveAsksUnlessTold) {

@@ -21,6 +21,9 @@ TEST(BookCard, IsReadLineByLine) {
   EXPECT_THAT(parseCard("People: Mr. Clennam, Affery.\nPlaces: none.\n\nKeywords: prison, debt."),
               Optional(ElementsAre(CardLine{"People", {"Mr. Clennam", "Affery"}}, CardLine{"Places", {}},
                                    CardLine{"Keywords", {"prison", "debt"}})));
+  EXPECT_THAT(parseCard("Keywords: lord, : lord."), Optional(ElementsAre(CardLine{"Keywords", {"lord", "lord"}})));
+  EXPECT_THAT(parseCard("People:\nPlaces: Genoa:"),
+              Optional(ElementsAre(CardLine{"People", {}}, CardLine{"Places", {"Genoa"}})));
   EXPECT_THAT(parseCard("People: Weena, Weena"), Optional(ElementsAre(CardLine{"People", {"Weena", "Weena"}})));
 }
 

@@ -131,6 +131,20 @@ TEST_F(DatabaseTest, AFileOfANewerVersionIsItsOwnErrorAndStaysAsItIs) {
   EXPECT_EQ(raw.execAndGet("PRAGMA user_version").getInt(), 99);
 }
 
+TEST_F(DatabaseTest, AFileOfAnotherKindIsRefusedAndNothingIsWrittenBesideIt) {
+  for (const std::string content : {"root:x:0:0", "SQLite format 2\n and more"}) {
+    std::ofstream(file(), std::ios::binary) << content;
+    for (const Access access : {Access::ReadOnly, Access::ReadWrite}) {
+      std::string sentence;
+      EXPECT_EQ(reasonOf([&] { Database::open(file(), access); }, &sentence), Reason::Damaged);
+      EXPECT_THAT(sentence, HasSubstr("is no Palimpsest library"));
+    }
+    EXPECT_FALSE(std::filesystem::exists(file().string() + ".lock"));
+  }
+  std::ofstream(file(), std::ios::trunc).close();
+  EXPECT_NO_THROW(Database::open(file())) << "an empty file becomes one";
+}
+
 TEST_F(DatabaseTest, AnotherProgramsDatabaseIsRefusedUntouched) {
   {
     SQLite::Database other(file().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);

@@ -329,6 +329,24 @@ TEST_F(MainWindowTest, ThemeWayAndBookAreRemembered) {
   EXPECT_EQ(window->width(), 1234);
 }
 
+TEST_F(MainWindowTest, EachLibraryHasALastBookOfItsOwn) {
+  const auto lastOf = [&](const char* file, qint64 choose) {
+    window = std::make_unique<MainWindow>();
+    window->setLibraryFile(QString::fromLatin1(file));
+    window->show();
+    window->showLibrary({readyBook(1), readyBook(2), readyBook(3)});
+    const qint64 first = window->currentBook();
+    if (choose > 0) window->selectBook(choose);
+    window->close();
+    return first;
+  };
+  lastOf("/a/library.db", 2);
+  lastOf("/b/library.db", 3);
+  EXPECT_EQ(lastOf("/a/library.db", 0), 2);
+  EXPECT_EQ(lastOf("/b/library.db", 0), 3);
+  EXPECT_EQ(lastOf("/c/library.db", 0), 1);
+}
+
 TEST_F(MainWindowTest, BrokenSettingsAreNoHindrance) {
   openSettings().setValue("window/theme", 99);
   openSettings().setValue("window/way", -7);

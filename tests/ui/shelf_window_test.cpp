@@ -104,11 +104,27 @@ TEST_F(ShelfWindowTest, WhatIsDoneToOneBookIsNotOffered) {
   selectShelf({1, 2}, {answered()});
   for (const char* name : {"summariseButton", "exportButton", "pauseButton", "retryButton"})
     EXPECT_EQ(visibleChild<QPushButton>(*window, name), nullptr) << name;
-  for (const char* name : {"summarise", "export", "pause", "resume", "cancel", "retry", "remove"})
+  for (const char* name : {"summarise", "export", "pause", "resume", "cancel", "retry"})
     EXPECT_FALSE(action(name)->isEnabled()) << name;
+  EXPECT_TRUE(action("remove")->isEnabled());
   window->setReadOnly(true);
   EXPECT_EQ(visibleChild<LinesLabel>(*window, "bookTitle")->text(), "2 books");
   EXPECT_FALSE(action("clear")->isEnabled());
+  EXPECT_FALSE(action("remove")->isEnabled());
+}
+
+TEST_F(ShelfWindowTest, SeveralAreRemovedAfterOneQuestion) {
+  selectShelf({1, 2});
+  QSignalSpy remove(window.get(), &MainWindow::removeRequested);
+  action("remove")->trigger();
+  auto* box = qobject_cast<QMessageBox*>(QApplication::activeModalWidget());
+  if (!box) box = window->findChild<QMessageBox*>();
+  ASSERT_NE(box, nullptr);
+  EXPECT_TRUE(box->text().contains("2 books")) << box->text().toStdString();
+  EXPECT_EQ(remove.size(), 0);
+  QTest::mouseClick(box->findChild<QPushButton*>("destroyButton"), Qt::LeftButton);
+  ASSERT_EQ(remove.size(), 2);
+  EXPECT_EQ(remove[0][0].toLongLong() + remove[1][0].toLongLong(), 3);
 }
 
 TEST_F(ShelfWindowTest, BooksThatAreNotReadWholeAreNamedAndLeavePassages) {

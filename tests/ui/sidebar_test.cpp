@@ -1,5 +1,6 @@
 #include "ui/sidebar.h"
 
+#include <QAction>
 #include <QLineEdit>
 #include <QListView>
 #include <QPushButton>
@@ -46,6 +47,44 @@ TEST_F(SidebarTest, EnterInTheSearchGoesToTheFirstBookFound) {
   QTest::keyClicks(search(), "kipps");
   QTest::keyClick(search(), Qt::Key_Return);
   EXPECT_EQ(bar.selectedId(), 3);
+}
+
+TEST_F(SidebarTest, EscEmptiesTheSearchAndIsTheWindowsOtherwise) {
+  QAction escape;
+  escape.setShortcut(Qt::Key_Escape);
+  bar.addAction(&escape);
+  QSignalSpy pressed(&escape, &QAction::triggered);
+  bar.activateWindow();
+  ASSERT_TRUE(QTest::qWaitForWindowActive(&bar));
+  search()->setFocus();
+  QTest::keyClicks(search(), "kipps");
+  QTest::keyClick(search(), Qt::Key_Escape);
+  EXPECT_TRUE(search()->text().isEmpty());
+  EXPECT_EQ(pressed.size(), 0);
+  QTest::keyClick(search(), Qt::Key_Escape);
+  EXPECT_EQ(pressed.size(), 1);
+}
+
+// The one shown is hidden by the search, and the list keeps another as current.
+TEST_F(SidebarTest, EnterChoosesTheBookFoundAlsoAfterAnotherSearch) {
+  QTest::keyClicks(search(), "invisible");
+  search()->clear();
+  bar.select(1);
+  QTest::keyClicks(search(), "kipps");
+  bar.list()->selectionModel()->setCurrentIndex(bar.list()->model()->index(0, 0), QItemSelectionModel::NoUpdate);
+  QTest::keyClick(search(), Qt::Key_Return);
+  EXPECT_EQ(bar.selectedId(), 3);
+}
+
+TEST_F(SidebarTest, WhatCouldNotBeReadIsNoPartOfAShelf) {
+  LibraryItem failed = failedBook(4, "no text");
+  failed.hasText = false;
+  model.put(failed);
+  bar.list()->selectAll();
+  EXPECT_EQ(bar.selectedIds(), (QList<qint64>{1, 2, 3}));
+  EXPECT_EQ(bar.highlightedIds().size(), 4) << "though it can be removed with the others";
+  bar.select(4);
+  EXPECT_EQ(bar.selectedId(), 4) << "by itself it is shown, with the reason";
 }
 
 TEST_F(SidebarTest, RemovingTheSelectedBookSelectsItsNeighbour) {

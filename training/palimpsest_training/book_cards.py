@@ -29,7 +29,7 @@ def parse(text: str) -> list[tuple[str, list[str]]] | None:
         label, colon, items = line.partition(":")
         if not colon or not label or any(c in label for c in " ,."):
             return None
-        lines.append((label, [i for i in (item.strip(" \t\r.") for item in items.split(",")) if i and i != "none"]))
+        lines.append((label, [i for i in (item.strip(" \t\r.:;") for item in items.split(",")) if i and i != "none"]))
     return lines or None
 
 
