@@ -47,7 +47,11 @@ Options parseOptions(const QStringList& commandLine, QString* problem) {
   parser.addPositionalArgument(QStringLiteral("file"),
                                QCoreApplication::translate("Options", "Books to add to the library."),
                                QStringLiteral("[file...]"));
-  parser.process(commandLine);
+  if (!parser.parse(commandLine)) {
+    *problem = parser.errorText();
+    return {};
+  }
+  parser.process(commandLine);  // the words that --help and --version ask for
 
   Options options;
   bool isNumber = false;

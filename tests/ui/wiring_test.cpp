@@ -482,6 +482,9 @@ TEST(OptionsTest, FilesBecomeAbsoluteAndNonsenseIsRefused) {
     EXPECT_TRUE(problem.startsWith(QString("%1 wants").arg(option))) << problem.toStdString();
     EXPECT_THAT(problem, HasText("not “many”"));
   }
+  problem.clear();
+  parseOptions({"palimpsest", "--bogus"}, &problem);
+  EXPECT_TRUE(problem.contains("bogus"));
 }
 
 TEST(OptionsTest, TheFolderChosenInTheWindowCountsWhileItIsThere) {
