@@ -243,12 +243,15 @@ void Assistant::clearConversation(qint64 id) {
 
 void Assistant::exportDocument(qint64 id, const QString& file, ExportFormat format) {
   Parts& p = *parts_;
-  const auto found = p.entries.find(id);
-  if (found == p.entries.end()) return p.fail(tr("This book is no longer in the library."));
+  if (!p.isThere(id)) return;
+  const std::vector<storage::Id> books = p.booksOf(id);
   p.errand(
-      [file, format, library = p.options.database, document = found->second.document] {
+      [file, format, library = p.options.database,
+       documents = p.documentsOf(books.empty() ? std::vector<storage::Id>{id} : books)] {
         storage::Database database = storage::Database::open(library, storage::Access::ReadOnly);
-        writeExport(collectExport(database, document), file, format);
+        writeExport(
+            documents.size() == 1 ? collectExport(database, documents.front()) : collectExport(database, documents),
+            file, format);
         return file;
       },
       [this, id](const QString& written) { emit exported(id, written); });

@@ -60,12 +60,14 @@ int list(const Options& given) {
 
 int exportBook(const Options& given) {
   const Options options = withoutModel(given, true);
-  const QString file = options.arguments[1];
+  const QString file = options.arguments.constLast();
   const ExportFormat form = formToWrite(options, file);
   Session session(options);
   session.open(false);
-  const qint64 id = session.book(options.arguments[0]);
-  if (const auto item = session.assistant().item(id); item->state == ui::BookState::Failed && !item->hasText)
+  QList<qint64> books;
+  for (const QString& words : options.arguments.first(options.arguments.size() - 1)) books << session.book(words);
+  const qint64 id = session.assistant().shelf(books);
+  if (const auto item = session.assistant().item(id); item && item->state == ui::BookState::Failed && !item->hasText)
     throw Exit{Failed, QStringLiteral("Nothing of “%1” can be written: %2").arg(item->title, item->failure)};
   bool written = false;
   QString failure;

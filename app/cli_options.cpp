@@ -31,6 +31,7 @@ const char* const kDescription =
     "  export DOC FILE              summary, conversation and quotes as .md, .html, .pdf or .txt; a FILE that is "
     "there\n"
     "                               is only written over with --force\n"
+    "  export DOC DOC... FILE       what was asked of these books at once\n"
     "  remove DOC...                remove books with their memories and conversations\n"
     "  bench [FILE]                 how fast the model reads and answers here (default: the bundled book)\n\n"
     "DOC is a number from list, a title or its beginning, a file name, or the beginning of a content hash.\n"
@@ -135,7 +136,7 @@ void checkArguments(const Options& options) {
   want(2, 100000, "questions DOC [DOC...] FILE.json");
   want(1, 1, "eval FILE.jsonl [--knock-out]");
   want(1, 1, "summarize DOC [--out FILE [--force]]");
-  want(2, 2, "export DOC FILE [--force]");
+  want(2, 100000, "export DOC [DOC...] FILE [--force]");
   want(1, 100000, "remove DOC...");
   want(0, 1, "bench [FILE]");
 }

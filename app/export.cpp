@@ -103,6 +103,24 @@ ExportData collectExport(storage::Database& database, const storage::DocumentRec
   return data;
 }
 
+ExportData collectExport(storage::Database& database, std::vector<storage::DocumentRecord> shelf) {
+  std::vector<storage::Id> ids;
+  QStringList titles;
+  for (const storage::DocumentRecord& document : shelf) {
+    ids.push_back(document.id);
+    titles << titleOf(document);
+  }
+  ExportData data;
+  data.document.title = titles.join(QStringLiteral(" · ")).toStdString();
+  for (const storage::TurnRecord& turn : storage::ConversationStore(database).shelfTurns(ids)) {
+    data.turns.append(makeConversationItem(shelf, turn));
+    data.models << toQt(turn.modelName);
+  }
+  data.models.removeDuplicates();
+  data.shelf = std::move(shelf);
+  return data;
+}
+
 std::optional<ExportFormat> exportFormatOf(const QString& file) {
   const QString ending = QFileInfo(file).suffix().toLower();
   if (ending == u"md" || ending == u"markdown") return ExportFormat::Markdown;

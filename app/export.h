@@ -13,7 +13,8 @@
 namespace palimpsest::app {
 
 struct ExportData {
-  storage::DocumentRecord document;
+  storage::DocumentRecord document;             // of several books only the title: all of theirs
+  std::vector<storage::DocumentRecord> shelf;   // the several; else empty
   std::vector<storage::MemoryRecord> memories;  // headers: which models have read it, and when
   QStringList models;                           // every model that said something of what follows
   QList<ui::ConversationItem> summaries;        // the latest of the whole book, then of each part of it
@@ -22,6 +23,8 @@ struct ExportData {
 
 // Throws DatabaseError.
 ExportData collectExport(storage::Database& database, const storage::DocumentRecord& document);
+// What was asked of several books at once, which are in the order of their ids.
+ExportData collectExport(storage::Database& database, std::vector<storage::DocumentRecord> shelf);
 
 // Told by the ending: .md .markdown, .html .htm, .pdf, .txt.
 std::optional<ExportFormat> exportFormatOf(const QString& file);

@@ -31,27 +31,38 @@ QString readBy(const ExportData& data) {
 
 // Said where nothing follows; else empty.
 QString nothingYet(const ExportData& data) {
-  return !data.summaries.isEmpty() || !data.turns.isEmpty()
-             ? QString()
-             : Words::tr("Nothing has been asked of this book by itself yet.");
+  if (!data.summaries.isEmpty() || !data.turns.isEmpty()) return {};
+  return data.shelf.empty() ? Words::tr("Nothing has been asked of this book by itself yet.")
+                            : Words::tr("Nothing has been asked of these books together yet.");
 }
 
 // "Author: H. G. Wells" and so on; empty facts are left out.
 QList<std::pair<QString, QString>> facts(const ExportData& data) {
+  const std::pair<QString, QString> exported = {Words::tr("Exported"), dateOf(QDateTime::currentDateTime())},
+                                    models = {Words::tr("Answers by"), data.models.join(QStringLiteral(", "))};
+  if (!data.shelf.empty()) {
+    const auto count = static_cast<int>(data.shelf.size());
+    QList<std::pair<QString, QString>> all = {{Words::tr("Asked together"), Words::tr("%n books", nullptr, count)}};
+    if (!models.second.isEmpty()) all << models;
+    return all << exported;
+  }
   QList<std::pair<QString, QString>> all = {
       {Words::tr("Author"), toQt(data.document.author)},
       {Words::tr("Published"), toQt(data.document.date)},
       {Words::tr("Pages"), data.document.pageCount > 0 ? QString::number(data.document.pageCount) : QString()},
       {Words::tr("Text"), Words::tr("%1 KB").arg((data.document.textBytes + 999) / 1000)},
       {Words::tr("Read by"), readBy(data)},
-      {Words::tr("Answers by"), data.models.join(QStringLiteral(", "))},
-      {Words::tr("Exported"), dateOf(QDateTime::currentDateTime())}};
+      models,
+      exported};
   all.removeIf([](const auto& fact) { return fact.second.isEmpty(); });
   return all;
 }
 
 QString provenanceOf(const ConversationItem& item) {
-  return item.stopped ? Words::tr("%1 · stopped before its end").arg(item.provenance) : item.provenance;
+  // Of several books: the one that supports the answer best.
+  const QString whole =
+      item.scores.isEmpty() ? item.provenance : Words::tr("%1 · “%2”").arg(item.provenance, item.bookTitle);
+  return item.stopped ? Words::tr("%1 · stopped before its end").arg(whole) : whole;
 }
 
 QString answerOf(const ConversationItem& item) {

@@ -254,7 +254,8 @@ void MainWindow::refresh() {
   page_->showStreaming(here, other ? other->title.left(60) : streaming && !here ? tr("several books") : QString());
   page_->showBooks(items);
   actions_->update(item, item && page_->canSummarise(), conversation_->rowCount() > 0);
-  if (shelf_ != 0 && items.size() > 1) actions_->clear->setEnabled(conversation_->rowCount() > 0);
+  if (shelf_ != 0 && items.size() > 1)
+    for (QAction* action : {actions_->clear, actions_->exportBook}) action->setEnabled(conversation_->rowCount() > 0);
   if (items.size() > 1) actions_->remove->setEnabled(true);
   actions_->chooseModel->setEnabled(!streaming);
   if (readOnly_) actions_->disableWriting();

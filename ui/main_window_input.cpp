@@ -109,9 +109,10 @@ void MainWindow::openFiles() {
 }
 
 void MainWindow::exportCurrent() {
-  const auto item = library_->item(currentBook());
-  if (!item) return;
-  dialogs::exportBook(this, item->title, [this, id = item->id](const QString& file) {
+  const QList<LibraryItem> items = currentItems();
+  if (items.isEmpty() || currentConversation() == 0) return;
+  const QString title = items.size() == 1 ? items.constFirst().title : words::titles(items);
+  dialogs::exportBook(this, title, [this, id = currentConversation()](const QString& file) {
     if (const auto kind = exportKindOf(file)) return emit exportRequested(id, file, *kind);
     showProblem(tr("“%1” was not written: its name ends in none of .md, .html, .pdf and .txt.")
                     .arg(QFileInfo(file).fileName()));

@@ -86,6 +86,14 @@ TEST_F(CliTest, SeveralBooksAreAskedAtOnceAndTheOneThatSupportsTheAnswerIsNamed)
   EXPECT_EQ(answer[u"supporting_book"][u"title"].toString(), supporting);
   EXPECT_EQ(answer[u"quoted_book"][u"title"].toString(), supporting);
 
+  const Result both = run({S("export"), S("beta"), S("alpha"), path(S("both.txt"))});
+  EXPECT_EQ(both.code, cli::Done) << both.err.toStdString();
+  QFile exported(path(S("both.txt")));
+  ASSERT_TRUE(exported.open(QIODevice::ReadOnly));
+  const QString text = QString::fromUtf8(exported.readAll());
+  EXPECT_THAT(text, HasText("Who kept the purple umbrella?"));
+  EXPECT_TRUE(text.contains(S("“%1”").arg(supporting)));
+
   const Result said = run({S("ask"), S("beta"), S("alpha"), S("gamma"), S("Who sang?")});
   EXPECT_THAT(said.out, HasText("3 whole books]\nFrom: "));
   const Result one = run({S("ask"), S("alpha"), S("alpha"), question, S("--json")});

@@ -67,6 +67,23 @@ TEST_F(ExportTest, EveryFormTellsTitleAuthorDateModelSummaryConversationAndQuote
   }
 }
 
+TEST_F(ExportTest, WhatWasAskedOfSeveralBooksNamesThemAndTheOneThatAnswered) {
+  ExportData several = data();
+  several.summaries.clear();
+  several.document = {};
+  several.document.title = "Kipps · Emma";
+  several.shelf.resize(2);
+  several.turns[0].scores = {{2, QStringLiteral("Emma"), -0.5}, {1, QStringLiteral("Kipps"), -2}};
+  several.turns[0].bookTitle = QStringLiteral("Emma");
+  for (const QString& text : {exportMarkdown(several), exportHtml(several), exportText(several)}) {
+    for (const char* part : {"Emma", "Kipps", "2 books", "whole book · “Emma”", "p. 52"})
+      EXPECT_THAT(text, HasText(part));
+    EXPECT_FALSE(text.contains(QStringLiteral("Read by")));
+  }
+  several.turns.clear();
+  EXPECT_THAT(exportText(several), HasText("Nothing has been asked of these books together yet."));
+}
+
 TEST_F(ExportTest, ABookThatWasNeverAskedTellsWhatItIsAndWhoReadIt) {
   start();
   const qint64 id = addAndRead(write(QStringLiteral("walk.txt"), novel()));
@@ -118,7 +135,8 @@ TEST_F(ExportTest, NothingInHtmlIsMarkupThatWasText) {
 
 TEST_F(ExportTest, FilesAreWrittenInUtf8) {
   EXPECT_EQ(written(ExportFormat::Markdown, QStringLiteral("a.md")), exportMarkdown(data()).toUtf8());
-  EXPECT_THAT(QString::fromUtf8(written(ExportFormat::Text, QStringLiteral("a.txt"))), HasText("   In the book:\n   > a little woman"));
+  EXPECT_THAT(QString::fromUtf8(written(ExportFormat::Text, QStringLiteral("a.txt"))),
+              HasText("   In the book:\n   > a little woman"));
 }
 
 TEST_F(ExportTest, APdfHoldsTheSameText) {

@@ -1,4 +1,5 @@
 // The window where several books are selected: they are shown as one shelf and asked at once.
+#include <QFileDialog>
 #include <QTextEdit>
 
 #include "main_window_fixture.h"
@@ -104,7 +105,7 @@ TEST_F(ShelfWindowTest, WhatIsDoneToOneBookIsNotOffered) {
   selectShelf({1, 2}, {answered()});
   for (const char* name : {"summariseButton", "exportButton", "pauseButton", "retryButton"})
     EXPECT_EQ(visibleChild<QPushButton>(*window, name), nullptr) << name;
-  for (const char* name : {"summarise", "export", "pause", "resume", "cancel", "retry"})
+  for (const char* name : {"summarise", "pause", "resume", "cancel", "retry"})
     EXPECT_FALSE(action(name)->isEnabled()) << name;
   EXPECT_TRUE(action("remove")->isEnabled());
   window->setReadOnly(true);
@@ -160,6 +161,20 @@ TEST_F(ShelfWindowTest, ItsConversationIsDeletedByItself) {
   QTest::mouseClick(box->findChild<QPushButton*>("destroyButton"), Qt::LeftButton);
   ASSERT_EQ(cleared.size(), 1);
   EXPECT_EQ(cleared[0][0].toLongLong(), -1);
+}
+
+TEST_F(ShelfWindowTest, ItsConversationIsExported) {
+  selectShelf({1, 2});
+  EXPECT_FALSE(action("export")->isEnabled());
+  window->showConversation(-1, {answered()});
+  ASSERT_TRUE(action("export")->isEnabled());
+  QSignalSpy wanted(window.get(), &MainWindow::exportRequested);
+  action("export")->trigger();
+  auto* chooser = window->findChild<QFileDialog*>();
+  ASSERT_NE(chooser, nullptr);
+  emit chooser->fileSelected("/tmp/both.md");
+  ASSERT_EQ(wanted.size(), 1);
+  EXPECT_EQ(wanted[0][0].toLongLong(), -1);
 }
 
 TEST_F(ShelfWindowTest, OneAnswerAtATimeForShelvesToo) {
