@@ -78,8 +78,11 @@ int exportBook(const Options& given) {
     return written || !failure.isEmpty();
   });
   if (!written) throw Exit{Failed, failure};
+  QJsonArray of;
+  for (const qint64 book : books) of.append(book);
   if (options.json)
-    printJson(QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("file"), absolutePath(file)}});
+    printJson(id > 0 ? QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("file"), absolutePath(file)}}
+                     : QJsonObject{{QStringLiteral("ids"), of}, {QStringLiteral("file"), absolutePath(file)}});
   else
     print(QStringLiteral("Written: %1\n").arg(file));
   return Done;
@@ -114,13 +117,13 @@ int remove(const Options& given) {
               : QStringLiteral("Remove these books with their memories and conversations? The files stay.\n  %1\n")
                     .arg(titles.join(QStringLiteral("\n  ")))))
     return Failed;
+  QJsonArray removed;
   for (qsizetype i = 0; i < ids.size(); ++i) {
     removeOne(session, ids[i]);
-    if (options.json)
-      printJson(QJsonObject{{QStringLiteral("id"), ids[i]}, {QStringLiteral("removed"), titles[i]}});
-    else
-      print(QStringLiteral("Removed: %1\n").arg(titles[i]));
+    removed.append(QJsonObject{{QStringLiteral("id"), ids[i]}, {QStringLiteral("removed"), titles[i]}});
+    if (!options.json) print(QStringLiteral("Removed: %1\n").arg(titles[i]));
   }
+  if (options.json) ids.size() == 1 ? printJson(removed[0].toObject()) : printJson(removed);
   return Done;
 }
 

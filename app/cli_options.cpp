@@ -102,7 +102,7 @@ void checkVerb(const QString& verb, const QStringList& given) {
       {QStringLiteral("temperature"), {QStringLiteral("ask")}},
       {QStringLiteral("top-p"), {QStringLiteral("ask")}},
       {QStringLiteral("seed"), {QStringLiteral("ask")}},
-      {QStringLiteral("all"), {QStringLiteral("ask"), QStringLiteral("questions")}},
+      {QStringLiteral("all"), {QStringLiteral("ask")}},
       {QStringLiteral("out"), {QStringLiteral("summarize")}},
       {QStringLiteral("password"), {QStringLiteral("read")}},
       {QStringLiteral("checkpoint"), {QStringLiteral("read")}},

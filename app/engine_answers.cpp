@@ -197,7 +197,7 @@ void EngineWorker::reply(const AnswerJob& job, const engine::BookMemory* book, c
     std::erase_if(earlier, [&](const storage::TurnRecord& other) { return other.part != turn.part; });
   const Source source = book ? sourceOf(*book) : Source();
   const engine::Generation made = say(job, source, questionOf(job, earlier, passages), turn);
-  if (made.section) {
+  if (made.section && !made.text.empty()) {  // none gave an answer that was stopped before its first word
     result.section = static_cast<int>(*made.section);
     result.sections = static_cast<int>(source.sections.size());
     result.doubt = made.doubt();

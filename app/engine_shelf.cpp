@@ -137,7 +137,7 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
   turn.pagesReread = countReread(used, havePages(documents));
   if (!made.unknown && !made.text.empty()) turn.scores = scoresOf(job, books, question, used, made.text);
   if (!turn.scores.empty()) turn.documentId = turn.scores.front().documentId;
-  if (answering) {
+  if (answering && !made.text.empty()) {
     if (!turn.scores.empty()) turn.documentId = answering->document.id;
     result.section = answering->section;
     result.sections = answering->sections;

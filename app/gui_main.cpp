@@ -26,8 +26,9 @@ int main(int argc, char** argv) {
   if (argc > 1 && onlyWords(argc, argv)) {
     const QCoreApplication words(argc, argv);
     app::nameApplication();
-    QString ignored;
-    app::gui::parseOptions(QCoreApplication::arguments(), &ignored);  // says them and ends the program
+    QString problem;
+    app::gui::parseOptions(QCoreApplication::arguments(), &problem);  // says them and ends the program
+    QTextStream(stderr) << problem << Qt::endl;
     return 2;
   }
   QApplication application(argc, argv);

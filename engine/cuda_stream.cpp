@@ -51,14 +51,15 @@ class CudaStream : public Stream {
   }
   ~CudaStream() override {
     cudaSetDevice(device_);
-    cudaStreamSynchronize(copies_);
     cudaStreamSynchronize(stream_);
+    if (copies_) cudaStreamSynchronize(copies_);
     records_.forget();
     dropMarks();
     float8Products_.reset();
-    cublasDestroy(products_);
-    for (const cudaEvent_t event : {computed_, copied_}) cudaEventDestroy(event);
-    cudaStreamDestroy(copies_);
+    if (products_) cublasDestroy(products_);
+    for (const cudaEvent_t event : {computed_, copied_})
+      if (event) cudaEventDestroy(event);
+    if (copies_) cudaStreamDestroy(copies_);
   }
 
   std::unique_ptr<Buffer> allocate(int rows, int columns, Element element) override {

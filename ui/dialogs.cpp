@@ -102,11 +102,17 @@ void confirmRemoval(QWidget* parent, const LibraryItem& item, int turns, bool ot
 }
 
 void confirmRemovals(QWidget* parent, const QList<LibraryItem>& books, std::function<void()> then) {
+  constexpr qsizetype kNamed = 8;  // a message box does not scroll
+  QStringList titles;
+  for (const LibraryItem& book : books.first(std::min(kNamed, books.size()))) titles << shortTitle(book);
+  QString named = titles.join(QStringLiteral(" · "));
+  if (books.size() > kNamed)
+    named = Dialogs::tr("%1 and %n more", nullptr, static_cast<int>(books.size() - kNamed)).arg(named);
   confirm(
       parent, Dialogs::tr("Remove these %n books from the library?", nullptr, static_cast<int>(books.size())),
       Dialogs::tr("This deletes all that is stored of them, their memories and conversations too: %1. The files that "
                   "you added stay where they are. This cannot be undone.")
-          .arg(words::titles(books)),
+          .arg(named),
       Dialogs::tr("Remove"), std::move(then));
 }
 

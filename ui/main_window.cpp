@@ -172,8 +172,11 @@ void MainWindow::removeItem(qint64 id) {
 void MainWindow::showModel(const ModelStatus& status) {
   page_->showModel(status);
   if (!status.loaded && !status.loading && !status.problem.isEmpty()) {
-    modelBanner_->show(tr("%1 Choose the folder of another model.").arg(status.problem), tr("Choose model folder…"),
-                       status.shippedOffered ? tr("Use the shipped model") : QString());
+    if (status.deviceProblem)
+      modelBanner_->show(status.problem);
+    else
+      modelBanner_->show(tr("%1 Choose the folder of another model.").arg(status.problem), tr("Choose model folder…"),
+                         status.shippedOffered ? tr("Use the shipped model") : QString());
   } else {
     modelBanner_->hide();
   }

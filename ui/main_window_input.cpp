@@ -32,7 +32,7 @@ void MainWindow::connectPieces() {
   connect(sidebar_, &Sidebar::addRequested, this, &MainWindow::openFiles);
   connect(sidebar_, &Sidebar::actionRequested, this, &MainWindow::act);
   connect(sidebar_, &Sidebar::menuRequested, this, [this](qint64 id, const QPoint& where) {
-    if (!currentBooks().contains(id)) selectBook(id);
+    if (!currentBooks().contains(id) && !sidebar_->highlightedIds().contains(id)) selectBook(id);
     actions_->bookMenu()->popup(where);
   });
   connect(sidebar_, &Sidebar::selected, this, [this](qint64 id) {
@@ -138,7 +138,11 @@ void MainWindow::readAgain() {
 }
 
 void MainWindow::removeCurrent() {
-  if (const QList<qint64> ids = sidebar_->highlightedIds(); ids.size() > 1) {
+  // Those that the search hides as well, and those that could not be read and are no part of what is asked.
+  QList<qint64> ids = currentBooks();
+  for (const qint64 id : sidebar_->highlightedIds())
+    if (!ids.contains(id)) ids << id;
+  if (ids.size() > 1) {
     QList<LibraryItem> items;
     for (const qint64 id : ids)
       if (const auto item = library_->item(id)) items << *item;

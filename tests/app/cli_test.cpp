@@ -369,6 +369,10 @@ TEST_F(CliTest, SeveralBooksAreRemovedAtOnceOrNone) {
   EXPECT_EQ(removed.code, cli::Done) << removed.err.toStdString();
   EXPECT_EQ(removed.out, S("Removed: alpha\nRemoved: gamma\n"));
   EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
+  run({S("read"), write(S("delta.txt"), prose(6, 5))});
+  const QJsonArray both = json(run({S("remove"), S("beta"), S("delta"), S("--yes"), S("--json")})).array();
+  ASSERT_EQ(both.size(), 2);
+  EXPECT_EQ(both[1][u"removed"].toString(), S("delta"));
 }
 
 TEST_F(CliTest, AnOptionOfAnotherVerbIsRefused) {

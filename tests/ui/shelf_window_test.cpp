@@ -1,9 +1,13 @@
 // The window where several books are selected: they are shown as one shelf and asked at once.
 #include <QFileDialog>
+#include <QLineEdit>
+#include <QMenu>
+#include <QRegularExpression>
 #include <QTextEdit>
 
 #include "main_window_fixture.h"
 #include "ui/quote_card.h"
+#include "ui/sidebar.h"
 #include "ui/text_lines.h"
 
 namespace palimpsest::ui {
@@ -126,6 +130,48 @@ TEST_F(ShelfWindowTest, SeveralAreRemovedAfterOneQuestion) {
   QTest::mouseClick(box->findChild<QPushButton*>("destroyButton"), Qt::LeftButton);
   ASSERT_EQ(remove.size(), 2);
   EXPECT_EQ(remove[0][0].toLongLong() + remove[1][0].toLongLong(), 3);
+}
+
+TEST_F(ShelfWindowTest, OnesThatASearchHidesAreRemovedWithTheOthers) {
+  selectShelf({1, 2});
+  QTest::keyClicks(window->findChild<QLineEdit*>("librarySearch"), "kipps");
+  QSignalSpy remove(window.get(), &MainWindow::removeRequested);
+  action("remove")->trigger();
+  auto* box = window->findChild<QMessageBox*>();
+  ASSERT_NE(box, nullptr);
+  EXPECT_TRUE(box->text().contains("2 books")) << box->text().toStdString();
+  QTest::mouseClick(box->findChild<QPushButton*>("destroyButton"), Qt::LeftButton);
+  EXPECT_EQ(remove.size(), 2);
+}
+
+// The page shows the two that can be asked; the menu is of all three.
+TEST_F(ShelfWindowTest, TheMenuOfAFileThatCouldNotBeReadKeepsTheSelection) {
+  LibraryItem failed = failedBook(9, "no text");
+  failed.hasText = false;
+  window->putItem(failed);
+  auto* list = window->findChild<Sidebar*>()->list();
+  list->selectAll();
+  const QList<qint64> asked = window->currentBooks();
+  ASSERT_GT(asked.size(), 1);
+  ASSERT_FALSE(asked.contains(9));
+  emit window->findChild<Sidebar*>()->menuRequested(9, QPoint(0, 0));
+  EXPECT_EQ(window->currentBooks(), asked);
+  QSignalSpy remove(window.get(), &MainWindow::removeRequested);
+  action("remove")->trigger();
+  QTest::mouseClick(window->findChild<QMessageBox*>()->findChild<QPushButton*>("destroyButton"), Qt::LeftButton);
+  EXPECT_EQ(remove.size(), asked.size() + 1);
+}
+
+TEST_F(ShelfWindowTest, OfManyBooksAFewAreNamedBeforeTheyAreRemoved) {
+  for (qint64 id = 10; id < 60; ++id)
+    window->putItem(readyBook(id, QString("Volume %1 of a very long row of books").arg(id)));
+  window->findChild<Sidebar*>()->list()->selectAll();
+  action("remove")->trigger();
+  auto* box = window->findChild<QMessageBox*>();
+  ASSERT_NE(box, nullptr);
+  EXPECT_TRUE(box->informativeText().contains(QRegularExpression("and \\d+ more")))
+      << box->informativeText().toStdString();
+  EXPECT_LT(box->informativeText().size(), 800);
 }
 
 TEST_F(ShelfWindowTest, BooksThatAreNotReadWholeAreNamedAndLeavePassages) {

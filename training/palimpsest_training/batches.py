@@ -394,6 +394,8 @@ class BatchMaker:
                 questions[b, q, 1 : len(ids) + 1] = ids
                 answers[b, q, len(prompt) : len(ids)] = answer
                 again[b, q], reads_from[b, q], contest[b, q] = question.again, read, contestant.get(id(question), 0)
+                if answer == self.refusal():  # a section in which it is not told
+                    contest[b, q] = -abs(contest[b, q])
         self.neighbours = None
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
                               again=again, has_key=has_key, contest=contest) | (dict(begins=begins) if stage.stories else {}))

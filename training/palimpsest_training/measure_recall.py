@@ -8,6 +8,7 @@ A batch of cells is drawn whole (cases.py) and then dealt out to files of a few 
 however many parts it has. `ask` takes the files in the order of BATCHES, several at a time on each device, and may run while
 `cases` still draws. What is there already is left as it is: each command can be begun again. `cells` leaves out, with a word, what
 has not been answered whole.
+  OUT/parts.json             into how many parts each batch is dealt out
   OUT/cases/NAME-K.jsonl     part K of a batch              OUT/answers/NAME-K.jsonl   what the engine answered
   OUT/answers/NAME-K.log     what it said of that
 """
@@ -15,6 +16,7 @@ has not been answered whole.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import threading
@@ -29,7 +31,8 @@ from .cases import BABILONG
 
 @dataclass(frozen=True)
 class Batch:
-    """Cells of one size. documents: of each row. asked: at most so many questions of a row of a document; 0: all."""
+    """Cells of one size. documents: what cases.py is told, which draws more of pass keys and of stories. parts: at most. asked: at most
+    so many questions of a row of a document; 0: all."""
 
     name: str
     size: str
@@ -53,13 +56,13 @@ BATCHES = (
 )
 
 
-def part_files(folder: Path, batch: Batch) -> list[Path]:
-    return [folder / f"{batch.name}-{k}.jsonl" for k in range(batch.parts)]
+def part_files(folder: Path, name: str, parts: int) -> list[Path]:
+    return [folder / f"{name}-{k}.jsonl" for k in range(parts)]
 
 
-def draw(a: argparse.Namespace, batch: Batch) -> str:
+def draw(a: argparse.Namespace, batch: Batch, parts: int) -> str:
     """Of one batch, in a process of its own; what went wrong, else empty."""
-    files = part_files(a.out / "cases", batch)
+    files = part_files(a.out / "cases", batch.name, parts)
     if all(f.exists() for f in files):
         return ""
     whole = a.out / "cases" / f"{batch.name}.whole"
@@ -72,7 +75,7 @@ def draw(a: argparse.Namespace, batch: Batch) -> str:
         head, *documents = lines
     for k, file in enumerate(files):
         half = file.with_suffix(".half")
-        half.write_text("".join([head, *documents[k :: batch.parts]]), encoding="utf-8")
+        half.write_text("".join([head, *documents[k::parts]]), encoding="utf-8")
         half.replace(file)
     whole.unlink()
     return ""
@@ -80,8 +83,23 @@ def draw(a: argparse.Namespace, batch: Batch) -> str:
 
 def cases(a: argparse.Namespace) -> list[str]:
     (a.out / "cases").mkdir(parents=True, exist_ok=True)
+    # Two documents of each row in every part: one is the other's other book.
+    parts = {b.name: max(1, min(b.parts, min(b.documents, a.documents) // 2)) for b in a.batches}
+    dealt = a.out / "parts.json"
+    known = json.loads(dealt.read_text()) if dealt.exists() else {}
+    if changed := [name for name in parts if known.get(name, parts[name]) != parts[name]]:
+        raise ValueError(f"{', '.join(changed)}: dealt out to another number of parts before; draw into another folder.")
+    half = dealt.with_suffix(".half")
+    half.write_text(json.dumps(known | parts))
+    half.replace(dealt)
     with ThreadPoolExecutor(a.jobs) as pool:
-        return [wrong for wrong in pool.map(lambda b: draw(a, b), a.batches) if wrong]
+        return [wrong for wrong in pool.map(lambda b: draw(a, b, parts[b.name]), a.batches) if wrong]
+
+
+def dealt_out(a: argparse.Namespace) -> dict[str, int]:
+    """How many parts each batch has that is, or will be, drawn; in the order of BATCHES."""
+    parts = json.loads((a.out / "parts.json").read_text())
+    return {b.name: parts[b.name] for b in a.batches if b.name in parts}
 
 
 class Turns:
@@ -105,19 +123,24 @@ class Turns:
 def ask(a: argparse.Namespace) -> list[str]:
     given = a.out / "answers"
     given.mkdir(parents=True, exist_ok=True)
-    files = [f for b in a.batches for f in part_files(a.out / "cases", b) if not (given / f.name).exists()]
+    files = [f for name, parts in dealt_out(a).items() for f in part_files(a.out / "cases", name, parts) if not (given / f.name).exists()]
     turns, wrong = Turns(files, a.wait), []
+
+    def answer(file: Path, device: str) -> None:
+        half, log = given / f"{file.name}.half", given / f"{file.stem}.log"
+        command = [a.bench, a.model, "--cases", file, "--answers", half, "--knock-out", "--forced", "--device", device]
+        with open(log, "w", encoding="utf-8") as said:
+            done = subprocess.run(list(map(str, command)), stdout=said, stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise ValueError(log.read_text(encoding="utf-8", errors="replace").strip()[-400:])
+        half.replace(given / file.name)
 
     def worker(device: str) -> None:
         while file := turns.take():
-            half, log = given / f"{file.name}.half", given / f"{file.stem}.log"
-            with open(log, "w", encoding="utf-8") as said:
-                done = subprocess.run([str(a.bench), str(a.model), "--cases", str(file), "--answers", str(half), "--knock-out", "--forced", "--device", device],
-                                      stdout=said, stderr=subprocess.STDOUT)
-            if done.returncode:
-                wrong.append(f"{file.stem} on {device}: {log.read_text(encoding='utf-8').strip()[-400:]}")
-            else:
-                half.replace(given / file.name)
+            try:
+                answer(file, device)
+            except (OSError, ValueError) as error:
+                wrong.append(f"{file.stem} on {device}: {error}")
 
     workers = [threading.Thread(target=worker, args=(device,)) for device in a.devices for _ in range(a.at_once)]
     for w in workers:
@@ -130,14 +153,14 @@ def ask(a: argparse.Namespace) -> list[str]:
 def cells(a: argparse.Namespace) -> list[str]:
     """Some of a batch's parts would be other documents than the cell's."""
     drawn, given, wrong = [], [], []
-    for batch in a.batches:
-        asked, said = part_files(a.out / "cases", batch), part_files(a.out / "answers", batch)
+    for name, parts in dealt_out(a).items():
+        asked, said = (part_files(a.out / folder, name, parts) for folder in ("cases", "answers"))
         there = [f.exists() for f in (*asked, *said)]
         if all(there):
             drawn += asked
             given += said
         elif any(there[len(asked) :]):
-            wrong.append(f"{batch.name} is left out: {sum(there[len(asked):])} of {batch.parts} parts are answered")
+            wrong.append(f"{name} is left out: {sum(there[len(asked):])} of {parts} parts are answered")
     if drawn:
         answers.run(drawn, given, a.into)
     return wrong
@@ -152,7 +175,7 @@ def main() -> None:
     p.add_argument("--tokenizer", type=Path, help="cases: the model's folder")
     p.add_argument("--babi", type=Path, nargs="*", default=[], metavar="FILE.jsonl", help="cases: bAbI stories; without them there are no such rows")
     p.add_argument("--seed", type=int, default=7, help="cases: another draws other documents")
-    p.add_argument("--documents", type=int, default=1000, help="cases: of each cell at most so many")
+    p.add_argument("--documents", type=int, default=1000, help="cases: at most so many, see Batch")
     p.add_argument("--jobs", type=int, default=2, help="cases: processes")
     p.add_argument("--bench", type=Path, help="ask: palimpsest-engine-bench")
     p.add_argument("--model", type=Path, help="ask: its folder")

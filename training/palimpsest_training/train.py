@@ -226,7 +226,7 @@ def draw_stage(args: argparse.Namespace, progress: float, rng: random.Random) ->
     if args.phase == "base" or rng.random() < args.base_share:
         return rng.choices([512, 256, 1024, 2048], [0.45, 0.2, 0.2, 0.15])[0]
     due = args.curriculum_from + (1 - args.curriculum_from) * args.curriculum_pace * progress
-    if named := args.opening if progress < args.opening_share else args.stages:
+    if named := args.opening if args.opening and progress < args.opening_share else args.stages:
         names, _, weights = zip(*(s.partition("=") for s in named))
         return rng.choices(names, [float(w or 1) for w in weights])[0]
     return stage_at(min(1.0, due), rng, stories=bool(args.babi))
@@ -533,4 +533,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    train(parser().parse_args())
+    p = parser()
+    args = p.parse_args()
+    if bool(args.opening) != bool(args.opening_share):
+        p.error("--opening and --opening-share go together")
+    train(args)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from palimpsest_training.babi import Stories
 from palimpsest_training.batches import BatchMaker
 from palimpsest_training.config import ModelConfig
 from palimpsest_training.facts import UNKNOWN
@@ -16,11 +17,11 @@ from palimpsest_training.train import Losses
 U = 7  # the token with which the unknown answer begins
 
 
-def test_all_documents_but_those_that_tell_it_refuse_a_contested_question(plain_books):
-    maker = BatchMaker(plain_books, seed=3, tokens_per_batch=8192)
+def test_all_documents_but_those_that_tell_it_refuse_a_contested_question(plain_books, story_file):
+    maker = BatchMaker(plain_books, seed=3, tokens_per_batch=8192, stories=Stories([story_file]))
     refusal = plain_books.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids
     contests = without_teller = 0
-    for name in ("2k", "dense", "talk-512", "talk-2k") * 5:
+    for name in ("2k", "dense", "talk-512", "talk-2k", "babi-512", "babi-2k") * 5:
         batch = maker.memory_batch(name)
         B = len(batch["segments"])
         for g in range(1, int(np.abs(batch["contest"]).max()) + 1):

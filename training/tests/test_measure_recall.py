@@ -78,9 +78,17 @@ def test_what_is_done_is_not_done_again(call):
 def test_what_is_missing_is_said_and_left_out(call):
     folder = call.folder
     (folder / "evaluation.json").write_text('{"table": {}}')
+    with pytest.raises(SystemExit, match="parts.json"):
+        call("ask")
+    call("cases")
+    drawn = folder / "cases" / "facts-8k-1.jsonl"
+    drawn.rename(folder / "aside")
     with pytest.raises(SystemExit, match="facts-8k-1 was not drawn within 0 s"):
         call("ask", "--wait", 0)
-    call("cases")
+    (folder / "aside").rename(drawn)
+    (folder / "answers" / "facts-8k-0.jsonl").unlink()
+    with pytest.raises(SystemExit, match="facts-8k-0 on cpu: .*No such file or directory: .*none"):
+        call("ask", "--bench", folder / "none")
     with pytest.raises(SystemExit, match="facts-8k-0 on broken: on broken\nno such card"):
         call("ask", "--devices", "broken")
     call("ask")
@@ -88,6 +96,18 @@ def test_what_is_missing_is_said_and_left_out(call):
     with pytest.raises(SystemExit, match="facts-8k is left out: 1 of 2 parts are answered"):
         call("cells")
     assert json.loads((folder / "evaluation.json").read_text()) == {"table": {}}
+
+
+def test_few_documents_are_dealt_out_to_fewer_parts(call):
+    folder = call.folder
+    (folder / "evaluation.json").write_text('{"table": {}}')
+    call("cases", "--documents", 3)
+    assert json.loads((folder / "parts.json").read_text()) == {"facts-8k": 1}
+    call("ask")
+    call("cells")
+    assert json.loads((folder / "evaluation.json").read_text())["table"]["turns"]["8K"]["documents"] == 3
+    with pytest.raises(SystemExit, match="facts-8k: dealt out to another number of parts"):
+        call("cases", "--documents", 9)
 
 
 def test_a_cell_that_cannot_be_drawn_says_why(call):
