@@ -31,7 +31,8 @@ from palimpsest_training.head_training import Trainer, build, parallel_kind  # n
 from palimpsest_training.llama_folder import SHAPES, bos_of, eos_of, new_heads, random_weights  # noqa: E402
 from palimpsest_training.prepare import prepare  # noqa: E402
 from palimpsest_training.ranks import Ranks  # noqa: E402
-from palimpsest_training.train import Streams, to_device  # noqa: E402
+from palimpsest_training.streams import Streams  # noqa: E402
+from palimpsest_training.train import to_device  # noqa: E402
 
 
 def bundled_prose(tokenizer: Path, copies: int) -> Books:

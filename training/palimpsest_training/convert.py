@@ -32,7 +32,8 @@ from .llama_folder import FolderError
 from .optim import set_rate
 from .ranks import Ranks
 from .reader import Reader
-from .train import Streams, to_device
+from .streams import Streams
+from .train import to_device
 
 SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "models" / "palimpsest-mini"
 SHORT_TEXT = "It was a dark and stormy night; the rain fell in torrents, and nobody was abroad."

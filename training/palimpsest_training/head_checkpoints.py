@@ -20,7 +20,7 @@ from torch import Tensor
 from .head_training import Trainer, restored_streams, stream_state
 from .llama_folder import FolderError, read_json
 from .ranks import Ranks
-from .train import Streams
+from .streams import Streams
 
 
 class Checkpoints:

@@ -20,10 +20,11 @@ from torch.utils.checkpoint import checkpoint
 from .batches import IGNORE
 from .config import ModelConfig
 from .llama_folder import Source, materialise, meta_model
+from .losses import Losses
 from .model import InfiniLlama, MemoryState, detached
 from .optim import Muon, orthogonalise
 from .ranks import Ranks
-from .train import Losses, Streams
+from .streams import Streams
 
 LOSS_CHUNK = 2048  # tokens whose logits exist at once: 2048 x 128256 in fp32 are 1 GB
 

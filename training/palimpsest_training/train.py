@@ -26,7 +26,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -36,189 +35,13 @@ from .books import Books
 from .config import ModelConfig
 from .export import load_model
 from .facts import UNKNOWN
-from .model import Crowd, InfiniLlama, MemoryState, detached, read_memory
+from .losses import Losses
+from .model import InfiniLlama, read_memory
 from .optim import build_optimizers, set_rate
-from .questions import EOS, IGNORE, by_length
+from .questions import EOS
 from .ranks import Ranks
 from .stages import STAGES, stage_at
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE)
-
-
-class Streams:
-    """Documents that are read on and on, a portion a step, until each reaches a length drawn for it (log-uniform).
-
-    Per row: the memory so far (no gradient flows into it), and the questions that earlier portions have answered; some
-    of them are asked again after each portion. With `unknown` (the tokens of that answer) most documents are asked as
-    sections, each of a length drawn for it: questions read what their section has written, and the book does not say
-    what an earlier section said.
-    """
-
-    def __init__(self, rows: int, segments: int, longest: int, seed: int, again: int = 32, unknown: list[int] | None = None):
-        self.rng = random.Random(seed)
-        self.segments, self.longest, self.again, self.unknown = segments, longest, again, unknown
-        self.states: list[list[MemoryState]] | None = None
-        self.since: list[list[MemoryState]] | None = None  # the memory where each row's section begins
-        self.read, self.until, self.has_key = [0] * rows, [0] * rows, [False] * rows  # lengths in segments
-        self.section_begin, self.section_end = [0] * rows, [0.0] * rows
-        self.bank: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(rows)]
-        self.earlier_bank: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(rows)]  # of earlier sections, refused
-        for row in range(rows):
-            self._begin(row)
-
-    def _begin(self, row: int) -> None:
-        self.read[row], self.has_key[row], self.bank[row], self.earlier_bank[row] = 0, False, [], []
-        self.until[row] = self.segments * (self.longest / self.segments) ** self.rng.random()
-        for part in (p for states in (self.states, self.since) for layer in states or [] for p in layer):
-            part.M[row], part.z[row] = 0.0, 0.0
-        self._draw_section(row)
-
-    def _draw_section(self, row: int) -> None:
-        whole = self.unknown is None or self.rng.random() < 0.25
-        self.section_end[row] = float("inf") if whole else self.read[row] + self.segments * 16 ** self.rng.random()
-
-    def _next_section(self, row: int) -> None:
-        refused = [self.refused(q, a) for q, a in self.bank[row]]
-        self.earlier_bank[row], self.bank[row] = (self.earlier_bank[row] + refused)[-256:], []
-        for begun, now in zip((p for layer in self.since for p in layer), (p for layer in self.states for p in layer)):
-            begun.M[row], begun.z[row] = now.M[row], now.z[row]
-        self._draw_section(row)
-
-    def refused(self, question: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same question with the unknown answer."""
-        first = int((answer != IGNORE).argmax())  # the position that predicts the answer's first token
-        return (np.concatenate([question[: first + 1], self.unknown]).astype(question.dtype),
-                np.concatenate([np.full(first, IGNORE), self.unknown, [IGNORE]]).astype(answer.dtype))
-
-    def go_on(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Begins anew the rows that are long enough; adds questions of earlier portions, to be asked after this one."""
-        P = batch["questions"].shape[2]
-        earlier: list[list[tuple[np.ndarray, np.ndarray]]] = []
-        if self.states and not self.since:
-            self.since = [[MemoryState(torch.zeros_like(p.M), torch.zeros_like(p.z)) for p in layer] for layer in self.states]
-        for row, questions in enumerate(batch["questions"]):
-            if self.read[row] >= self.until[row] or (self.has_key[row] and batch["has_key"][row]):  # one key a document
-                self._begin(row)
-            elif self.states and self.read[row] >= self.section_end[row]:
-                self._next_section(row)
-            refused = self.rng.sample(self.earlier_bank[row], min(self.again // 4, len(self.earlier_bank[row])))
-            earlier.append(refused + self.rng.sample(self.bank[row], min(self.again - len(refused), len(self.bank[row]))))
-            for q, a, again in zip(questions, batch["answers"][row], batch["again"][row]):
-                if again and (a != IGNORE).any():
-                    self.bank[row].append((q, a))
-            self.read[row] += batch["segments"].shape[1]
-            self.has_key[row] |= bool(batch["has_key"][row])
-        width = max([P] + [len(q) for row in earlier for q, _ in row])
-        pad = lambda a, fill: np.pad(a, ((0, 0), (0, self.again), (0, width - P)), constant_values=fill)
-        questions, answers = pad(batch["questions"], EOS), pad(batch["answers"], IGNORE)
-        reads_from, again = (np.pad(batch[key], ((0, 0), (0, self.again))) for key in ("reads_from", "again"))
-        for row, chosen in enumerate(earlier):
-            used = int(batch["write"][row].any(1).sum())
-            for i, (q, a) in enumerate(chosen, batch["questions"].shape[1]):
-                questions[row, i, : len(q)], answers[row, i, : len(a)], reads_from[row, i] = q, a, used
-        return by_length(batch | dict(questions=questions, answers=answers, reads_from=reads_from, again=again))
-
-
-class Crowds:
-    """What the last batches wrote, each summed over its documents: with some of it around a batch's own documents, a
-    question meets the crowd of a long book, at the cost of short ones (model.Crowd)."""
-
-    def __init__(self, batches: int, seed: int):
-        self.rng, self.earlier = random.Random(seed), collections.deque(maxlen=batches)
-
-    def draw(self) -> Crowd:
-        """As many of the last batches as a log-uniform draw says, from none on."""
-        count = int((len(self.earlier) + 1) ** self.rng.random()) if self.earlier else 0
-        if count < 1 or self.rng.random() < 0.25:
-            return Crowd()
-        sums = list(self.earlier)[-count:]
-        total = [[MemoryState(sum(s[i][j].M for s in sums), sum(s[i][j].z for s in sums)) for j in range(len(layer))]
-                 for i, layer in enumerate(sums[0])]
-        # As a stand-in for all of them the batch's gradient would count 1 + count times; its noise would count so, too.
-        return Crowd(total, (1 + count) ** 0.5)
-
-    def add(self, states: list[list[MemoryState]]) -> None:
-        whole = lambda t: t.detach().sum(0, keepdim=True)
-        self.earlier.append([[MemoryState(whole(s.M), whole(s.z)) for s in layer] for layer in states])
-
-
-class Losses(nn.Module):
-    """Language modelling on prose and the answers' tokens: each averaged over its own tokens. With `unknown`, the first token of
-    the answer that the book does not say, the contests are added to the answers, with contest_weight."""
-
-    def __init__(self, model: InfiniLlama, compile: bool, lm_share: float, unknown: int | None = None, contest_weight: float = 0.0):
-        super().__init__()
-        self.model, self.lm_share, self.unknown, self.contest_weight = model, lm_share, unknown, contest_weight
-        self.last_contest: Tensor | None = None
-        head = lambda hidden, weight, labels: cross_entropy(F.linear(hidden, weight), labels)
-        self.loss = torch.compile(head, dynamic=True) if compile else head
-
-    @property
-    def head(self) -> Tensor:
-        return self.model.model.embed_tokens.weight if self.model.c.tie_word_embeddings else self.model.lm_head.weight
-
-    def of(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        return self.loss(hidden.flatten(0, -2), self.head.to(hidden.dtype), labels.flatten())
-
-    def contest(self, hidden: list[Tensor], answers: list[Tensor], contest: list[Tensor]) -> Tensor:
-        """Of which document a question is to be answered, or of none: the cross entropy of that choice, averaged over the questions.
-        As section_chosen() chooses: each document's odds are those with which it does not answer that the book does not say.
-        hidden [B, Q, P, D], answers [B, Q, P] and contest [B, Q] (batches.py) of each group of questions."""
-        documents, groups, told, first = [], [], [], []
-        for h, a, c in zip(hidden, answers, contest):
-            row, column = ((c != 0) & (a != IGNORE).any(-1)).nonzero(as_tuple=True)
-            begin = (a[row, column] != IGNORE).int().argmax(-1)
-            documents.append(row), groups.append(c[row, column].abs() - 1), told.append(c[row, column] > 0), first.append(h[row, column, begin])
-        documents, groups, told, first = map(torch.cat, (documents, groups, told, first))
-        if not len(groups):
-            return first.sum()
-        logits = F.linear(first, self.head.to(first.dtype)).float()
-        unknown = torch.arange(logits.shape[-1], device=logits.device) == self.unknown
-        odds = logits.masked_fill(unknown, -torch.inf).logsumexp(-1) - logits[:, self.unknown]  # ln((1 - p) / p) of its doubt p
-        table = odds.new_full((int(groups.max()) + 1, len(hidden[0]) + 1), -torch.inf)
-        table[:, -1] = 0.0  # none of them
-        table = table.index_put((groups, documents), odds)
-        right = torch.full_like(table[:, 0], table.shape[1] - 1, dtype=torch.long).index_put((groups[told],), documents[told])
-        asked = torch.zeros_like(right, dtype=torch.bool).index_fill(0, groups, True)
-        return F.cross_entropy(table[asked], right[asked])
-
-    def forward(self, batch: dict[str, Tensor], streams: Streams | None = None, crowds: Crowds | None = None) -> tuple[Tensor, Tensor]:
-        return self.memory(batch, streams, crowds) if "questions" in batch else self.base(batch)
-
-    def base(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        hidden, _, _ = self.model.read_and_ask(batch["segments"], None)
-        chosen = batch["answers"] != IGNORE
-        return self.of(hidden, batch["labels"]), self.of(hidden[chosen], batch["answers"][chosen])
-
-    def memory(self, batch: dict[str, Tensor], streams: Streams | None = None, crowds: Crowds | None = None) -> tuple[Tensor, Tensor]:
-        answers = batch["answers"]
-        if crowds:  # what has another answer, or none, in another document is not asked
-            answers = answers.masked_fill(~batch["again"].unsqueeze(-1), IGNORE)
-        short, width = batch.get("split", batch["questions"].shape[1:])
-        groups = lambda t: [t[:, :short], t[:, short:]] if short < t.shape[1] else [t]
-        cut = lambda pair: [pair[0][:, :, :width], *pair[1:]]
-        hidden, asked, states = self.model.read_and_ask(
-            batch["segments"], batch["write"], cut(groups(batch["questions"])), groups(batch["reads_from"]),
-            states=streams.states if streams else None, keep_states=bool(streams or crowds), crowd=crowds.draw() if crowds else None,
-            since=streams.since if streams else None, begins=groups(batch["begins"]) if "begins" in batch else None)
-        if streams:
-            streams.states = detached(states)
-        if crowds:
-            crowds.add(states)
-        flat, labels = hidden.flatten(0, 1), batch["labels"].flatten(0, 1)
-        if self.lm_share < 1:  # with a frozen base the prose teaches the memory heads little: a part of it is enough
-            take = torch.randperm(flat.shape[0], device=flat.device)[: max(1, int(flat.shape[0] * self.lm_share))]
-            flat, labels = flat[take], labels[take]
-        targets = cut(groups(answers))
-        wanted = [(h[a != IGNORE], a[a != IGNORE]) for h, a in zip(asked, targets)]
-        answer = self.of(torch.cat([h for h, _ in wanted]), torch.cat([a for _, a in wanted]))
-        if self.contest_weight and "contest" in batch and not (streams or crowds):
-            contest = self.contest(asked, targets, groups(batch["contest"]))
-            self.last_contest = contest.detach()
-            answer = answer + self.contest_weight * contest
-        return self.of(flat, labels), answer
+from .streams import Crowds, Streams
 
 
 def draw_stage(args: argparse.Namespace, progress: float, rng: random.Random) -> str | int:

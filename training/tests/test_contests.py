@@ -12,7 +12,7 @@ from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.model import InfiniLlama
 from palimpsest_training.questions import IGNORE
 from palimpsest_training.sections import section_chosen
-from palimpsest_training.train import Losses
+from palimpsest_training.losses import Losses
 
 U = 7  # the token with which the unknown answer begins
 

@@ -22,7 +22,8 @@ from palimpsest_training.head_batches import HeadBatches, Vocabulary, open_books
 from palimpsest_training.head_training import HeadLosses
 from palimpsest_training.llama_folder import FolderError
 from palimpsest_training.model import InfiniLlama
-from palimpsest_training.train import Losses, to_device
+from palimpsest_training.losses import Losses
+from palimpsest_training.train import to_device
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENIZERS = ROOT / "tests" / "data" / "tokenizers"

@@ -7,7 +7,8 @@ import torch
 from palimpsest_training.batches import IGNORE
 from palimpsest_training.config import ModelConfig
 from palimpsest_training.model import Crowd, InfiniLlama, MemoryState
-from palimpsest_training.train import Crowds, Losses
+from palimpsest_training.losses import Losses
+from palimpsest_training.streams import Crowds
 
 B, N, L, Q, P = 3, 2, 6, 2, 5
 

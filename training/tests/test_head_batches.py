@@ -20,7 +20,8 @@ from palimpsest_training.head_training import restored_streams, stream_state
 from palimpsest_training.llama_folder import bos_of
 from palimpsest_training.model import MemoryState
 from palimpsest_training.prepare import prepare
-from palimpsest_training.train import Streams, to_device
+from palimpsest_training.streams import Streams
+from palimpsest_training.train import to_device
 
 TOKENIZERS = Path(__file__).resolve().parents[2] / "tests" / "data" / "tokenizers"
 

@@ -10,7 +10,8 @@ import torch.multiprocessing as mp
 from palimpsest_training.config import ModelConfig
 from palimpsest_training.model import InfiniLlama
 from palimpsest_training.ranks import Ranks
-from palimpsest_training.train import Losses, to_device
+from palimpsest_training.losses import Losses
+from palimpsest_training.train import to_device
 
 from test_streams import N, portion
 

@@ -72,7 +72,8 @@ def test_the_base_has_learned_something(recipe):
     # 60 steps are enough to be far from the uniform guess, log(512) = 6.2
     from palimpsest_training.batches import BatchMaker
     from palimpsest_training.books import Books
-    from palimpsest_training.train import Losses, to_device
+    from palimpsest_training.losses import Losses
+    from palimpsest_training.train import to_device
     from tokenizers import Tokenizer
     books = Books(Tokenizer.from_file(str(out / "tokenizer" / "tokenizer.json")), out / "heldout.npz")
     batch = to_device(BatchMaker(books, 9, 4096).base_batch(256), torch.device("cpu"))

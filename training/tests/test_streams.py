@@ -7,7 +7,9 @@ import torch
 from palimpsest_training.batches import IGNORE
 from palimpsest_training.config import ModelConfig
 from palimpsest_training.model import InfiniLlama, MemoryState
-from palimpsest_training.train import Losses, Streams, to_device
+from palimpsest_training.losses import Losses
+from palimpsest_training.streams import Streams
+from palimpsest_training.train import to_device
 
 B, N, L, Q, P = 2, 3, 7, 2, 6
 

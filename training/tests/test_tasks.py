@@ -240,7 +240,8 @@ def test_questions_sorted_by_length_give_the_same_loss():
 
     from palimpsest_training.config import ModelConfig
     from palimpsest_training.model import InfiniLlama
-    from palimpsest_training.train import Losses, to_device
+    from palimpsest_training.losses import Losses
+    from palimpsest_training.train import to_device
 
     torch.manual_seed(0)
     model = InfiniLlama(ModelConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
