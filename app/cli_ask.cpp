@@ -55,7 +55,7 @@ QList<qint64> booksToAsk(Session& session, const Options& options) {
     const bool whole = item.state == ui::BookState::Ready && item.hasMemory && item.progress >= 1.0;
     if (fromPassages ? item.hasText : whole)
       books << item.id;
-    else if (item.state == ui::BookState::Failed && !item.hasText)
+    else if (item.couldNotBeRead())
       unread << QStringLiteral("“%1”").arg(item.title);
     else
       left << QStringLiteral("“%1” (%2)").arg(item.title, stateWords(item));

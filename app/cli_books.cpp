@@ -67,7 +67,7 @@ int exportBook(const Options& given) {
   QList<qint64> books;
   for (const QString& words : options.arguments.first(options.arguments.size() - 1)) books << session.book(words);
   const qint64 id = session.assistant().shelf(books);
-  if (const auto item = session.assistant().item(id); item && item->state == ui::BookState::Failed && !item->hasText)
+  if (const auto item = session.assistant().item(id); item && item->couldNotBeRead())
     throw Exit{Failed, QStringLiteral("Nothing of “%1” can be written: %2").arg(item->title, item->failure)};
   bool written = false;
   QString failure;
@@ -78,13 +78,19 @@ int exportBook(const Options& given) {
     return written || !failure.isEmpty();
   });
   if (!written) throw Exit{Failed, failure};
-  QJsonArray of;
-  for (const qint64 book : books) of.append(book);
-  if (options.json)
-    printJson(id > 0 ? QJsonObject{{QStringLiteral("id"), id}, {QStringLiteral("file"), absolutePath(file)}}
-                     : QJsonObject{{QStringLiteral("ids"), of}, {QStringLiteral("file"), absolutePath(file)}});
-  else
+  if (!options.json) {
     print(QStringLiteral("Written: %1\n").arg(file));
+    return Done;
+  }
+  QJsonObject done{{QStringLiteral("file"), absolutePath(file)}};
+  if (books.size() == 1) {
+    done[QLatin1String("id")] = id;
+  } else {  // a shelf's own id means nothing to another process
+    QJsonArray ids;
+    for (const qint64 book : books) ids.append(book);
+    done[QLatin1String("ids")] = ids;
+  }
+  printJson(done);
   return Done;
 }
 

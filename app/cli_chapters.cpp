@@ -44,7 +44,7 @@ QString rememberedWords(const ui::Chapter& chapter) {
 
 // What can be done where something is missing; empty where nothing is.
 QString advice(const ui::LibraryItem& item, const QList<ui::Chapter>& chapters) {
-  if (item.state == ui::BookState::Failed && !item.hasText) return item.failure;
+  if (item.couldNotBeRead()) return item.failure;
   if (chapters.isEmpty()) return QStringLiteral("The file names no chapters.");
   if (!item.hasMemory) return QStringLiteral("No model has read the book yet, so nothing of it is remembered.");
   const auto lacking = std::ranges::count_if(chapters, [](const auto& c) { return c.hasText && !c.alone; });

@@ -97,25 +97,17 @@ void checkPart(const Options& options, bool chapter, bool upTo) {
 
 // Options of one verb or two; all others go with every one. Which part is summed up has a check of its own.
 void checkVerb(const QString& verb, const QStringList& given) {
-  static const std::map<QString, QStringList> verbs = {
-      {QStringLiteral("way"), {QStringLiteral("ask")}},
-      {QStringLiteral("temperature"), {QStringLiteral("ask")}},
-      {QStringLiteral("top-p"), {QStringLiteral("ask")}},
-      {QStringLiteral("seed"), {QStringLiteral("ask")}},
-      {QStringLiteral("all"), {QStringLiteral("ask")}},
-      {QStringLiteral("out"), {QStringLiteral("summarize")}},
-      {QStringLiteral("password"), {QStringLiteral("read")}},
-      {QStringLiteral("checkpoint"), {QStringLiteral("read")}},
-      {QStringLiteral("again"), {QStringLiteral("read")}},
-      {QStringLiteral("first"), {QStringLiteral("questions")}},
-      {QStringLiteral("seconds"), {QStringLiteral("bench")}},
-      {QStringLiteral("knock-out"), {QStringLiteral("eval")}},
-      {QStringLiteral("yes"), {QStringLiteral("remove")}},
-      {QStringLiteral("force"), {QStringLiteral("export"), QStringLiteral("summarize")}}};
+  static const std::map<QString, QString> verbs = {{"way", "ask"},       {"temperature", "ask"},
+                                                   {"top-p", "ask"},     {"seed", "ask"},
+                                                   {"all", "ask"},       {"out", "summarize"},
+                                                   {"password", "read"}, {"checkpoint", "read"},
+                                                   {"again", "read"},    {"first", "questions"},
+                                                   {"seconds", "bench"}, {"knock-out", "eval"},
+                                                   {"yes", "remove"},    {"force", "export and summarize"}};
   for (const QString& name : given)
-    if (const auto found = verbs.find(name); found != verbs.end() && !found->second.contains(verb))
-      throw Exit{WrongUsage, QStringLiteral("--%1 goes with %2, not with %3.")
-                                 .arg(name, found->second.join(QStringLiteral(" and ")), verb)};
+    if (const auto found = verbs.find(name);
+        found != verbs.end() && !found->second.split(QStringLiteral(" and ")).contains(verb))
+      throw Exit{WrongUsage, QStringLiteral("--%1 goes with %2, not with %3.").arg(name, found->second, verb)};
 }
 
 // How many arguments each verb takes.

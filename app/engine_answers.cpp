@@ -15,6 +15,12 @@
 
 namespace palimpsest::app {
 
+namespace {
+
+constexpr std::int64_t kLeastSummarised = 200;  // bytes: of less a book card would say more than the text
+
+}  // namespace
+
 void refuse(const QString& sentence) { throw std::runtime_error(sentence.toStdString()); }
 
 int countReread(std::span<const storage::PassageRecord> used, bool inPages) {
@@ -67,9 +73,6 @@ void EngineWorker::answer(const AnswerJob& job) {
   }
   emit answered(result);
 }
-
-// Bytes: of less a book card would say more than the text.
-constexpr std::int64_t kLeastSummarised = 200;
 
 QString EngineWorker::withoutText(const storage::DocumentRecord& document) {
   if (document.state != storage::DocumentState::Failed)

@@ -35,9 +35,8 @@ using namespace palimpsest::engine;
 constexpr const char* kUsage =
     "usage: palimpsest-engine-bench MODEL TEXT [--seconds S] [--device auto|cpu|cuda|cuda:N|cuda:all] [--precision "
     "auto|f32|bf16] [--weights auto|full|int8|fp8|int4]\n"
-    "       palimpsest-engine-bench MODEL --cases FILE.jsonl [--answers OUT.jsonl [--knock-out] [--forced]] [--device "
-    "...] "
-    "[--precision ...] [--weights ...]\n";
+    "       palimpsest-engine-bench MODEL --cases FILE.jsonl [--answers OUT.jsonl [--knock-out] [--forced]] "
+    "[--device ...] [--precision ...] [--weights ...]\n";
 
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};

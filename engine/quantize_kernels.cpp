@@ -31,7 +31,7 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 constexpr int kVectors = kRun / kLanes;
 
 constexpr int kLargestInt8 = 127;
-constexpr int kLeastInt4 = -8, kLargestInt4 = 7;
+constexpr float kLargestE4m3 = 448;
 // The scales that are tried, as multiples of the one that gives -8 to a group's largest weight. With the first, weights
 // of the other sign reach as far, and a group that was int4 before comes out as it was; with those below 1 some are cut
 // off, and the rest get finer steps. On normal weights the relative error is 0.117 with the first alone, 0.103 with the

@@ -6,16 +6,17 @@
 
 namespace palimpsest::engine {
 
-constexpr float kLargestE4m3 = 448;
+constexpr int kLeastInt4 = -8, kLargestInt4 = 7;
 
 struct QuantizeKernels {
   // The weight of the largest magnitude, of two such the positive one; NaN where one is not finite.
   float (*extremeOf)(const float* weights, int count);
   // Numbers times `scale` are near the weights. extreme: extremeOf() them, and not too small to be divided by.
-  // int4 in -8..7: count is a multiple of 16, and the scale, one of several that are tried, a bf16.
+  // int4: count is a multiple of 16, and the scale, one of several that are tried, a bf16. fp8: the bits of E4M3, to
+  // nearest, ties to even.
   void (*int4)(const float* weights, int count, float extreme, std::int8_t* numbers, float& scale);
   void (*int8)(const float* weights, int count, float extreme, std::int8_t* numbers, float& scale);
-  void (*fp8)(const float* weights, int count, float extreme, std::int8_t* numbers, float& scale);  // bits of E4M3
+  void (*fp8)(const float* weights, int count, float extreme, std::int8_t* numbers, float& scale);
 };
 
 // The table for this CPU.

@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "engine/errors.h"
@@ -15,16 +14,10 @@ namespace palimpsest::engine {
 
 namespace {
 
-constexpr int kLeastInt4 = -8;
 constexpr int kFloat8Inputs = 16;               // a row begins where 16 bytes do
 constexpr std::size_t kWorthThreads = 1 << 17;  // weights; of fewer, other threads are waited for longer than they help
 // What is smaller counts as zero: scales far from the end of f32, whose inverses are numbers.
 constexpr float kLeastWeight = 1e-30F;
-// To nearest, ties to even, for |x| < 2^22. Without SSE4.1, compilers make no vectors of std::nearbyint.
-float nearest(float x) {
-  constexpr float kShift = 12582912.0F;  // 1.5 * 2^23: sums have no bits below 1
-  return x + kShift - kShift;
-}
 
 // Eight numbers of Int4 as they stand in a tile: those at even places in the lower half of the word, then the others.
 std::uint32_t nibblesOf(const std::int8_t* numbers) {
@@ -55,18 +48,6 @@ WeightType keptAs(WeightType wanted, int inputs) {
 
 WeightType keptAsHead(WeightType wanted) {
   return wanted == WeightType::Int4 || wanted == WeightType::Fp8 ? WeightType::Int8 : wanted;
-}
-
-std::uint8_t toE4m3(float x) {
-  constexpr float kLeastNormal = 0x1p-6F, kStepsToOne = 0x1p9F;
-  constexpr std::uint32_t kDropped = 20, kExponents = 127 - 7;  // bits of the fraction; the biases' difference
-  const float size = std::abs(x) < kLargestE4m3 ? std::abs(x) : kLargestE4m3;
-  const auto bits = std::bit_cast<std::uint32_t>(size);
-  const std::uint32_t rounded = bits + (1U << (kDropped - 1)) - 1 + (bits >> kDropped & 1U);
-  const std::uint32_t normal = (rounded >> kDropped) - (kExponents << 3);
-  const auto small = static_cast<std::uint32_t>(static_cast<std::int32_t>(nearest(size * kStepsToOne)));
-  const std::uint32_t sign = std::bit_cast<std::uint32_t>(x) >> 24 & 0x80U;
-  return static_cast<std::uint8_t>(sign | (size < kLeastNormal ? small : normal));
 }
 
 float fromE4m3(std::uint8_t bits) {

@@ -46,8 +46,6 @@ struct QuantizedRows {
   int rows() const { return static_cast<int>(values.size() / static_cast<std::size_t>(inputs)); }
 };
 
-// A finite number as e4m3: to nearest, ties to even, and what is larger than 448 as 448.
-std::uint8_t toE4m3(float x);
 float fromE4m3(std::uint8_t bits);
 
 // `type` is Int8, Fp8, or Int4 with inputs that a group fits. rows.size() is a multiple of inputs. Every row is

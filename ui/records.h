@@ -35,6 +35,7 @@ struct LibraryItem {
   bool canReadAgain = false;  // Ready, but the model has no whole memory of it: reading the stored text makes one
   double secondsSpent = 0;    // on reading so far; 0 = not known
 
+  bool couldNotBeRead() const { return state == BookState::Failed && !hasText; }  // `failure` says why
   bool operator==(const LibraryItem&) const = default;
 };
 

@@ -158,7 +158,7 @@ void Sidebar::choose(const QList<qint64>& ids) {
   QList<qint64> sorted;
   std::ranges::copy_if(ids, std::back_inserter(sorted), [this](qint64 id) {
     const auto item = model_->item(id);
-    return item && (item->state != BookState::Failed || item->hasText || item->hasMemory);
+    return item && !item->couldNotBeRead();
   });
   if (ids.size() == 1 || sorted.isEmpty()) sorted = ids;
   std::ranges::sort(sorted);

@@ -16,6 +16,7 @@
 
 #include "engine/devices.h"
 #include "engine/memory_snapshot.h"
+#include "engine/quantize_kernels.h"
 #include "tests/engine/generator_fixture.h"
 
 namespace palimpsest::engine {
@@ -98,6 +99,15 @@ TEST(Quantized, EachGroupHasAScaleOfItsOwn) {
   for (std::size_t begin = 0; begin < weights.size(); begin += 128)
     EXPECT_LT(relativeError(std::span(kept).subspan(begin, 128), std::span(weights).subspan(begin, 128)), 0.12)
         << begin;
+}
+
+// With a group's largest weight as large as the format has, a step is one.
+int toE4m3(float x) {
+  std::int8_t bits = 0;
+  float scale = 0;
+  quantizeKernels().fp8(&x, 1, 448, &bits, scale);
+  EXPECT_EQ(scale, 1);
+  return static_cast<std::uint8_t>(bits);
 }
 
 TEST(Quantized, E4m3HasTheValuesOfItsFormat) {
