@@ -3,9 +3,10 @@
 A batch of the memory phase, as numpy arrays (B documents, N segments, L = S + 1 positions, Q questions, P positions):
   segments u16 [B, N, L], write bool [B, N, L], labels i64 [B, N, L] (-100 = no loss)
   questions u16 [B, Q, P], reads_from i64 [B, Q], answers i64 [B, Q, P] (-100 = no loss)
-  begins i64 [B, Q], of stages of stories: how many segments stand before the section that is asked; 0 = all is asked
+  begins i64 [B, Q], of stages of stories and of sectioned batches: how many segments stand before the section that is asked
   split (Qs, Ps): the first Qs questions of every document fit in Ps positions (by_length)
-  contest i64 [B, Q]: g or -g: of the documents that are asked question g, this one tells the answer, or does not; 0: asked alone
+  contest i64 [B, Q]: g or -g: of the documents and sections that are asked question g, this one tells the answer, or does not; 0: asked
+  alone
   again bool [B, Q]: may be asked where more has been read: after later portions of a stream, or in a crowd (model.Crowd);
   has_key bool [B]: a pass key stands in the text
 A batch of the base phase has N = 1 segment a row, its questions inside the same row (answers marked in `answers`).
@@ -27,13 +28,16 @@ from .config import PROMPTS
 from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Fact, Names, passkey_sentence
 from .cutter import cut_tokens
 from .mining import quote_of
-from .questions import BOS, EOS, IGNORE, Question, by_length, memories, section_begins
+from .questions import BOS, EOS, IGNORE, Question, by_length, memories, section_around, section_begins, section_without
 from .stages import STAGES, Stage
 
 ABSENT_RATE = 0.25  # questions without an answer for each fact of a document
 SECTIONS_SHARE = 0.6  # of the questions of which it is known where the text answers them: asked of a section of it
 STRANGERS = 3  # of a document's questions, one more for so many is of another document
 UNTOLD_SHARE = 0.25  # of the contests: between documents none of which tells the answer
+SHORTEST_SECTION = 512  # tokens, in sectioned batches
+OWN_SECTIONS = 3  # of such a batch's document, at most, contest a question that it tells
+WHOLE_SHARE = 0.2  # of such a batch's questions: asked of all that has been read, as in other batches
 NEIGHBOURS_SHARE = 0.5  # of the batches: their documents are one book's, one after another
 # What somebody does in a sentence that tells who he is.
 _DID = ("came in", "was there too", "said nothing", "had gone out", "sat by the fire", "looked up", "was waiting at the door", "smiled",
@@ -43,6 +47,21 @@ _DID = ("came in", "was there too", "said nothing", "had gone out", "sat by the 
 def room_for(statements: list[str]) -> int:
     """Tokens that they take, roughly: names are torn into short ones."""
     return sum(len(s) // 3 + 1 for s in statements)
+
+
+@dataclass
+class Strewn:
+    """Prose with statements put in, and where they are."""
+
+    tokens: np.ndarray
+    begins: list[int]  # of each statement
+    ends: list[int]
+    points: list[int]  # offsets into the prose behind which each one stands, sorted
+
+    def place(self, at: int, side: str) -> int:
+        """Of the prose's offset `at`. Of statements that stand just there: "left", before them; "right", behind them."""
+        before = int(np.searchsorted(self.points, at, side))
+        return at + sum(self.ends[:before]) - sum(self.begins[:before])
 
 
 @dataclass
@@ -57,12 +76,16 @@ class BatchMaker:
     stages = STAGES
     bos, ids = BOS, np.uint16  # of a batch; `ids` is the type that holds any token of the model
 
-    def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80, stories: Stories | None = None):
-        self.books, self.rng, self.stories = books, random.Random(seed), stories
+    def __init__(self, books: Books, seed: int, tokens_per_batch: int = 65536, question_length: int = 80, stories: Stories | None = None,
+                 sectioned_share: float = 0.0):
+        """sectioned_share: of the batches (not of stories, nor streams), whose questions are asked of sections of a document that has been
+        read as a whole, as the program asks them."""
+        self.books, self.rng, self.stories, self.sectioned_share = books, random.Random(seed), stories, sectioned_share
         self.names = Names(self.rng, evaluation=False)
         self.tokens_per_batch, self.P = tokens_per_batch, question_length
         self.met: dict[int, Acquaintances] = defaultdict(Acquaintances)  # of each row of the streams
         self.neighbours: Neighbours | None = None
+        self.sectioned = False  # the batch that is being made
 
     def encode(self, text: str) -> list[int]:
         return self.books.tokenizer.encode(text, add_special_tokens=False).ids
@@ -78,6 +101,17 @@ class BatchMaker:
 
     def card(self, prose: Stretch, after: int = 0) -> Question:
         return Question(self.encode(PROMPTS["summary"]), self.encode(prose.card) + [EOS], after)
+
+    def section_cards(self, prose: Stretch, strewn: Strewn, most: int) -> list[Question]:
+        """Cards of stretches of a document, each of 1,000 tokens of its prose or more."""
+        rng, out, length = self.rng, [], len(prose.tokens)
+        for _ in range(most if length >= 1500 else 0):
+            size = int(1000 * (min(8000, length) / 1000) ** rng.random())
+            begin = rng.randint(0, length - size)
+            if card := self.books.card_of(prose, begin, begin + size):
+                span = strewn.place(begin, "right"), strewn.place(begin + size, "left")
+                out.append(Question(self.encode(PROMPTS["summary"]), self.encode(card) + [EOS], span[1], told_at=span[0], just_this=True))
+        return out
 
     def foreign_question(self) -> str:
         """A natural question about another place of the corpus: the answer is that the book does not say."""
@@ -153,19 +187,21 @@ class BatchMaker:
             return self.books.stretch(begin, end)
         return self.books.stretch(begin, end, self.rng, self.names.surname, self.neighbours.renamed)
 
-    def strew(self, prose: Stretch, statements: list[str]) -> tuple[np.ndarray, list[int]]:
-        """Tokens of prose with the statements put in at sentence ends; and the token offset where each one ends."""
-        pieces, ends, at, length = [], [], 0, 0
-        for point, statement in zip(prose.insertion_points(self.rng, len(statements)), statements):
+    def strew(self, prose: Stretch, statements: list[str]) -> Strewn:
+        """The prose with the statements put in at sentence ends."""
+        pieces, begins, ends, at, length = [], [], [], 0, 0
+        points = prose.insertion_points(self.rng, len(statements))
+        for point, statement in zip(points, statements):
             fact = np.array(self.encode(" " + statement), np.uint16)
             pieces += [prose.tokens[at:point], fact]
-            length += point - at + len(fact)
+            begins.append(length + point - at)
+            length = begins[-1] + len(fact)
             ends.append(length)
             at = point
         pieces.append(prose.tokens[at:])
-        return np.concatenate(pieces), ends
+        return Strewn(np.concatenate(pieces), begins, ends, points)
 
-    def passkey_document(self, length: int) -> tuple[np.ndarray, list[tuple[str, str, int]]]:
+    def passkey_document(self, length: int) -> tuple[np.ndarray, Question]:
         rng = self.rng
         key = self.pass_key()
         filler = self.encode(" " + PASSKEY_FILLER)
@@ -173,7 +209,8 @@ class BatchMaker:
         total = max(1, (length - len(intro) - len(needle)) // len(filler))
         before = rng.randint(0, total)
         tokens = np.array(intro + filler * before + needle + filler * (total - before), np.uint16)
-        return tokens, [(PASSKEY_QUESTION, key, len(intro) + before * len(filler) + len(needle))]
+        at = len(intro) + before * len(filler)
+        return tokens, self.qa(PASSKEY_QUESTION, key, at + len(needle), told_at=at)
 
     def document(self, stage: Stage, met: Acquaintances | None = None) -> tuple[np.ndarray, list[Question], set]:
         """Tokens, what is asked, and what else is told (Question.about). met: of whom other documents of the batch tell."""
@@ -184,7 +221,7 @@ class BatchMaker:
             return self.story_document(stage, length)
         if rng.random() < 0.05:
             tokens, asked = self.passkey_document(length)
-            return tokens, [self.qa(q, a, at) for q, a, at in asked] * 2, set()
+            return tokens, [asked] * 2, set()
         low, high = stage.facts
         count = round(low * (high / low) ** rng.random())
         absent = sum(rng.random() < ABSENT_RATE for _ in range(count))
@@ -202,14 +239,18 @@ class BatchMaker:
         else:
             key = None
         prose = self.prose(max(16, length - room_for(statements)), asked=rng.random() < 0.5)
-        tokens, ends = self.strew(prose, statements)
-        questions = [self.qa(f.question, f.answer, at, again=True, elsewhere=True, about=f.about) for f, at in zip(facts, ends)]
+        strewn = self.strew(prose, statements)
+        tokens, ends = strewn.tokens, strewn.ends
+        questions = [self.qa(f.question, f.answer, at, again=True, elsewhere=True, about=f.about, told_at=begin)
+                     for f, begin, at in zip(facts, strewn.begins, ends)]
         if key:  # other documents have keys too
-            questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1]))
+            questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1], told_at=strewn.begins[-1]))
         questions += [self.qa(f.question, UNKNOWN, again=True) for f in unknown]
         if length >= 1500 and rng.random() < 0.7:
             questions.append(self.card(prose, len(tokens)))
-        questions += self.natural(prose, max(2, stage.questions - len(questions)), len(tokens))
+        if self.sectioned:
+            questions += self.section_cards(prose, strewn, rng.choice((0, 1, 2)))
+        questions += self.natural(prose, max(2, stage.questions - len(questions)), len(tokens), strewn)
         return tokens, questions, {q for q, _ in prose.questions}
 
     def story_document(self, stage: Stage, length: int) -> tuple[np.ndarray, list[Question], set]:
@@ -226,8 +267,8 @@ class BatchMaker:
         merged = interleaved(rng, told)
         statements = [s for _, s in merged]
         prose = self.prose(max(16, length - taking(statements)))
-        tokens, ends = self.strew(prose, statements)
-        begins = [at - sizes[s] for at, s in zip(ends, statements)]
+        strewn = self.strew(prose, statements)
+        tokens, begins, ends = strewn.tokens, strewn.begins, strewn.ends
         lasting, passing, known = [], [], set()
         for i, story in enumerate(told):
             places = [n for n, (k, _) in enumerate(merged) if k == i]  # of its sentences among all
@@ -246,11 +287,16 @@ class BatchMaker:
         absent = unanswered(rng, statements, few)
         return tokens, asked + [self.qa(q, UNKNOWN) for q in absent] + self.natural(prose, 4, len(tokens)), known | {q for q, _ in prose.questions}
 
-    def natural(self, prose: Stretch, most: int, after: int) -> list[Question]:
-        """Questions mined from a stretch, and some about other places, which the book does not answer."""
-        found = self.rng.sample(prose.questions, min(most, len(prose.questions)))
-        # what stands at token t of the prose has moved by the facts before it: asking at the end is always right
-        questions = [self.qa(q, a, after, again=self.rng.random() < 0.25, elsewhere=True) for q, a in found]
+    def natural(self, prose: Stretch, most: int, after: int, strewn: Strewn | None = None) -> list[Question]:
+        """Questions mined from a stretch, and some about other places, which the book does not answer. They are asked when all has been
+        read, or, of sectioned batches, of a section in which the answer stands."""
+        found = self.rng.sample(range(len(prose.questions)), min(most, len(prose.questions)))
+        questions = []
+        for i in found:
+            begin, end = None, after
+            if strewn and self.sectioned and prose.asked_at:
+                begin, end = (strewn.place(at, side) for at, side in zip(prose.asked_at[i], ("left", "right")))
+            questions.append(self.qa(*prose.questions[i], end, again=self.rng.random() < 0.25, elsewhere=True, told_at=begin))
         return questions + [self.qa(self.foreign_question(), UNKNOWN) for _ in range(1 + len(questions) // 4)]
 
     def strangers(self, count: int, own: list[Question], told: set, others: list[list[Question]]) -> list[Question]:
@@ -306,7 +352,8 @@ class BatchMaker:
         facts += self.speeches(count) + self.described(count if rng.random() < 0.3 else 0)
         statements = [f.statement for f in facts] + [passkey_sentence(key)] * has_key
         prose = self.prose(max(16, length - room_for(statements)))
-        tokens, ends = self.strew(prose, statements)
+        strewn = self.strew(prose, statements)
+        tokens, ends = strewn.tokens, strewn.ends
         asked = [self.qa(f.question, f.answer, at, again=True) for f, at in zip(facts, ends)]
         if has_key:
             asked.append(self.qa(PASSKEY_QUESTION, key, ends[-1], again=True))
@@ -336,7 +383,9 @@ class BatchMaker:
             stage = replace(stage, segments=rng.choice(halves or [stage.segments]))
         S, N, P = stage.segment_length, stage.segments, self.P
         B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
-        strangers = stage.questions // STRANGERS if B > 1 and not stage.stream else 0  # a stream's own earlier sections serve for that
+        self.sectioned = not (stage.stream or stage.stories) and rng.random() < self.sectioned_share
+        # A stream's own earlier sections serve for that.
+        strangers = stage.questions // STRANGERS if (B > 1 or self.sectioned) and not stage.stream else 0
         Q = stage.questions + strangers
         segments = np.full((B, N, L), EOS, self.ids)  # padding, whatever the model's own end is
         write = np.zeros((B, N, L), bool)
@@ -360,7 +409,7 @@ class BatchMaker:
             asked = [a for a in asked if a.after <= cuts[-1] and memories(a, cuts)]
             rng.shuffle(asked)
             documents.append((tokens, cuts, asked, told))
-        contests = self.contests((strangers + 1) // 2, [asked[: Q - strangers] for _, _, asked, _ in documents])
+        contests = self.contests((strangers + 1) // 2 if B > 1 else strangers // OWN_SECTIONS, [asked[: Q - strangers] for _, _, asked, _ in documents])
         for b, (tokens, cuts, asked, told) in enumerate(documents):
             start = 0
             for n, end in enumerate(cuts):
@@ -376,15 +425,18 @@ class BatchMaker:
                 if teller != b and self.untold(asked, told, [question]):
                     refused.append(Question(question.prompt, self.refusal()))
                     contestant[id(refused[-1])] = -g
-            refused += self.strangers(strangers - len(refused), asked, told, [d[2] for d in documents[:b] + documents[b + 1 :]])
-            for q, question in enumerate(own + refused):
-                prompt, answer = question.prompt, question.answer
-                may_read = memories(question, cuts)
-                read = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
-                if rng.random() < SECTIONS_SHARE:
-                    begins[b, q], answer = self.of_section(question, cuts, read)
+            others = []  # the document's own other sections
+            if self.sectioned:
+                for g, question in ((g, q) for g, (teller, q, _) in enumerate(contests, 1) if teller == b and q.told_at is not None):
+                    sections = (section_without(rng, question, cuts, SHORTEST_SECTION // S) for _ in range(OWN_SECTIONS))
+                    others += [(question, *section, self.refusal(), -g) for section in sections if section]
+                others = others[: strangers - len(refused)]
+            refused += self.strangers(strangers - len(refused) - len(others), asked, told, [d[2] for d in documents[:b] + documents[b + 1 :]])
+            put = [(question, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
+            for q, (question, begin, read, answer, contested) in enumerate(put[:Q]):
+                prompt = question.prompt
                 # a conversation: an earlier question and its answer, which was the same then, stand before it
-                if 0 < q < len(own) and not begins[b, q] and rng.random() < 0.15 and read in memories(asked[q - 1], cuts):
+                if 0 < q < len(own) and (self.sectioned or not begin and read in memories(asked[q - 1], cuts)) and rng.random() < 0.15:
                     turn = self.after_turn(asked[q - 1], prompt)
                     if len(turn) + len(answer) + 1 <= P:
                         prompt = turn
@@ -393,12 +445,24 @@ class BatchMaker:
                     continue
                 questions[b, q, 1 : len(ids) + 1] = ids
                 answers[b, q, len(prompt) : len(ids)] = answer
-                again[b, q], reads_from[b, q], contest[b, q] = question.again, read, contestant.get(id(question), 0)
-                if answer == self.refusal():  # a section in which it is not told
-                    contest[b, q] = -abs(contest[b, q])
+                again[b, q], reads_from[b, q], begins[b, q] = question.again, read, begin
+                # a section in which it is not told
+                contest[b, q] = -abs(contested) if answer == self.refusal() else contested
         self.neighbours = None
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
-                              again=again, has_key=has_key, contest=contest) | (dict(begins=begins) if stage.stories else {}))
+                              again=again, has_key=has_key, contest=contest) | (dict(begins=begins) if stage.stories or self.sectioned else {}))
+
+    def asked_of(self, question: Question, cuts: list[int], stage: Stage) -> tuple[int, int, list[int]]:
+        """Of which segments of its document a question is asked, the first and the one behind the last, and what is answered of them."""
+        rng, may_read = self.rng, memories(question, cuts)
+        if not self.sectioned:
+            read = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
+            begin, answer = self.of_section(question, cuts, read) if stage.stories and rng.random() < SECTIONS_SHARE else (0, question.answer)
+            return begin, read, answer
+        least, refused = SHORTEST_SECTION // stage.segment_length, question.answer == self.refusal()
+        if not question.just_this and (rng.random() < WHOLE_SHARE or (question.told_at is None and not refused)):
+            return 0, may_read[-1], question.answer
+        return *(section_without if refused else section_around)(rng, question, cuts, least), question.answer
 
     def of_section(self, question: Question, cuts: list[int], read: int) -> tuple[int, list[int]]:
         """Where a section begins that ends after `read` segments, and what is answered of it; the whole text for questions of
@@ -443,7 +507,7 @@ class BatchMaker:
         spare = room - room_for([f.statement for f in facts] + list(story)) - 24 * min(count + 2, 8) - 80 * card
         prose = self.prose(max(24, spare), asked=rng.random() < 0.6)
         told = interleaved(rng, [tuple(f.statement for f in facts), story])
-        tokens, _ = self.strew(prose, [s for _, s in told])
+        tokens = self.strew(prose, [s for _, s in told]).tokens
         asked = [self.qa(f.question, f.answer) for f in facts] + [self.qa(f.question, UNKNOWN) for f in unknown]
         asked += [self.qa(q, a) for q, a in prose.questions]
         last = answers_now(story)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,9 @@ class Stretch:
     sentence_ends: np.ndarray  # offsets into tokens
     questions: list[tuple[str, str]]
     card: str
+    asked_at: list[tuple[int, int]] | None = None  # of each question: offsets into tokens between which its answer stands; None: not known
+    book_ends: np.ndarray | None = None  # the same sentences' ends in all books' tokens; None: not known
+    renamed: Callable[[str], str] = str  # what a text of the book becomes here
 
     def insertion_points(self, rng: random.Random, count: int) -> list[int]:
         """`count` sentence ends, sorted; may repeat when there are few."""
@@ -117,11 +121,13 @@ class Books:
         that it does not know for one that does not say. New names each time leave it only the memory to answer from.
         Each word of a name gets a word of other books' names, or one that `invented` draws.
         """
-        questions = [self.mined[i] for i in self.questions(begin, end)]
+        asked = self.questions(begin, end)
+        questions = [self.mined[i] for i in asked]
         card = book_card(*self.card(begin, end))
-        a, b = np.searchsorted(self.sentence_ends, (begin, end))
+        book_ends = self.sentence_ends[np.searchsorted(self.sentence_ends, begin, "right") : np.searchsorted(self.sentence_ends, end)]
         if rng is None or not self.person_words:
-            return Stretch(self.tokens[begin:end], self.sentence_ends[a:b] - begin, questions, card)
+            ends = book_ends - begin
+            return Stretch(self.tokens[begin:end], ends, questions, card, self._asked_at(asked, book_ends, ends), book_ends)
         ids, counts = np.unique(self.name_id[self._names_in(begin, end)], return_counts=True)
         known = sorted({w for i in ids[(counts >= 2) & ~self.is_place[ids]] for w in self.name_text[i].split() if w not in _TITLES})
         new = {} if new is None else new
@@ -131,8 +137,24 @@ class Books:
         other = lambda text: _CAPITALISED.sub(lambda m: new.get(m.group(), m.group()), text)
         text = other(self.tokenizer.decode(self.tokens[begin:end].tolist()))
         tokens = np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.uint16)
-        ends = np.flatnonzero(self.table.sentence_ends(tokens, self.table.word_ends(tokens))) + 1
-        return Stretch(tokens, ends, [(other(q), other(a)) for q, a in questions], other(card))
+        ends = np.flatnonzero(self.table.sentence_ends(tokens[:-1], self.table.word_ends(tokens)[:-1])) + 1
+        found = (self._asked_at(asked, book_ends, ends), book_ends) if len(ends) == len(book_ends) else (None, None)
+        return Stretch(tokens, ends, [(other(q), other(a)) for q, a in questions], other(card), *found, other)
+
+    def _asked_at(self, asked: list[int], book_ends: np.ndarray, ends: np.ndarray) -> list[tuple[int, int]]:
+        """Three sentences, of which the last is the question's: a spoken line may have some before it. ends: the same sentences' in a stretch."""
+        ends = [0, *ends.tolist()]
+        last = [min(len(book_ends), int(i) + 1) for i in np.searchsorted(book_ends, self.mined_pos[asked] + 1)]
+        return [(ends[max(0, i - 3)], ends[i]) for i in last]
+
+    def card_of(self, prose: Stretch, begin: int, end: int) -> str | None:
+        """The card of what stands between two offsets into a stretch's tokens; None where it is not known where that is in the book."""
+        if prose.book_ends is None:
+            return None
+        first, last = np.searchsorted(prose.sentence_ends, (begin, end))
+        if last - first < 2:
+            return None
+        return prose.renamed(book_card(*self.card(int(prose.book_ends[first]), int(prose.book_ends[last - 1]))))
 
     def card(self, begin: int, end: int) -> tuple[list[str], list[str], list[str]]:
         """People (at most 5), places (3) and keywords (5) of a range, the most frequent first."""

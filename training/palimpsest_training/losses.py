@@ -11,6 +11,10 @@ from .questions import IGNORE
 from .streams import Crowds, Streams
 
 
+# The gradient of a single contest that goes wrong is ten times that of a batch's answers; it would be the whole step.
+FEW_CONTESTS = 6
+
+
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE)
 
@@ -34,26 +38,27 @@ class Losses(nn.Module):
         return self.loss(hidden.flatten(0, -2), self.head.to(hidden.dtype), labels.flatten())
 
     def contest(self, hidden: list[Tensor], answers: list[Tensor], contest: list[Tensor]) -> Tensor:
-        """Of which document a question is to be answered, or of none: the cross entropy of that choice, averaged over the questions.
-        As section_chosen() chooses: each document's odds are those with which it does not answer that the book does not say.
+        """Of which document, or section of one, a question is to be answered, or of none: the cross entropy of that choice, averaged over
+        the questions (over FEW_CONTESTS, if they are fewer). As section_chosen() chooses: each one's odds are those with which it does not answer that the book does not say.
         hidden [B, Q, P, D], answers [B, Q, P] and contest [B, Q] (batches.py) of each group of questions."""
-        documents, groups, told, first = [], [], [], []
+        groups, told, first = [], [], []
         for h, a, c in zip(hidden, answers, contest):
             row, column = ((c != 0) & (a != IGNORE).any(-1)).nonzero(as_tuple=True)
             begin = (a[row, column] != IGNORE).int().argmax(-1)
-            documents.append(row), groups.append(c[row, column].abs() - 1), told.append(c[row, column] > 0), first.append(h[row, column, begin])
-        documents, groups, told, first = map(torch.cat, (documents, groups, told, first))
+            groups.append(c[row, column].abs() - 1), told.append(c[row, column] > 0), first.append(h[row, column, begin])
+        groups, told, first = map(torch.cat, (groups, told, first))
         if not len(groups):
             return first.sum()
         logits = F.linear(first, self.head.to(first.dtype)).float()
         unknown = torch.arange(logits.shape[-1], device=logits.device) == self.unknown
         odds = logits.masked_fill(unknown, -torch.inf).logsumexp(-1) - logits[:, self.unknown]  # ln((1 - p) / p) of its doubt p
-        table = odds.new_full((int(groups.max()) + 1, len(hidden[0]) + 1), -torch.inf)
+        who = torch.arange(len(groups), device=groups.device)
+        table = odds.new_full((int(groups.max()) + 1, len(who) + 1), -torch.inf)
         table[:, -1] = 0.0  # none of them
-        table = table.index_put((groups, documents), odds)
-        right = torch.full_like(table[:, 0], table.shape[1] - 1, dtype=torch.long).index_put((groups[told],), documents[told])
+        table = table.index_put((groups, who), odds)
+        right = torch.full_like(table[:, 0], len(who), dtype=torch.long).index_put((groups[told],), who[told])
         asked = torch.zeros_like(right, dtype=torch.bool).index_fill(0, groups, True)
-        return F.cross_entropy(table[asked], right[asked])
+        return F.cross_entropy(table[asked], right[asked], reduction="sum") / max(FEW_CONTESTS, int(asked.sum()))
 
     def forward(self, batch: dict[str, Tensor], streams: Streams | None = None, crowds: Crowds | None = None) -> tuple[Tensor, Tensor]:
         return self.memory(batch, streams, crowds) if "questions" in batch else self.base(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ class Question:
     about: object = None  # what a document tells that answers it: (family, subject), or else the question itself
     until: int = 0  # it has another answer when more tokens than that have been read; 0: never
     told_at: int | None = None  # where the sentence begins that tells the answer, to who has read the text before it
+    just_this: bool = False  # is about what stands between told_at and after, and nothing else: of a longer section the answer is another
 
 
 def memories(question: Question, cuts: list[int]) -> range:
@@ -37,6 +39,39 @@ def section_begins(question: Question, cuts: list[int], read: int) -> tuple[list
     if question.told_at is None:
         return [0], []
     return [n for n, at in enumerate(begins) if at <= question.told_at], [n for n, at in enumerate(begins) if at >= question.after]
+
+
+def section_around(rng: random.Random, question: Question, cuts: list[int], least: int) -> tuple[int, int]:
+    """A section that holds the answer, of which it is known where it is told: its first segment and the one behind its last. It has `least`
+    segments or more, log-uniformly as many as all, if there are so many."""
+    first, last = (int(np.searchsorted(cuts, at, side)) for at, side in ((question.told_at, "right"), (question.after, "left")))
+    last = min(last + 1, len(cuts))
+    first = min(first, last - 1)
+    if question.just_this:
+        return first, last
+    size = _size(rng, max(last - first, least), len(cuts))
+    begin = rng.randint(max(0, last - size), min(first, len(cuts) - size))
+    return begin, begin + size
+
+
+def section_without(rng: random.Random, question: Question, cuts: list[int], least: int) -> tuple[int, int] | None:
+    """One that holds nothing of the answer; of a question that the text does not answer, any."""
+    if question.told_at is None:
+        stretches = [(0, len(cuts))]
+    else:
+        stretches = [(0, int(np.searchsorted(cuts, question.told_at, "right"))), (min(len(cuts), int(np.searchsorted(cuts, question.after)) + 1), len(cuts))]
+    lengths = [end - begin for begin, end in stretches]
+    if not sum(lengths):
+        return None
+    (begin, end), = rng.choices(stretches, lengths)
+    size = _size(rng, least, end - begin)
+    begin = rng.randint(begin, end - size)
+    return begin, begin + size
+
+
+def _size(rng: random.Random, least: int, most: int) -> int:
+    least = min(least, most)
+    return round(least * (most / least) ** rng.random())
 
 
 def by_length(batch: dict) -> dict:

@@ -77,7 +77,7 @@ def worker(books: Books, stories: Stories | None, args: argparse.Namespace, seed
     """Fills the queue with batches of the stages that are due at `progress`; a process of its own."""
     torch.set_num_threads(1)
     rng = random.Random(seed)
-    maker = BatchMaker(books, seed, args.tokens, stories=stories)
+    maker = BatchMaker(books, seed, args.tokens, stories=stories, sectioned_share=args.sectioned_share)
     while not stop.is_set():
         name = draw_stage(args, progress.value, rng)
         queue.put((name, maker.base_batch(name) if isinstance(name, int) else maker.memory_batch(name)))
@@ -342,6 +342,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lm-share", type=float, default=0.25)
     p.add_argument("--lm-weight", type=float, default=1.0)
     p.add_argument("--contest-weight", type=float, default=0.0, help="of choosing the document that a question is to be answered of")
+    p.add_argument("--sectioned-share", type=float, default=0.0, help="of the batches: asked of sections of documents that are read as a whole")
     p.add_argument("--muon-lr", type=float, default=0.02)
     p.add_argument("--adam-lr", type=float, default=3e-3)
     p.add_argument("--decay", type=float, default=0.45, help="share of the run over which the rates fall, at its end")

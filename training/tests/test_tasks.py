@@ -173,7 +173,7 @@ def test_no_number_of_the_evaluation_is_put_into_training(books, monkeypatch):
     maker = BatchMaker(books, seed=4, tokens_per_batch=2048)
     for i in range(300):
         maker.document(STAGES["2k"])
-        put += [key for _, key, _ in maker.passkey_document(400)[1]]
+        put.append(books.tokenizer.decode(maker.passkey_document(400)[1].answer))
         tokens, _, has_key = maker.portion(STAGES["stream"], i % 3, 3)
         if has_key:
             put.append(books.tokenizer.decode(tokens.tolist()).split("The pass key is ")[1].split(".")[0])
