@@ -35,8 +35,8 @@ ABSENT_RATE = 0.25  # questions without an answer for each fact of a document
 SECTIONS_SHARE = 0.6  # of the questions of which it is known where the text answers them: asked of a section of it
 STRANGERS = 3  # of a document's questions, one more for so many is of another document
 UNTOLD_SHARE = 0.25  # of the contests: between documents none of which tells the answer
-SHORTEST_SECTION = 512  # tokens, in sectioned batches
-OWN_SECTIONS = 3  # of such a batch's document, at most, contest a question that it tells
+SHORTEST_SECTION = 512  # tokens, in sectioned batches; a quarter of a document that is shorter than four
+OWN_SECTIONS = 3  # of such a batch's document, or of one that tells stories, contest a question that another section of it tells
 WHOLE_SHARE = 0.2  # of such a batch's questions: asked of all that has been read, as in other batches
 NEIGHBOURS_SHARE = 0.5  # of the batches: their documents are one book's, one after another
 # What somebody does in a sentence that tells who he is.
@@ -62,6 +62,16 @@ class Strewn:
         """Of the prose's offset `at`. Of statements that stand just there: "left", before them; "right", behind them."""
         before = int(np.searchsorted(self.points, at, side))
         return at + sum(self.ends[:before]) - sum(self.begins[:before])
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A question that document `teller` of a batch tells, and that others of its sections are asked as well."""
+
+    teller: int
+    question: Question
+    answered: bool  # the telling section's answer takes part
+    shared: bool  # the batch's other documents are asked, too
 
 
 @dataclass
@@ -269,7 +279,7 @@ class BatchMaker:
         prose = self.prose(max(16, length - taking(statements)))
         strewn = self.strew(prose, statements)
         tokens, begins, ends = strewn.tokens, strewn.begins, strewn.ends
-        lasting, passing, known = [], [], set()
+        lasting, passing, known, answered = [], [], set(), set()
         for i, story in enumerate(told):
             places = [n for n, (k, _) in enumerate(merged) if k == i]  # of its sentences among all
             for s in spells(story):
@@ -278,8 +288,11 @@ class BatchMaker:
                     continue  # ended before anything was read
                 q = self.qa(s.question, s.answer or UNKNOWN, after, elsewhere=s.answer is not None and not ends_it,
                             until=begins[places[s.last]] if ends_it else 0, told_at=begins[places[s.first - 1]] if s.answer else None)
+                q = replace(q, other_before=s.question in answered)
                 passing.append((q, s.answer is not None)) if ends_it else lasting.append(q)
                 known.add(s.question)
+                if s.answer:
+                    answered.add(s.question)
         some = lambda questions, most: rng.sample(questions, min(most, len(questions)))
         asked = some(lasting, 10)
         few = 1 + len(asked) // 6  # not yet said, and never said: or refusing would be the rule
@@ -318,11 +331,16 @@ class BatchMaker:
         prompts, told = {tuple(q.prompt) for q in own}, told | {q.about for q in own}
         return [q for q in asked if q.about not in told and tuple(q.prompt) not in prompts]
 
-    def contests(self, count: int, asked: list[list[Question]]) -> list[tuple[int, Question, bool]]:
-        """Questions that one document of the batch tells and all others are asked as well: (its place, the question, whether its own
-        answer takes part). As sections of a book they then learn which of them is to answer, or that none can."""
-        told = [(b, q) for b, own in enumerate(asked) for q in own if q.elsewhere]
-        return [(b, q, self.rng.random() >= UNTOLD_SHARE) for b, q in self.rng.sample(told, min(count, len(told)))]
+    def contests(self, count: int, asked: list[list[Question]], own: int = 0) -> list[Contest]:
+        """`count` questions that all documents of the batch are asked, and for each document `own` more that only its own sections are
+        asked. As sections of a book they then learn which of them is to answer, or that none can."""
+        told = [(b, q) for b, questions in enumerate(asked) for q in questions if q.elsewhere]
+        out = [Contest(b, q, self.rng.random() >= UNTOLD_SHARE, True) for b, q in self.rng.sample(told, min(count, len(told)))]
+        shared = {id(c.question) for c in out}
+        for b, questions in enumerate(asked):
+            told = [q for q in questions if q.elsewhere and q.told_at is not None and id(q) not in shared]
+            out += [Contest(b, q, self.rng.random() >= UNTOLD_SHARE, False) for q in self.rng.sample(told, min(own, len(told)))]
+        return out
 
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         """The next stretch of the stream in `row`; and whether a pass key stands in it.
@@ -409,7 +427,10 @@ class BatchMaker:
             asked = [a for a in asked if a.after <= cuts[-1] and memories(a, cuts)]
             rng.shuffle(asked)
             documents.append((tokens, cuts, asked, told))
-        contests = self.contests((strangers + 1) // 2 if B > 1 else strangers // OWN_SECTIONS, [asked[: Q - strangers] for _, _, asked, _ in documents])
+        own_sections = OWN_SECTIONS if self.sectioned or stage.stories else 0
+        # A third of what others' questions leave free; all of it where there are no others.
+        own = -(-strangers // (2 * OWN_SECTIONS) if B > 1 else -strangers // OWN_SECTIONS) if own_sections else 0
+        contests = self.contests((strangers + 1) // 2 if B > 1 else 0, [asked[: Q - strangers] for _, _, asked, _ in documents], own)
         for b, (tokens, cuts, asked, told) in enumerate(documents):
             start = 0
             for n, end in enumerate(cuts):
@@ -419,18 +440,17 @@ class BatchMaker:
                 labels[b, n, : len(ids)] = ids
                 start = end
             own = asked[: Q - strangers]
-            contestant = {id(question): g for g, (teller, question, counts) in enumerate(contests, 1) if teller == b and counts}
-            refused = []
-            for g, (teller, question, _) in enumerate(contests, 1):
-                if teller != b and self.untold(asked, told, [question]):
-                    refused.append(Question(question.prompt, self.refusal()))
-                    contestant[id(refused[-1])] = -g
-            others = []  # the document's own other sections
-            if self.sectioned:
-                for g, question in ((g, q) for g, (teller, q, _) in enumerate(contests, 1) if teller == b and q.told_at is not None):
-                    sections = (section_without(rng, question, cuts, SHORTEST_SECTION // S) for _ in range(OWN_SECTIONS))
-                    others += [(question, *section, self.refusal(), -g) for section in sections if section]
-                others = others[: strangers - len(refused)]
+            contestant = {id(c.question): g for g, c in enumerate(contests, 1) if c.teller == b and c.answered}
+            refused, others = [], []  # others: the document's own other sections
+            for g, c in enumerate(contests, 1):
+                if c.teller != b:
+                    if c.shared and self.untold(asked, told, [c.question]):
+                        refused.append(Question(c.question.prompt, self.refusal()))
+                        contestant[id(refused[-1])] = -g
+                elif c.question.told_at is not None:
+                    sections = (section_without(rng, c.question, cuts, self.shortest_section(stage)) for _ in range(own_sections))
+                    others += [(c.question, *section, self.refusal(), -g) for section in sections if section]
+            others = others[: strangers - len(refused)]
             refused += self.strangers(strangers - len(refused) - len(others), asked, told, [d[2] for d in documents[:b] + documents[b + 1 :]])
             put = [(question, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
             for q, (question, begin, read, answer, contested) in enumerate(put[:Q]):
@@ -459,10 +479,15 @@ class BatchMaker:
             read = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
             begin, answer = self.of_section(question, cuts, read) if stage.stories and rng.random() < SECTIONS_SHARE else (0, question.answer)
             return begin, read, answer
-        least, refused = SHORTEST_SECTION // stage.segment_length, question.answer == self.refusal()
+        least, refused = self.shortest_section(stage), question.answer == self.refusal()
         if not question.just_this and (rng.random() < WHOLE_SHARE or (question.told_at is None and not refused)):
             return 0, may_read[-1], question.answer
         return *(section_without if refused else section_around)(rng, question, cuts, least), question.answer
+
+    @staticmethod
+    def shortest_section(stage: Stage) -> int:
+        """In segments."""
+        return max(1, min(SHORTEST_SECTION // stage.segment_length, stage.segments // 4))
 
     def of_section(self, question: Question, cuts: list[int], read: int) -> tuple[int, list[int]]:
         """Where a section begins that ends after `read` segments, and what is answered of it; the whole text for questions of

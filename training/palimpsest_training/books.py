@@ -124,7 +124,8 @@ class Books:
         asked = self.questions(begin, end)
         questions = [self.mined[i] for i in asked]
         card = book_card(*self.card(begin, end))
-        book_ends = self.sentence_ends[np.searchsorted(self.sentence_ends, begin, "right") : np.searchsorted(self.sentence_ends, end)]
+        first, after_first, last = (int(np.searchsorted(self.sentence_ends, at, side)) for at, side in ((begin, "left"), (begin, "right"), (end, "left")))
+        book_ends = self.sentence_ends[first:last]
         if rng is None or not self.person_words:
             ends = book_ends - begin
             return Stretch(self.tokens[begin:end], ends, questions, card, self._asked_at(asked, book_ends, ends), book_ends)
@@ -138,6 +139,7 @@ class Books:
         text = other(self.tokenizer.decode(self.tokens[begin:end].tolist()))
         tokens = np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.uint16)
         ends = np.flatnonzero(self.table.sentence_ends(tokens[:-1], self.table.word_ends(tokens)[:-1])) + 1
+        book_ends = self.sentence_ends[after_first:last]
         found = (self._asked_at(asked, book_ends, ends), book_ends) if len(ends) == len(book_ends) else (None, None)
         return Stretch(tokens, ends, [(other(q), other(a)) for q, a in questions], other(card), *found, other)
 

@@ -114,7 +114,7 @@ class Cases:
     def facts(self, size: int, count: int, row: str = "facts-8") -> Document:
         facts, unknown = draw_facts(self.rng, count, True, max(2, count // 4))
         begin, end = self.books.range(self.rng, size - 14 * count)
-        tokens, _ = self.maker.strew(self.books.stretch(begin, end), [f.statement for f in facts])
+        tokens = self.maker.strew(self.books.stretch(begin, end), [f.statement for f in facts]).tokens
         asked = [Asked("closed:" + f.family if f.closed else f.family, f.question, f.answer) for f in facts]
         return Document(tokens, {row: asked + [Asked("unknown", f.question, UNKNOWN) for f in unknown]}, self.books.names_in(begin, end))
 
@@ -151,7 +151,7 @@ class Cases:
         told, question, answer = story.asked[k]
         sentences = story.sentences[:told]
         begin, end = self.books.range(self.rng, size - sum(len(self.maker.encode(" " + s)) for s in sentences))
-        tokens, _ = self.maker.strew(self.books.stretch(begin, end), list(sentences))
+        tokens = self.maker.strew(self.books.stretch(begin, end), list(sentences)).tokens
         others = story.others(told, question)
         asked = [Asked("closed:" + task, question, answer)]
         asked += [Asked(f"closed:{task} too", q, a) for q, a in self.rng.sample(others, min(3, len(others)))]

@@ -21,6 +21,7 @@ class Question:
     about: object = None  # what a document tells that answers it: (family, subject), or else the question itself
     until: int = 0  # it has another answer when more tokens than that have been read; 0: never
     told_at: int | None = None  # where the sentence begins that tells the answer, to who has read the text before it
+    other_before: bool = False  # the text before that has another answer
     just_this: bool = False  # is about what stands between told_at and after, and nothing else: of a longer section the answer is another
 
 
@@ -59,7 +60,8 @@ def section_without(rng: random.Random, question: Question, cuts: list[int], lea
     if question.told_at is None:
         stretches = [(0, len(cuts))]
     else:
-        stretches = [(0, int(np.searchsorted(cuts, question.told_at, "right"))), (min(len(cuts), int(np.searchsorted(cuts, question.after)) + 1), len(cuts))]
+        before = 0 if question.other_before else int(np.searchsorted(cuts, question.told_at, "right"))
+        stretches = [(0, before), (min(len(cuts), int(np.searchsorted(cuts, question.after)) + 1), len(cuts))]
     lengths = [end - begin for begin, end in stretches]
     if not sum(lengths):
         return None
