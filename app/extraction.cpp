@@ -43,6 +43,14 @@ Extraction failed(std::string problem, std::string kind = {}) {
   return result;
 }
 
+// A document is its bytes, so that a format that is not read and pages without text stay what they are. A damaged file
+// may only have met a disk that came back.
+std::string kindOf(documents::ExtractionError::Reason reason) {
+  using Reason = documents::ExtractionError::Reason;
+  if (reason == Reason::Locked) return "locked";
+  return reason == Reason::Unsupported || reason == Reason::NoText ? "content" : "";
+}
+
 }  // namespace
 
 Extraction extract(const std::filesystem::path& file, const std::string& contentHash, const std::string& password,
@@ -59,8 +67,7 @@ Extraction extract(const std::filesystem::path& file, const std::string& content
     options.stop = stop;
     return fromDocument(documents::extractDocument(file, options));
   } catch (const documents::ExtractionError& error) {
-    Extraction result =
-        failed(error.what(), error.reason() == documents::ExtractionError::Reason::Locked ? "locked" : "");
+    Extraction result = failed(error.what(), kindOf(error.reason()));
     result.cancelled = error.reason() == documents::ExtractionError::Reason::Cancelled;
     return result;
   } catch (const std::exception& error) {

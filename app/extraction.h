@@ -19,7 +19,7 @@ struct Extraction {
   std::vector<std::byte> cover;
   bool cancelled = false;
   std::string problem;      // a sentence; empty = all went well
-  std::string failureKind;  // "locked": Retry asks for the password
+  std::string failureKind;  // "locked": Retry asks for the password; "content": the same bytes would fail again
 };
 
 // Blocking; any thread; throws nothing. `contentHash` is what the file must still be: another file in the same place is

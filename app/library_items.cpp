@@ -173,6 +173,7 @@ ui::LibraryItem makeItem(const storage::Library& library, const storage::Documen
   item.state = toUi(document.state);
   item.failure = toQt(document.failure);
   item.needsPassword = document.failureKind == "locked";
+  item.retryHelps = document.failureKind != "content";
   item.hasText = document.textBytes > 0;
   item.pageCount = document.pageCount;
   item.printedPages = hasPrintedPages(document);

@@ -25,7 +25,7 @@ struct DocumentRecord {
   std::int64_t textBytes = 0;         // length of the stored text
   DocumentState state = DocumentState::Waiting;
   std::string failure;      // the sentence shown when state == Failed
-  std::string failureKind;  // what kind of failure, for programs: "locked"; empty = no special kind
+  std::string failureKind;  // what kind of failure, for programs: "locked", "content"; empty = no special kind
   std::int64_t addedAt = 0;
 };
 

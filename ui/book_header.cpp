@@ -114,7 +114,7 @@ void BookHeader::showBook(const LibraryItem& item) {
   cancel_->setVisible(busy && !readOnly_);
   retry_->setText(item.canReadAgain ? tr("Read again") : item.needsPassword ? tr("Unlock…") : tr("Retry"));
   retry_->setToolTip(item.canReadAgain ? tr("Make a memory of its stored text (F5)") : tr("Try once more (F5)"));
-  retry_->setVisible((item.state == BookState::Failed || item.canReadAgain) && !readOnly_);
+  retry_->setVisible((item.canBeRetried() || item.canReadAgain) && !readOnly_);
   export_->setVisible(!busy && (item.state != BookState::Failed || item.hasMemory));
   summarise_->setVisible(item.state == BookState::Ready || item.hasMemory);
   update();

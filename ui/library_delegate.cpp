@@ -180,7 +180,7 @@ BookAction mainActionFor(const LibraryItem& item) {
     case BookState::Paused:
       return BookAction::Resume;
     case BookState::Failed:
-      return BookAction::Retry;
+      return item.canBeRetried() ? BookAction::Retry : BookAction::None;
     case BookState::Ready:
       return item.canReadAgain ? BookAction::ReadAgain : BookAction::None;
     default:

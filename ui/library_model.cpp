@@ -85,7 +85,8 @@ void LibraryModel::put(const LibraryItem& item) {
   }
   const LibraryItem& old = items_[row];
   const bool otherHeight = old.state != item.state || old.failure != item.failure ||
-                           old.canReadAgain != item.canReadAgain || (item.canReadAgain && old.note != item.note);
+                           old.canBeRetried() != item.canBeRetried() || old.canReadAgain != item.canReadAgain ||
+                           (item.canReadAgain && old.note != item.note);
   items_[row] = item;
   emit dataChanged(index(row), index(row));
   if (otherHeight) emit rowHeightChanged();

@@ -21,6 +21,7 @@ struct LibraryItem {
   BookState state = BookState::Waiting;
   QString failure;             // the sentence, when Failed
   bool needsPassword = false;  // Failed because the file is locked: Retry asks for the password
+  bool retryHelps = true;      // false: Failed because of what the file holds, so that it would fail again
   bool hasText = true;         // false: nothing has been taken from the file
   QString note;                // e.g. "3 of 12 pages have no text", "read by another model"
   double progress = 0;         // 0..1 while Reading or Paused
@@ -35,6 +36,7 @@ struct LibraryItem {
   bool canReadAgain = false;  // Ready, but the model has no whole memory of it: reading the stored text makes one
   double secondsSpent = 0;    // on reading so far; 0 = not known
 
+  bool canBeRetried() const { return state == BookState::Failed && retryHelps; }
   bool couldNotBeRead() const { return state == BookState::Failed && !hasText; }  // `failure` says why
   bool operator==(const LibraryItem&) const = default;
 };

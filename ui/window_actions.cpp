@@ -88,7 +88,7 @@ void WindowActions::update(const std::optional<LibraryItem>& item, bool canSumma
   const bool readAgain = item && item->canReadAgain;
   const bool locked = item && item->needsPassword;
   retry->setText(readAgain ? tr("Read &again") : locked ? tr("&Unlock…") : tr("Re&try"));
-  retry->setEnabled(is(BookState::Failed) || readAgain);
+  retry->setEnabled((item && item->canBeRetried()) || readAgain);
   clear->setEnabled(item && hasConversation);
   remove->setEnabled(item.has_value());
 }

@@ -4,6 +4,7 @@
 #include "engine/errors.h"
 #include "engine/model.h"
 #include "fixture.h"
+#include "tests/documents/samples.h"
 
 namespace palimpsest::app {
 namespace {
@@ -70,6 +71,35 @@ TEST_F(BadInputTest, ABrokenFileIsMarkedFailedAndTheNextIsRead) {
   EXPECT_NE(item(broken).failure, QString());
 }
 
+TEST_F(BadInputTest, RetryIsOfferedWhereTheSameBytesMayBeReadNextTime) {
+  using documents::tests::makeZip;
+  const QString letter =
+      write(QStringLiteral("letter.docx"), QByteArray::fromStdString(makeZip({{"word/document.xml", "<w/>"}})));
+  documents::tests::PdfWriter scan;
+  scan.page();
+  scan.picture();
+  start();
+  const qint64 unsupported = add(letter);
+  const qint64 without = add(write(QStringLiteral("scan.pdf"), QByteArray::fromStdString(scan.bytes())));
+  const qint64 broken = add(write(QStringLiteral("broken.pdf"), "%PDF-1.7\nnothing of a PDF follows"));
+  for (const qint64 id : {unsupported, without, broken}) ASSERT_TRUE(waitForState(id, BookState::Failed));
+  for (const bool again : {false, true}) {
+    if (again) start();
+    EXPECT_FALSE(item(unsupported).canBeRetried()) << again;
+    EXPECT_FALSE(item(without).canBeRetried()) << again;
+    EXPECT_TRUE(item(broken).canBeRetried()) << again;
+  }
+  // To name the file once more tries once more, for a later Palimpsest may know its format.
+  bool tried = false;
+  QObject::connect(assistant_.get(), &Assistant::itemChanged, assistant_.get(), [&](const ui::LibraryItem& changed) {
+    tried = tried || (changed.id == unsupported && changed.state == BookState::Extracting);
+  });
+  EXPECT_EQ(add(letter), unsupported);
+  ASSERT_TRUE(waitFor([&] { return tried; }));
+  ASSERT_TRUE(waitForState(unsupported, BookState::Failed));
+  EXPECT_FALSE(item(unsupported).canBeRetried());
+}
+
 TEST_F(BadInputTest, AFileThatVanishesBeforeItsTextWasTakenFailsAndComesBackWithRetry) {
   start();
   add(write(QStringLiteral("first.txt"), prose(2000)));  // keeps the extraction thread busy for a moment
@@ -83,6 +113,7 @@ TEST_F(BadInputTest, AFileThatVanishesBeforeItsTextWasTakenFailsAndComesBackWith
   ASSERT_TRUE(waitFor([&] { return id != 0; }));
   ASSERT_TRUE(waitForState(id, BookState::Failed));
   EXPECT_THAT(item(id).failure, HasText("walk.txt"));
+  EXPECT_TRUE(item(id).canBeRetried());
   write(QStringLiteral("walk.txt"), novel());
   assistant_->retry(id);
   EXPECT_TRUE(waitForState(id, BookState::Ready));

@@ -35,7 +35,7 @@ class LibraryDelegateTest : public testing::Test {
 TEST_F(LibraryDelegateTest, TheButtonOfARowDoesWhatItsStateCallsFor) {
   LibraryItem paused = readingBook(3);
   paused.state = BookState::Paused;
-  model.reset({failedBook(1, "scan.pdf has no text on its pages."), readingBook(2), paused, readyBook(4)});
+  model.reset({failedBook(1, "scan.pdf was not found."), readingBook(2), paused, readyBook(4)});
   QSignalSpy action(&delegate, &LibraryDelegate::actionRequested);
   for (int row = 0; row < 3; ++row) clickButton(row);
   ASSERT_EQ(action.size(), 3);
@@ -43,7 +43,10 @@ TEST_F(LibraryDelegateTest, TheButtonOfARowDoesWhatItsStateCallsFor) {
   EXPECT_EQ(action[0][1].value<BookAction>(), BookAction::Retry);
   EXPECT_EQ(action[1][1].value<BookAction>(), BookAction::Pause);
   EXPECT_EQ(action[2][1].value<BookAction>(), BookAction::Resume);
-  EXPECT_TRUE(delegate.buttonRect({0, 0, 300, 80}, readyBook(4)).isEmpty());
+  LibraryItem hopeless = failedBook(5, "letter.docx is a Word document, a format that Palimpsest cannot read yet.");
+  hopeless.retryHelps = false;
+  for (const LibraryItem& item : {readyBook(4), hopeless})
+    EXPECT_TRUE(delegate.buttonRect({0, 0, 300, 80}, item).isEmpty());
 }
 
 TEST_F(LibraryDelegateTest, ABookWithoutAMemoryOfThisModelOffersToBeReadAgain) {

@@ -37,8 +37,7 @@ class MainWindowTest : public testing::Test {
   }
   void fill() {
     window->showModel(loadedModel());
-    window->showLibrary(
-        {readyBook(1), readingBook(2), failedBook(3, QStringLiteral("scan.pdf has no text on its pages."))});
+    window->showLibrary({readyBook(1), readingBook(2), failedBook(3, QStringLiteral("scan.pdf was not found."))});
     window->selectBook(1);
     window->showConversation(1, {});
   }

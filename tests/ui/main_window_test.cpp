@@ -73,12 +73,24 @@ TEST_F(MainWindowTest, AFailedBookShowsItsReasonAndRetry) {
   window->selectBook(3);
   auto* hint = visibleChild<QLabel>(*window, "hintSentence");
   ASSERT_NE(hint, nullptr);
-  EXPECT_EQ(hint->text(), "scan.pdf has no text on its pages.");
+  EXPECT_EQ(hint->text(), "scan.pdf was not found.");
   QSignalSpy retry(window.get(), &MainWindow::retryRequested);
   QTest::mouseClick(visibleChild<QPushButton>(*window, "retryButton"), Qt::LeftButton);
   ASSERT_EQ(retry.size(), 1);
   EXPECT_EQ(retry[0][0].toLongLong(), 3);
   EXPECT_EQ(retry[0][1].toString(), "");
+}
+
+TEST_F(MainWindowTest, WhatWouldFailAgainCanOnlyBeRemoved) {
+  fill();
+  LibraryItem letter = failedBook(3, "letter.docx is a Word document, a format that Palimpsest cannot read yet.");
+  letter.retryHelps = false;
+  window->putItem(letter);
+  window->selectBook(3);
+  EXPECT_EQ(visibleChild<QLabel>(*window, "hintSentence")->text(), letter.failure);
+  EXPECT_EQ(visibleChild<QPushButton>(*window, "retryButton"), nullptr);
+  EXPECT_FALSE(action("retry")->isEnabled());
+  EXPECT_TRUE(action("remove")->isEnabled());
 }
 
 TEST_F(MainWindowTest, AReadyBookWithoutAMemoryOffersToBeReadAgain) {
