@@ -6,6 +6,7 @@
 #include <QFile>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "app/words.h"
 
@@ -14,6 +15,19 @@ namespace palimpsest::app {
 namespace {
 
 constexpr qint64 kBlock = 1 << 20;
+
+// White space alone; a zero byte is half of what UTF-16 makes of it.
+bool isBlank(const QByteArray& block) {
+  constexpr std::string_view kBlank("\0 \t\n\v\f\r", 7);
+  return std::string_view(block.constData(), static_cast<std::size_t>(block.size())).find_first_not_of(kBlank) ==
+         kBlank.npos;
+}
+
+QByteArray withoutByteOrderMark(const QByteArray& block) {
+  for (const char* mark : {"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"})
+    if (block.startsWith(mark)) return block.mid(qstrlen(mark));
+  return block;
+}
 
 [[noreturn]] void refuse(const QString& sentence) { throw FileError(sentence.toStdString()); }
 
@@ -35,14 +49,17 @@ std::string contentHash(const std::filesystem::path& path, std::stop_token stop)
                .arg(name, QString::fromLocal8Bit(std::strerror(errno))));
   if (file.size() == 0) refuse(Words::tr("“%1” is empty: there is nothing in it to read.").arg(name));
   QCryptographicHash hash(QCryptographicHash::Sha256);
-  while (!file.atEnd()) {
+  bool blank = true;
+  for (bool first = true; !file.atEnd(); first = false) {
     if (stop.stop_requested()) refuse(QStringLiteral("stopped"));
     const QByteArray block = file.read(kBlock);
     if (block.isEmpty())
       refuse(Words::tr("“%1” could not be read to its end: %2. Try again when its disk is back.")
                  .arg(name, file.errorString()));
     hash.addData(block);
+    blank = blank && isBlank(first ? withoutByteOrderMark(block) : block);
   }
+  if (blank) refuse(Words::tr("“%1” holds only blank lines: there is nothing in it to read.").arg(name));
   return hash.result().toHex().toStdString();
 }
 

@@ -14,7 +14,7 @@ class FileError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Hex. Blocking; any thread. Throws FileError: missing, a folder, unreadable, empty; "stopped" when `stop` is
+// Hex. Blocking; any thread. Throws FileError: missing, a folder, unreadable, empty or blank; "stopped" when `stop` is
 // requested.
 std::string contentHash(const std::filesystem::path& file, std::stop_token stop = {});
 

@@ -54,8 +54,11 @@ TEST_F(BadInputTest, FilesThatAreNoBooksAreRefusedWithASentenceEach) {
   EXPECT_EQ(add(path(QStringLiteral("none.epub"))), 0);
   EXPECT_EQ(add(folder_.path()), 0);
   EXPECT_EQ(add(write(QStringLiteral("empty.txt"), "")), 0);
-  ASSERT_EQ(failures_.size(), 3);
+  EXPECT_EQ(add(write(QStringLiteral("blank.txt"), "\n \n\t\n")), 0);
+  ASSERT_EQ(failures_.size(), 4);
   EXPECT_THAT(failures_[0], HasText("none.epub"));
+  EXPECT_THAT(failures_[2], HasText("empty.txt” is empty: there is nothing in it to read."));
+  EXPECT_THAT(failures_[3], HasText("blank.txt” holds only blank lines: there is nothing in it to read."));
   EXPECT_TRUE(assistant_->library().isEmpty());
 }
 

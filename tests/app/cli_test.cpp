@@ -118,7 +118,8 @@ TEST_F(CliTest, AllAsksEveryBookThatHasBeenReadAndNamesTheOthers) {
   const Result passages = run({S("ask"), S("--all"), S("Who sang?"), S("--way"), S("passages")});
   EXPECT_THAT(passages.err, HasText("Left out, as it could not be read: “locked.pdf”."));
   EXPECT_THAT(passages.out, HasText("From passages of 2 books"));
-  for (const int seed : {5, 6, 7}) run({S("read"), write(S("%1.txt").arg(seed), QByteArray(seed, 10))});
+  for (const int seed : {5, 6, 7})
+    run({S("read"), write(S("%1.mobi").arg(seed), QByteArray(300, static_cast<char>(seed)))});
   EXPECT_THAT(run({S("ask"), S("--all"), S("Who sang?")}).err,
               HasText("4 files that could not be read are left out; palimpsest-cli list says why."));
   EXPECT_THAT(runBare({S("--help")}).out, HasText("ask --all"));
@@ -181,10 +182,12 @@ TEST_F(CliTest, ReadingAgainIsDoneAtOnceAndSaysThatItIsThere) {
 }
 
 TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
-  const Result read = run({S("read"), path(S("none.epub")), write(S("empty.txt"), ""), book()});
+  const Result read =
+      run({S("read"), path(S("none.epub")), write(S("empty.txt"), ""), write(S("blank.txt"), "\n"), book()});
   EXPECT_EQ(read.code, cli::Failed);
   EXPECT_THAT(read.err, HasText("none.epub"));
   EXPECT_THAT(read.err, HasText("empty.txt” is empty"));
+  EXPECT_THAT(read.err, HasText("blank.txt” holds only blank lines"));
   EXPECT_THAT(read.err, HasText("ready"));
   EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
 }

@@ -46,6 +46,10 @@ TEST_F(ContentHashTest, RefusesWhatIsNoFileWithBytesAndNamesIt) {
   EXPECT_THAT(refusal(path(QStringLiteral("none.txt"))), HasSubstr("There is no file"));
   EXPECT_THAT(refusal(folder_.path()), HasSubstr("is a folder"));
   EXPECT_THAT(refusal(write(QStringLiteral("empty.txt"), "")), HasSubstr("empty.txt” is empty"));
+  for (const QByteArray& blank : {QByteArray("\n \n\t\r\n"), QByteArray("\xef\xbb\xbf\n"),
+                                  QByteArray("\xff\xfe \0\n\0", 6), QByteArray(3 << 20, ' ')})
+    EXPECT_THAT(refusal(write(QStringLiteral("blank.txt"), blank)), HasSubstr("blank.txt” holds only blank lines"));
+  EXPECT_EQ(refusal(write(QStringLiteral("late.txt"), QByteArray(3 << 20, ' ') + 'x')), "");
   ASSERT_EQ(mkfifo(path(QStringLiteral("pipe")).toUtf8().constData(), 0600), 0);
   EXPECT_THAT(refusal(path(QStringLiteral("pipe"))), HasSubstr("not an ordinary file"));
 }
