@@ -105,9 +105,10 @@ struct Scored {
 
 Scored scored(double score, const storage::PassageRecord& passage, SentenceSpan span) {
   const std::size_t end = quoteEnd(passage.text, span);
+  const std::string_view cut = end < span.end ? "…" : "";
   return {score,
-          {passage.text.substr(span.begin, end - span.begin), passage.page, passage.chapterTitle, passage.id,
-           passage.begin + static_cast<std::int64_t>(span.begin)}};
+          {passage.text.substr(span.begin, end - span.begin).append(cut), passage.page, passage.chapterTitle,
+           passage.id, passage.begin + static_cast<std::int64_t>(span.begin)}};
 }
 
 }  // namespace

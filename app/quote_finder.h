@@ -21,8 +21,8 @@ struct SentenceSpan {
 std::vector<SentenceSpan> sentences(std::string_view text);
 
 // At most `limit` quotes out of `candidates` (passages that a search for question and answer brought), best first. Each
-// quote is a substring of its passage. None where nothing matches well: a quote must hold words of the answer beside
-// words of the question, or nearly all that was asked about.
+// quote is a substring of its passage, with "…" behind it where a long sentence was cut. None where nothing matches
+// well: a quote must hold words of the answer beside words of the question, or nearly all that was asked about.
 std::vector<storage::QuoteRecord> findQuotes(std::string_view question, std::string_view answer,
                                              const std::vector<storage::PassageRecord>& candidates, int limit = 3);
 

@@ -93,7 +93,7 @@ struct MemoryRecord {
 };
 
 struct QuoteRecord {
-  std::string text;  // verbatim from the stored text
+  std::string text;  // verbatim from the stored text; "…" behind it: cut within its sentence
   int page = 0;
   std::string chapterTitle;
   Id passageId = 0;

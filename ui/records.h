@@ -63,7 +63,7 @@ struct Chapter {
 enum class AnswerWay { Memory, MemoryAndPassages, Passages };
 
 struct Quote {
-  QString text;  // verbatim
+  QString text;  // verbatim; "…" behind it: cut within its sentence
   int page = 0;  // 0 = none
   QString chapter;
   qint64 begin = 0;   // byte offset in the stored text (UTF-8), for a reader view

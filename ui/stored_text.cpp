@@ -23,17 +23,22 @@ qsizetype indexOfByte(const QString& text, qint64 byteOffset) {
   return i;
 }
 
+TextRange nearest(const QString& text, const QString& words, qsizetype index) {
+  if (words.isEmpty()) return {};
+  if (QStringView(text).mid(index).startsWith(words)) return {index, words.size()};
+  const qsizetype after = text.indexOf(words, index);
+  const qsizetype before = index > 0 ? text.lastIndexOf(words, index) : -1;
+  if (after < 0 && before < 0) return {};
+  const bool takeAfter = before < 0 || (after >= 0 && after - index <= index - before);
+  return {takeAfter ? after : before, words.size()};
+}
+
 }  // namespace
 
 TextRange locate(const QString& text, const QString& quote, qint64 byteOffset) {
-  if (quote.isEmpty()) return {};
   const qsizetype index = indexOfByte(text, byteOffset);
-  if (QStringView(text).mid(index).startsWith(quote)) return {index, quote.size()};
-  const qsizetype after = text.indexOf(quote, index);
-  const qsizetype before = index > 0 ? text.lastIndexOf(quote, index) : -1;
-  if (after < 0 && before < 0) return {};
-  const bool takeAfter = before < 0 || (after >= 0 && after - index <= index - before);
-  return {takeAfter ? after : before, quote.size()};
+  const TextRange whole = nearest(text, quote, index);
+  return !whole.found() && quote.endsWith(QChar(0x2026)) ? nearest(text, quote.chopped(1), index) : whole;
 }
 
 TextRange paragraphsAround(const QString& text, TextRange middle, qsizetype around) {

@@ -11,7 +11,8 @@ struct TextRange {
 };
 
 // Where `quote` stands. `byteOffset` counts UTF-8 bytes; when the quote does not stand exactly there (the text was
-// stored anew, or the offset is another unit), its nearest occurrence is taken.
+// stored anew, or the offset is another unit), its nearest occurrence is taken. A "…" at its end that is not the
+// book's is where the quote was cut, and no part of the place.
 TextRange locate(const QString& text, const QString& quote, qint64 byteOffset);
 
 // A range of whole paragraphs ("\n\n" between them) around `middle`, about `around` units to each side.

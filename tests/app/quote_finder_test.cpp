@@ -106,8 +106,22 @@ TEST(QuoteFinder, CutsASentenceOfAPageAfterAWord) {
   for (int i = 0; i < 300; ++i) text += " größer";
   const auto quotes = findQuotes("Who was Weena?", "a little woman", {passage(text + ".")});
   ASSERT_EQ(quotes.size(), 1U);
-  EXPECT_LE(quotes[0].text.size(), 500U);
-  EXPECT_TRUE(quotes[0].text.ends_with("größer"));
+  EXPECT_LE(quotes[0].text.size(), 500U + 3U);
+  EXPECT_TRUE(quotes[0].text.ends_with(" größer…")) << quotes[0].text;
+  EXPECT_TRUE(text.starts_with(quotes[0].text.substr(0, quotes[0].text.size() - 3)));
+}
+
+TEST(QuoteFinder, AQuoteIsMarkedWhereItIsCutAndNowhereElse) {
+  const std::string line = "Sing, Heavenly Muse, that on the secret top\nOf Oreb didst inspire that shepherd";
+  const std::string longer = line + ",\n" + line + ",\n" + line + ",\n" + line + ",\n" + line;
+  for (const std::string& whole : {line + ".", longer + ".", longer + ",\n" + longer + ".", line + "… And more."}) {
+    const auto quotes = findQuotes("Who sang on the secret top?", "the Heavenly Muse", {passage(whole)});
+    ASSERT_EQ(quotes.size(), 1U);
+    const bool cut = whole.size() > 500;
+    EXPECT_EQ(quotes[0].text.ends_with("…") && !whole.starts_with(quotes[0].text), cut) << quotes[0].text;
+    EXPECT_TRUE(whole.starts_with(quotes[0].text.substr(0, quotes[0].text.size() - (cut ? 3 : 0))));
+    EXPECT_EQ(quotes[0].begin, 0);
+  }
 }
 
 class QuotesOfABook : public testing::Test {

@@ -32,6 +32,16 @@ TEST(StoredTextTest, WordsThatAreNotThereAreNotFound) {
   EXPECT_FALSE(locate("", "other", 3).found());
 }
 
+TEST(StoredTextTest, AQuoteThatWasCutIsFoundWithoutItsMark) {
+  const QString text = QString::fromUtf8("“Well…” he said.\n\nOf Man’s first disobedience, and the fruit");
+  const TextRange cut = locate(text, QString::fromUtf8("Of Man’s first disobedience…"), 24);
+  EXPECT_EQ(text.mid(cut.begin, cut.length), QString::fromUtf8("Of Man’s first disobedience"));
+  const TextRange own = locate(text, QString::fromUtf8("“Well…"), 0);
+  EXPECT_EQ(text.mid(own.begin, own.length), QString::fromUtf8("“Well…")) << "the book's own";
+  EXPECT_FALSE(locate(text, QString::fromUtf8("Of Woman…"), 0).found());
+  EXPECT_FALSE(locate("", QString::fromUtf8("…"), 0).found());
+}
+
 TEST(StoredTextTest, TheStretchAroundAPlaceHasWholeParagraphs) {
   QString text;
   for (int i = 0; i < 1000; ++i) text += QString("Paragraph %1 of the book.\n\n").arg(i);
