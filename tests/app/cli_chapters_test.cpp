@@ -2,33 +2,18 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 
 #include <QJsonArray>
-#include <QProcess>
+#include <QJsonObject>
 
 #include "app/cli.h"
-#include "fixture.h"
+#include "cli_fixture.h"
 
 namespace palimpsest::app {
 namespace {
 
 #define S QStringLiteral
 
-class CliChaptersTest : public AppTest {
+class CliChaptersTest : public CliTest {
  protected:
-  struct Result {
-    int code = -1;
-    QString out, err;
-    QJsonObject json() const { return QJsonDocument::fromJson(out.toUtf8()).object(); }
-  };
-  Result run(const QStringList& arguments) const {
-    QProcess process;
-    process.start(S(PALIMPSEST_CLI),
-                  arguments + QStringList{S("--db"), database(), S("--model"), tinyModel(), S("--threads"), S("1")});
-    EXPECT_TRUE(process.waitForStarted());
-    process.closeWriteChannel();
-    EXPECT_TRUE(process.waitForFinished(120000));
-    return {process.exitCode(), QString::fromUtf8(process.readAllStandardOutput()),
-            QString::fromUtf8(process.readAllStandardError())};
-  }
   void readBook() const {
     const QByteArray text = "# One\n\n" + prose(8) + "# Two\n\n" + prose(8, 5) +
                             "# Twofold\n\nProfessor Zanzibar kept the purple umbrella in the lighthouse.\n\n" +
@@ -46,7 +31,7 @@ TEST_F(CliChaptersTest, ListsThemWithWhatIsRemembered) {
   EXPECT_EQ(list.code, cli::Done);
   EXPECT_THAT(list.out, HasText("   2  remembered     Two\n"));
   EXPECT_EQ(list.err, QString());
-  const QJsonArray chapters = run({S("chapters"), S("walk"), S("--json")}).json()[u"chapters"].toArray();
+  const QJsonArray chapters = json(run({S("chapters"), S("walk"), S("--json")}))[u"chapters"].toArray();
   ASSERT_EQ(chapters.size(), 3);
   EXPECT_EQ(chapters[1][u"number"].toInt(), 2);
   EXPECT_EQ(chapters[1][u"title"].toString(), S("Two"));
@@ -60,7 +45,7 @@ TEST_F(CliChaptersTest, AsksUpToAChapterAndOnlyOne) {
   EXPECT_THAT(before.out, HasText("[From memory, up to Two · 0 pages re-read]"));
   EXPECT_FALSE(before.out.contains(S("  > Professor Zanzibar")));
   EXPECT_THAT(ask({S("--up-to"), S("twofold")}).out, HasText("  > Professor Zanzibar"));
-  const QJsonObject only = ask({S("--chapter"), S("Two"), S("--json")}).json();
+  const QJsonObject only = json(ask({S("--chapter"), S("Two"), S("--json")})).object();
   EXPECT_EQ(only[u"part"].toString(), S("chapter"));
   EXPECT_EQ(only[u"chapter_number"].toInt(), 2);
   EXPECT_EQ(only[u"chapter_title"].toString(), S("Two"));

@@ -1,56 +1,16 @@
-// The command line as a program: what it prints, and its exit codes.
+// The command line as a program: what it answers, sums up and writes, what holds for every verb, and its exit codes.
 #include "app/cli.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
-#include <pty.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <QJsonArray>
-#include <QJsonDocument>
 #include <QJsonObject>
-#include <QProcess>
 
 #include "app/cli_words.h"
+#include "cli_fixture.h"
 #include "engine/errors.h"
 #include "engine/model.h"
-#include "fixture.h"
-#include "storage/migrations.h"
 
 namespace palimpsest::app {
 namespace {
-
-class CliTest : public AppTest {
- protected:
-  struct Result {
-    int code = -1;
-    QString out, err;
-  };
-
-  QStringList common() const {
-    return {QStringLiteral("--db"),      database(),         QStringLiteral("--model"), tinyModel(),
-            QStringLiteral("--threads"), QStringLiteral("1")};
-  }
-  std::unique_ptr<QProcess> launch(const QStringList& arguments) const {
-    auto process = std::make_unique<QProcess>();
-    process->start(QStringLiteral(PALIMPSEST_CLI), arguments);
-    EXPECT_TRUE(process->waitForStarted());
-    process->closeWriteChannel();
-    return process;
-  }
-  static Result finish(QProcess& process) {
-    EXPECT_TRUE(process.waitForFinished(120000));
-    EXPECT_EQ(process.exitStatus(), QProcess::NormalExit);
-    return {process.exitCode(), QString::fromUtf8(process.readAllStandardOutput()),
-            QString::fromUtf8(process.readAllStandardError())};
-  }
-  Result run(const QStringList& arguments) const { return finish(*launch(arguments + common())); }
-  Result runBare(const QStringList& arguments) const { return finish(*launch(arguments)); }
-
-  QString book() const { return write(QStringLiteral("walk.txt"), novel()); }
-  static QJsonDocument json(const Result& result) { return QJsonDocument::fromJson(result.out.toUtf8()); }
-};
 
 #define S QStringLiteral
 
@@ -125,101 +85,12 @@ TEST_F(CliTest, AllAsksEveryBookThatHasBeenReadAndNamesTheOthers) {
   EXPECT_THAT(runBare({S("--help")}).out, HasText("ask --all"));
 }
 
-TEST_F(CliTest, TheListIsForPeopleAndForPrograms) {
-  EXPECT_EQ(run({S("list")}).code, cli::NoLibrary);
-  run({S("read"), book()});
-  EXPECT_THAT(run({S("list")}).out, HasText("ready"));
-  const QJsonArray books = json(run({S("list"), S("--json")})).array();
-  ASSERT_EQ(books.size(), 1);
-  EXPECT_EQ(books[0][u"state"].toString(), S("ready"));
-  EXPECT_EQ(books[0][u"progress"].toDouble(), 1.0);
-  EXPECT_GT(books[0][u"memory_bytes"].toInt(), 0);
-}
-
-TEST_F(CliTest, AnOlderLibraryIsBroughtUpToDateByTheList) {
-  {
-    SQLite::Database older(database().toStdString(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
-    older.exec("PRAGMA application_id = 1346456649");
-    storage::migrate(older, storage::migrations().first(storage::migrations().size() - 1));
-  }
-  const Result listed = run({S("list")});
-  EXPECT_EQ(listed.code, cli::Done) << listed.err.toStdString();
-  EXPECT_THAT(listed.out, HasText("The library is empty"));
-}
-
-// A name of an old archive. The shell passes it on as it is; QProcess could not.
-TEST_F(CliTest, AFileWhoseNameIsNoUtf8IsReadAndFoundAgain) {
-  const auto file = [&](const char* name) { return toPath(folder_.path()) / name; };
-  std::filesystem::rename(toPath(book()), file("caf\xe9.txt"));
-  const auto shell = [&](const char* line) {
-    QProcess process;
-    process.setWorkingDirectory(folder_.path());
-    process.start(S("bash"), QStringList{S("-c"), QString::fromLatin1(line), S(PALIMPSEST_CLI)} + common());
-    return finish(process);
-  };
-  const Result read = shell("exec \"$0\" read $'caf\\xe9.txt' \"$@\"");
-  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
-  EXPECT_THAT(read.err, HasText("ready, memory"));
-  {
-    storage::Database library = reader();
-    EXPECT_EQ(storage::Library(library).list().at(0).path, file("caf\xe9.txt").string());
-  }
-  std::filesystem::rename(file("caf\xe9.txt"), file("th\xe9.txt"));
-  EXPECT_THAT(shell("exec \"$0\" read $'th\\xe9.txt' \"$@\"").err, HasText("it is now known to be at"));
-  EXPECT_THAT(shell("exec \"$0\" read $'gone\\xe9.txt' \"$@\"").err, HasText("There is no file"));
-  const Result refused = shell("exec \"$0\" export 1 $'a\\xe9.md' \"$@\"");
-  EXPECT_EQ(refused.code, cli::Failed);
-  EXPECT_THAT(refused.err, HasText("its name is not UTF-8"));
-}
-
-TEST_F(CliTest, ReadingAgainIsDoneAtOnceAndSaysThatItIsThere) {
-  run({S("read"), book()});
-  const Result again = run({S("read"), book()});
-  EXPECT_EQ(again.code, cli::Done);
-  EXPECT_THAT(again.err, HasText("in the library already."));
-  ASSERT_TRUE(QFile::rename(path(S("walk.txt")), path(S("moved.txt"))));
-  EXPECT_THAT(run({S("read"), path(S("moved.txt"))}).err, HasText("it is now known to be at"));
-}
-
-TEST_F(CliTest, OneBadFileDoesNotStopTheOthersAndShowsInTheCode) {
-  const Result read =
-      run({S("read"), path(S("none.epub")), write(S("empty.txt"), ""), write(S("blank.txt"), "\n"), book()});
-  EXPECT_EQ(read.code, cli::Failed);
-  EXPECT_THAT(read.err, HasText("none.epub"));
-  EXPECT_THAT(read.err, HasText("empty.txt” is empty"));
-  EXPECT_THAT(read.err, HasText("blank.txt” holds only blank lines"));
-  EXPECT_THAT(read.err, HasText("ready"));
-  EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
-}
-
-TEST_F(CliTest, AFileThatIsNotTakenIsSaidSoAlsoWhereItIsTheOnlyOneOrTheLast) {
-  const Result none = run({S("read"), path(S("none.epub"))});
-  EXPECT_EQ(none.code, cli::Failed);
-  EXPECT_THAT(none.err, HasText("none.epub"));
-  const Result last = run({S("read"), book(), folder_.path()});
-  EXPECT_EQ(last.code, cli::Failed);
-  EXPECT_THAT(last.err, HasText("is a folder"));
-  EXPECT_THAT(run({S("read"), write(S("empty.txt"), "")}).err, HasText("is empty"));
-  const Result asJson = run({S("read"), path(S("none.epub")), S("--json")});
-  const QJsonObject refused = json(asJson).array().first().toObject();
-  EXPECT_EQ(refused[u"file"].toString(), path(S("none.epub")));
-  EXPECT_EQ(refused[u"state"].toString(), S("refused"));
-  EXPECT_THAT(refused[u"failure"].toString(), HasText("none.epub"));
-  EXPECT_THAT(asJson.err, HasText("none.epub"));
-}
-
 TEST_F(CliTest, AnEmptyQuestionIsRefused) {
   for (const char* question : {"", "  "}) {
     const Result asked = run({S("ask"), S("1"), QString::fromLatin1(question)});
     EXPECT_EQ(asked.code, cli::WrongUsage);
     EXPECT_THAT(asked.err, HasText("question is empty"));
   }
-}
-
-TEST_F(CliTest, ReadWithNothingToReadSaysSo) {
-  EXPECT_THAT(run({S("read")}).err, HasText("The library is empty"));
-  run({S("read"), book()});
-  EXPECT_THAT(run({S("read")}).err, HasText("No book in the library is unfinished"));
 }
 
 TEST(CliWords, EveryLineOfAVerseIsMarkedAndLinesFitTheTerminal) {
@@ -363,33 +234,11 @@ TEST_F(CliTest, ATextOfAFewWordsIsNotSummedUp) {
   EXPECT_THAT(said.err, HasText("There is too little text in “one” to sum up."));
 }
 
-TEST_F(CliTest, SeveralBooksAreRemovedAtOnceOrNone) {
-  run({S("read"), write(S("alpha.txt"), novel()), write(S("beta.txt"), prose(8, 3)),
-       write(S("gamma.txt"), prose(6, 4))});
-  EXPECT_EQ(run({S("remove"), S("alpha"), S("Moby-Dick"), S("--yes")}).code, cli::NoSuchBook);
-  EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 3);
-  const Result removed = run({S("remove"), S("alpha"), S("gamma"), S("alpha"), S("--yes")});
-  EXPECT_EQ(removed.code, cli::Done) << removed.err.toStdString();
-  EXPECT_EQ(removed.out, S("Removed: alpha\nRemoved: gamma\n"));
-  EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
-  run({S("read"), write(S("delta.txt"), prose(6, 5))});
-  const QJsonArray both = json(run({S("remove"), S("beta"), S("delta"), S("--yes"), S("--json")})).array();
-  ASSERT_EQ(both.size(), 2);
-  EXPECT_EQ(both[1][u"removed"].toString(), S("delta"));
-}
-
 TEST_F(CliTest, AnOptionOfAnotherVerbIsRefused) {
   EXPECT_THAT(runBare({S("list"), S("--force")}).err,
               HasText("--force goes with export and summarize, not with list."));
   EXPECT_EQ(runBare({S("read"), S("1"), S("--way"), S("both")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--password"), S("x")}).code, cli::WrongUsage);
-}
-
-TEST_F(CliTest, RemoveAsksUnlessTold) {
-  run({S("read"), book()});
-  EXPECT_EQ(run({S("remove"), S("1")}).code, cli::WrongUsage);  // nobody to ask
-  EXPECT_EQ(run({S("remove"), S("1"), S("--yes")}).code, cli::Done);
-  EXPECT_TRUE(json(run({S("list"), S("--json")})).array().isEmpty());
 }
 
 TEST_F(CliTest, ExitCodesTellTheCasesApart) {
@@ -430,12 +279,6 @@ TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({S("read"), book(), S("--db"), folder_.path(), S("--model"), tinyModel()}).code, cli::NoLibrary);
 }
 
-TEST_F(CliTest, ABookWithoutATitleIsFoundByTheBeginningOfItsFilesName) {
-  run({S("read"), write(S("lorem-ipsum.mobi"), QByteArray(300, '\1'))});
-  ASSERT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
-  EXPECT_EQ(run({S("remove"), S("lorem"), S("--yes")}).code, cli::Done);
-}
-
 TEST_F(CliTest, NoWordsAreNoBookAlsoWhereThereIsOnlyOne) {
   run({S("read"), book()});
   for (const char* words : {"", " "}) {
@@ -445,59 +288,11 @@ TEST_F(CliTest, NoWordsAreNoBookAlsoWhereThereIsOnlyOne) {
   EXPECT_EQ(json(run({S("list"), S("--json")})).array().size(), 1);
 }
 
-TEST_F(CliTest, OnlyReadMakesALibrary) {
-  for (const QStringList& verb : {QStringList{S("ask"), S("1"), S("Who?")}, QStringList{S("summarize"), S("1")},
-                                  QStringList{S("remove"), S("1"), S("--yes")}}) {
-    const Result result = run(verb);
-    EXPECT_EQ(result.code, cli::NoLibrary) << verb[0].toStdString();
-    EXPECT_THAT(result.err, HasText("There is no library at"));
-    EXPECT_FALSE(QFile::exists(database())) << verb[0].toStdString();
-  }
-}
-
 TEST_F(CliTest, WordsThatFitSeveralBooksAreSaidToDoSo) {
   run({S("read"), write(S("walk one.txt"), prose(3, 1)), write(S("walk two.txt"), prose(3, 2))});
   const Result asked = run({S("ask"), S("walk"), S("q")});
   EXPECT_EQ(asked.code, cli::NoSuchBook);
   EXPECT_THAT(asked.err, HasText("fits several books"));
-}
-
-TEST_F(CliTest, BesideARunningPalimpsestReadingVerbsWorkAndWritingVerbsSayWhy) {
-  run({S("read"), book()});
-  start();
-  EXPECT_EQ(run({S("list")}).code, cli::Done);
-  const Result asked = run({S("ask"), S("1"), S("Who sang?")});
-  EXPECT_EQ(asked.code, cli::Done);
-  EXPECT_THAT(asked.err, HasText("answers given here are not kept"));
-  for (const QStringList& verb : {QStringList{S("read"), book()}, QStringList{S("remove"), S("1"), S("--yes")}}) {
-    const Result refused = run(verb);
-    EXPECT_EQ(refused.code, cli::InUse);
-    EXPECT_THAT(refused.err, HasText("Another Palimpsest"));
-  }
-}
-
-TEST_F(CliTest, CtrlCKeepsWhatWasReadAndSaysHowToGoOn) {
-  const QString file = write(S("long.txt"), prose(3000));
-  auto process = launch(QStringList{S("read"), file, S("--checkpoint"), S("1000")} + common());
-  ASSERT_TRUE(waitFor([&] { return QString::fromUtf8(process->readAllStandardError()).contains(S("tokens/s")); }));
-  ASSERT_EQ(kill(static_cast<pid_t>(process->processId()), SIGINT), 0);
-  const Result stopped = finish(*process);
-  EXPECT_EQ(stopped.code, cli::Interrupted);
-  EXPECT_THAT(stopped.err, HasText("run the same command again to go on"));
-  const QJsonArray books = json(run({S("list"), S("--json")})).array();
-  EXPECT_GT(books[0][u"progress"].toDouble(), 0.0);  // though no checkpoint was due
-  EXPECT_LT(books[0][u"progress"].toDouble(), 1.0);
-  EXPECT_EQ(run({S("read"), file}).code, cli::Done);
-}
-
-TEST_F(CliTest, ReadWithoutFilesGoesOnWithWhatIsUnfinished) {
-  auto process = launch(QStringList{S("read"), write(S("long.txt"), prose(2000))} + common());
-  ASSERT_TRUE(waitFor([&] { return QString::fromUtf8(process->readAllStandardError()).contains(S("tokens/s")); }));
-  ASSERT_EQ(kill(static_cast<pid_t>(process->processId()), SIGINT), 0);
-  finish(*process);
-  const Result went = run({S("read"), S("--json")});
-  EXPECT_EQ(went.code, cli::Done) << went.err.toStdString();
-  EXPECT_EQ(json(went).array()[0][u"state"].toString(), S("ready"));
 }
 
 TEST_F(CliTest, WhatCannotBePrintedIsAFailure) {
@@ -511,31 +306,6 @@ TEST_F(CliTest, WhatCannotBePrintedIsAFailure) {
     EXPECT_EQ(result.code, cli::Failed) << verb.join(u' ').toStdString();
     EXPECT_THAT(result.err, HasText("could not be written: No space left on device."));
   }
-}
-
-TEST_F(CliTest, ALockedPdfIsReadWithItsPassword) {
-  const QString locked = S(PALIMPSEST_TEST_DATA "/documents/locked.pdf");
-  const Result without = run({S("read"), locked});
-  EXPECT_EQ(without.code, cli::Failed);
-  EXPECT_THAT(without.err, HasText("--password"));
-  EXPECT_EQ(json(run({S("list"), S("--json")})).array()[0][u"state"].toString(), S("failed"));
-  EXPECT_EQ(run({S("read"), locked, S("--password"), S("openpassword")}).code, cli::Done);
-  EXPECT_EQ(run({S("remove"), S("1"), S("--yes")}).code, cli::Done);
-  const Result read = run({S("read"), locked, S("--password"), S("openpassword")});
-  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
-}
-
-// The GUI half of Qt says so on stderr where a computer without a desktop has no place for its files.
-TEST_F(CliTest, ReadingAPdfNeedsNoDesktop) {
-  QProcess process;
-  QProcessEnvironment bare = QProcessEnvironment::systemEnvironment();
-  bare.remove(S("XDG_RUNTIME_DIR"));
-  process.setProcessEnvironment(bare);
-  process.start(S(PALIMPSEST_CLI), common() + QStringList{S("read"), S(PALIMPSEST_TEST_DATA "/documents/locked.pdf"),
-                                                          S("--password"), S("openpassword")});
-  const Result read = finish(process);
-  EXPECT_EQ(read.code, cli::Done) << read.err.toStdString();
-  EXPECT_THAT(read.err, testing::Not(HasText("QStandardPaths")));
 }
 
 TEST_F(CliTest, EveryVerbSpeaksJson) {
@@ -609,36 +379,6 @@ TEST_F(CliTest, BenchMeasuresReadingAndAnswering) {
   const QJsonObject byInt4 = json(run(verb + QStringList{S("--json"), S("--weights"), S("int4")})).object();
   EXPECT_THAT(byInt4[u"device"].toString(), HasText(", int4 weights"));
   EXPECT_EQ(run({S("bench"), path(S("none.txt"))}).code, cli::Failed);
-}
-
-// A terminal sees one line that fills; it is wiped before anything else is said.
-TEST_F(CliTest, OnATerminalABarFills) {
-  const QByteArrayList words = [&] {
-    QByteArrayList all{PALIMPSEST_CLI, "read", write(S("long.txt"), prose(2000)).toUtf8()};
-    for (const QString& word : common()) all << word.toUtf8();
-    return all;
-  }();
-  std::vector<char*> arguments;
-  for (const QByteArray& word : words) arguments.push_back(const_cast<char*>(word.constData()));
-  arguments.push_back(nullptr);
-  int terminal = -1;
-  const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    execv(arguments[0], arguments.data());
-    _exit(127);
-  }
-  QByteArray shown;
-  char bytes[4096];
-  for (ssize_t count = 0; (count = ::read(terminal, bytes, sizeof bytes)) > 0;) shown.append(bytes, count);
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ::close(terminal);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << shown.toStdString();
-  EXPECT_GT(shown.count("\r\033[K["), 1) << shown.toStdString();
-  EXPECT_TRUE(shown.contains("# ") || shown.contains("#.")) << shown.toStdString();
-  EXPECT_TRUE(shown.contains(" left  long"));
-  EXPECT_TRUE(shown.contains("\r\033[Klong: ready, memory")) << shown.toStdString();
 }
 
 }  // namespace

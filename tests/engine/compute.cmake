@@ -20,6 +20,7 @@ list(APPEND ENGINE_TEST_SOURCES
   memory_snapshot_test.cpp
   memory_sum_test.cpp
   notes_test.cpp
+  quantized_product_test.cpp
   quantized_test.cpp
   reading_work_test.cpp
   section_choice_test.cpp
