@@ -105,7 +105,7 @@ void refuseKnownFormats(const Source& source) {
 FileKind zipKind(const Source& source) {
   constexpr auto kMime = "mimetypeapplication/epub+zip"sv;
   const std::string_view bytes = source.bytes;
-  if (bytes.substr(30, kMime.size()) == kMime) return FileKind::Epub;
+  if (bytes.size() > 30 && bytes.substr(30, kMime.size()) == kMime) return FileKind::Epub;
   const ZipArchive archive(source);
   if (archive.find("META-INF/container.xml")) return FileKind::Epub;
   struct Member {
