@@ -12,6 +12,7 @@
 #include "storage/conversation_store.h"
 #include "storage/library.h"
 #include "storage/memory_store.h"
+#include "storage/search_words.h"
 
 namespace palimpsest::app {
 
@@ -118,7 +119,7 @@ void EngineWorker::compose(const AnswerJob& job, AnswerResult& result) {
       if (way == ui::AnswerWay::Memory) range.end = position;
     }
   }
-  job.summary ? sumUp(job, *book, result) : reply(job, book, range, *document, result);
+  job.summary ? sumUp(job, *book, range, result) : reply(job, book, range, *document, result);
 }
 
 void EngineWorker::refuseUnread() const {
@@ -127,11 +128,19 @@ void EngineWorker::refuseUnread() const {
              .arg(toQt(model_->name())));
 }
 
-void EngineWorker::sumUp(const AnswerJob& job, const engine::BookMemory& book, AnswerResult& result) {
+// The model may misspell a rare word. What the index of the book does not hold is not listed.
+void EngineWorker::sumUp(const AnswerJob& job, const engine::BookMemory& book, const storage::TextRange& range,
+                         AnswerResult& result) {
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
-  const engine::Generation made = generator_->summarize(book, job.sampling, onText, job.stop);
+  const storage::Library library(database());
+  const auto standsIn = [&](const std::string& item) {
+    return std::ranges::all_of(storage::searchWords(item), [&](const std::string& word) {
+      return !library.search(job.id, word, 1, range).empty();
+    });
+  };
+  const engine::Generation made = generator_->summarize(book, job.sampling, onText, job.stop, standsIn);
   result.turn.answer = made.text;
   result.turn.finished = made.end != engine::Generation::End::Stopped;
 }

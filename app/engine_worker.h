@@ -147,7 +147,7 @@ class EngineWorker : public QObject {
   [[noreturn]] void refuseUnread() const;
   static QString withoutText(const storage::DocumentRecord& document);  // why there is none
   void compose(const AnswerJob& job, AnswerResult& result);
-  void sumUp(const AnswerJob& job, const engine::BookMemory& book, AnswerResult& result);
+  void sumUp(const AnswerJob& job, const engine::BookMemory& book, const storage::TextRange& range, AnswerResult& result);
   void reply(const AnswerJob& job, const engine::BookMemory* book, const storage::TextRange& range,
              const storage::DocumentRecord& document, AnswerResult& result);
   engine::Question questionOf(const AnswerJob& job, const std::vector<storage::TurnRecord>& earlier,

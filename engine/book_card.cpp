@@ -81,7 +81,7 @@ std::optional<std::vector<CardLine>> parseCard(std::string_view text) {
   return lines;
 }
 
-std::optional<std::string> mergeCards(std::span<const std::string> cards) {
+std::optional<std::string> mergeCards(std::span<const std::string> cards, const CardFilter& mayStand) {
   std::vector<Tally> tallies;
   for (const std::string& card : cards)
     for (const CardLine& line : parseCard(card).value_or(std::vector<CardLine>{})) count(tallies, line);
@@ -90,8 +90,9 @@ std::optional<std::string> mergeCards(std::span<const std::string> cards) {
   std::vector<std::string> told;
   for (Tally& tally : tallies) {
     std::vector<Candidate>& listed = tally.candidates;
-    std::erase_if(listed,
-                  [&](const Candidate& candidate) { return std::ranges::find(told, candidate.item) != told.end(); });
+    std::erase_if(listed, [&](const Candidate& candidate) {
+      return std::ranges::find(told, candidate.item) != told.end() || (mayStand && !mayStand(candidate.item));
+    });
     std::ranges::stable_sort(listed, before);
     listed.resize(std::min(listed.size(), tally.longest));
     for (const Candidate& candidate : listed) told.push_back(candidate.item);

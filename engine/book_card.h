@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,10 +26,13 @@ std::optional<std::vector<CardLine>> parseCard(std::string_view text);
 // cards name 0.62 of the five most frequent people, 16 name 0.53 and 8 name 0.52 (docs/memory.md).
 std::size_t cardsFor(std::int64_t tokens);
 
+// Whether an item may stand in a merged card; one that may not makes room for the next.
+using CardFilter = std::function<bool(const std::string& item)>;
+
 // One card of several sections' cards. Each label lists what most sections name, each section once; of equals, what
 // they name sooner. Its list is no longer than their longest, and what an earlier label has listed is not listed again.
 // A summary that decodes the sum of many sections names the same person again and again; what several sections say by
 // themselves is who runs through the book. Cards that are not in that form are left out; nullopt where none is.
-std::optional<std::string> mergeCards(std::span<const std::string> cards);
+std::optional<std::string> mergeCards(std::span<const std::string> cards, const CardFilter& mayStand = {});
 
 }  // namespace palimpsest::engine

@@ -56,6 +56,17 @@ TEST(BookCard, WhatAnEarlierLabelListsIsNotListedAgain) {
   EXPECT_EQ(mergeCards(cards), "People: Filby, Weena.\nPlaces: London.");
 }
 
+TEST(BookCard, WhatMayNotStandMakesRoomForTheNext) {
+  const std::vector<std::string> cards = {
+      "People: Fillby, Filby.\nKeywords: starld, harvest.",
+      "People: Fillby, Weena.\nKeywords: starld, sphinx.",
+  };
+  const auto spelt = [](const std::string& item) { return item != "Fillby" && item != "starld"; };
+  EXPECT_EQ(mergeCards(cards), "People: Fillby, Filby.\nKeywords: starld, harvest.");
+  EXPECT_EQ(mergeCards(cards, spelt), "People: Filby, Weena.\nKeywords: harvest, sphinx.");
+  EXPECT_EQ(mergeCards(cards, [](const std::string&) { return false; }), "People: none.\nKeywords: none.");
+}
+
 TEST(BookCard, WhatIsNoCardIsLeftOut) {
   const std::vector<std::string> cards = {"Once upon a time there was a book.", "People: Weena.\nPlaces: none."};
   EXPECT_EQ(mergeCards(cards), "People: Weena.\nPlaces: none.");
