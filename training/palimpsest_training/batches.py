@@ -23,8 +23,9 @@ import numpy as np
 
 from .absent import Acquaintances, draw_training_facts
 from .babi import Stories, answers as answers_now, interleaved, spells, unanswered
-from .books import Books, Stretch
+from .books import Books, Stretch, Strewn
 from .config import PROMPTS
+from .contests import OWN_SECTIONS, Contest, draw_contests
 from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Fact, Names, passkey_sentence
 from .cutter import cut_tokens
 from .mining import quote_of
@@ -34,9 +35,7 @@ from .stages import STAGES, Stage
 ABSENT_RATE = 0.25  # questions without an answer for each fact of a document
 SECTIONS_SHARE = 0.6  # of the questions of which it is known where the text answers them: asked of a section of it
 STRANGERS = 3  # of a document's questions, one more for so many is of another document
-UNTOLD_SHARE = 0.25  # of the contests: between documents none of which tells the answer
 SHORTEST_SECTION = 512  # tokens, in sectioned batches; a quarter of a document that is shorter than four
-OWN_SECTIONS = 3  # of such a batch's document, or of one that tells stories, contest a question that another section of it tells
 WHOLE_SHARE = 0.2  # of such a batch's questions: asked of all that has been read, as in other batches
 NEIGHBOURS_SHARE = 0.5  # of the batches: their documents are one book's, one after another
 # What somebody does in a sentence that tells who he is.
@@ -49,29 +48,15 @@ def room_for(statements: list[str]) -> int:
     return sum(len(s) // 3 + 1 for s in statements)
 
 
-@dataclass
-class Strewn:
-    """Prose with statements put in, and where they are."""
-
-    tokens: np.ndarray
-    begins: list[int]  # of each statement
-    ends: list[int]
-    points: list[int]  # offsets into the prose behind which each one stands, sorted
-
-    def place(self, at: int, side: str) -> int:
-        """Of the prose's offset `at`. Of statements that stand just there: "left", before them; "right", behind them."""
-        before = int(np.searchsorted(self.points, at, side))
-        return at + sum(self.ends[:before]) - sum(self.begins[:before])
-
-
 @dataclass(frozen=True)
-class Contest:
-    """A question that document `teller` of a batch tells, and that others of its sections are asked as well."""
+class Put:
+    """A question as it is put to segments `begin` to `read` of a document, what is answered, and which contest that belongs to (0: none)."""
 
-    teller: int
     question: Question
-    answered: bool  # the telling section's answer takes part
-    shared: bool  # the batch's other documents are asked, too
+    begin: int
+    read: int
+    answer: list[int]
+    contest: int
 
 
 @dataclass
@@ -331,17 +316,6 @@ class BatchMaker:
         prompts, told = {tuple(q.prompt) for q in own}, told | {q.about for q in own}
         return [q for q in asked if q.about not in told and tuple(q.prompt) not in prompts]
 
-    def contests(self, count: int, asked: list[list[Question]], own: int = 0) -> list[Contest]:
-        """`count` questions that all documents of the batch are asked, and for each document `own` more that only its own sections are
-        asked. As sections of a book they then learn which of them is to answer, or that none can."""
-        told = [(b, q) for b, questions in enumerate(asked) for q in questions if q.elsewhere]
-        out = [Contest(b, q, self.rng.random() >= UNTOLD_SHARE, True) for b, q in self.rng.sample(told, min(count, len(told)))]
-        shared = {id(c.question) for c in out}
-        for b, questions in enumerate(asked):
-            told = [q for q in questions if q.elsewhere and q.told_at is not None and id(q) not in shared]
-            out += [Contest(b, q, self.rng.random() >= UNTOLD_SHARE, False) for q in self.rng.sample(told, min(own, len(told)))]
-        return out
-
     def portion(self, stage: Stage, row: int, rows: int) -> tuple[np.ndarray, list[Question], bool]:
         """The next stretch of the stream in `row`; and whether a pass key stands in it.
 
@@ -427,10 +401,7 @@ class BatchMaker:
             asked = [a for a in asked if a.after <= cuts[-1] and memories(a, cuts)]
             rng.shuffle(asked)
             documents.append((tokens, cuts, asked, told))
-        own_sections = OWN_SECTIONS if self.sectioned or stage.stories else 0
-        # A third of what others' questions leave free; all of it where there are no others.
-        own = -(-strangers // (2 * OWN_SECTIONS) if B > 1 else -strangers // OWN_SECTIONS) if own_sections else 0
-        contests = self.contests((strangers + 1) // 2 if B > 1 else 0, [asked[: Q - strangers] for _, _, asked, _ in documents], own)
+        contests = self.contests(stage, [asked[: Q - strangers] for _, _, asked, _ in documents], strangers)
         for b, (tokens, cuts, asked, told) in enumerate(documents):
             start = 0
             for n, end in enumerate(cuts):
@@ -440,24 +411,11 @@ class BatchMaker:
                 labels[b, n, : len(ids)] = ids
                 start = end
             own = asked[: Q - strangers]
-            contestant = {id(c.question): g for g, c in enumerate(contests, 1) if c.teller == b and c.answered}
-            refused, others = [], []  # others: the document's own other sections
-            for g, c in enumerate(contests, 1):
-                if c.teller != b:
-                    if c.shared and self.untold(asked, told, [c.question]):
-                        refused.append(Question(c.question.prompt, self.refusal()))
-                        contestant[id(refused[-1])] = -g
-                elif c.question.told_at is not None:
-                    sections = (section_without(rng, c.question, cuts, self.shortest_section(stage)) for _ in range(own_sections))
-                    others += [(c.question, *section, self.refusal(), -g) for section in sections if section]
-            others = others[: strangers - len(refused)]
-            refused += self.strangers(strangers - len(refused) - len(others), asked, told, [d[2] for d in documents[:b] + documents[b + 1 :]])
-            put = [(question, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
-            for q, (question, begin, read, answer, contested) in enumerate(put[:Q]):
-                prompt = question.prompt
+            for q, put in enumerate(self.put_to(b, documents, own, contests, stage, strangers)[:Q]):
+                prompt, answer = put.question.prompt, put.answer
                 # a conversation: an earlier question and its answer, which was the same then, stand before it
-                if 0 < q < len(own) and (self.sectioned or not begin and read in memories(asked[q - 1], cuts)) and rng.random() < 0.15:
-                    turn = self.after_turn(asked[q - 1], prompt)
+                if 0 < q < len(own) and (self.sectioned or not put.begin and put.read in memories(own[q - 1], cuts)) and rng.random() < 0.15:
+                    turn = self.after_turn(own[q - 1], prompt)
                     if len(turn) + len(answer) + 1 <= P:
                         prompt = turn
                 ids = prompt + answer
@@ -465,12 +423,36 @@ class BatchMaker:
                     continue
                 questions[b, q, 1 : len(ids) + 1] = ids
                 answers[b, q, len(prompt) : len(ids)] = answer
-                again[b, q], reads_from[b, q], begins[b, q] = question.again, read, begin
-                # a section in which it is not told
-                contest[b, q] = -abs(contested) if answer == self.refusal() else contested
+                again[b, q], reads_from[b, q], begins[b, q] = put.question.again, put.read, put.begin
+                # negative: a section in which it is not told
+                contest[b, q] = -abs(put.contest) if answer == self.refusal() else put.contest
         self.neighbours = None
         return by_length(dict(segments=segments, write=write, labels=labels, questions=questions, answers=answers, reads_from=reads_from,
                               again=again, has_key=has_key, contest=contest) | (dict(begins=begins) if stage.stories or self.sectioned else {}))
+
+    def contests(self, stage: Stage, asked: list[list[Question]], strangers: int) -> list[Contest]:
+        """asked: of each document, what it is asked of its own; strangers: for how many more questions each has room."""
+        alone = len(asked) == 1
+        room = 0 if not (self.sectioned or stage.stories) else strangers if alone else -(-strangers // 2)
+        return draw_contests(self.rng, asked, 0 if alone else (strangers + 1) // 2, -(-room // OWN_SECTIONS))
+
+    def put_to(self, b: int, documents: list[tuple], own: list[Question], contests: list[Contest], stage: Stage, strangers: int) -> list[Put]:
+        """All that document b is asked: its own questions, what others of the batch tell, and of its own sections what another one tells."""
+        _, cuts, asked, told = documents[b]
+        contestant = {id(c.question): g for g, c in enumerate(contests, 1) if c.teller == b and c.answered}
+        refused, others = [], []
+        for g, c in enumerate(contests, 1):
+            if c.teller != b:
+                if c.shared and self.untold(asked, told, [c.question]):
+                    refused.append(Question(c.question.prompt, self.refusal()))
+                    contestant[id(refused[-1])] = -g
+            elif c.question.told_at is not None and (self.sectioned or stage.stories):
+                sections = (section_without(self.rng, c.question, cuts, self.shortest_section(stage)) for _ in range(OWN_SECTIONS))
+                others += [Put(c.question, *section, self.refusal(), -g) for section in sections if section]
+        others = others[: strangers - len(refused)]
+        elsewhere = [d[2] for d in documents[:b] + documents[b + 1 :]]
+        refused += self.strangers(strangers - len(refused) - len(others), asked, told, elsewhere)
+        return [Put(question, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
 
     def asked_of(self, question: Question, cuts: list[int], stage: Stage) -> tuple[int, int, list[int]]:
         """Of which segments of its document a question is asked, the first and the one behind the last, and what is answered of them."""

@@ -43,6 +43,21 @@ class Stretch:
         return sorted(int(self.sentence_ends[rng.randrange(len(self.sentence_ends))]) for _ in range(count))
 
 
+@dataclass
+class Strewn:
+    """Prose with statements put in, and where they are."""
+
+    tokens: np.ndarray
+    begins: list[int]  # of each statement
+    ends: list[int]
+    points: list[int]  # offsets into the prose behind which each one stands, sorted
+
+    def place(self, at: int, side: str) -> int:
+        """Of the prose's offset `at`. Of statements that stand just there: "left", before them; "right", behind them."""
+        before = int(np.searchsorted(self.points, at, side))
+        return at + sum(self.ends[:before]) - sum(self.begins[:before])
+
+
 class Books:
     """Packed files one after another, as if prepared in one."""
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from palimpsest_training.babi import Stories
-from palimpsest_training.batches import OWN_SECTIONS, BatchMaker
+from palimpsest_training.batches import BatchMaker
+from palimpsest_training.contests import OWN_SECTIONS
 from palimpsest_training.config import ModelConfig
 from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.model import InfiniLlama
