@@ -4,7 +4,7 @@
 #   training/recipe.sh BOOKS OUT [QA.jsonl ...]
 #
 # BOOKS: a folder of UTF-8 .txt books; OUT: where everything goes; QA: questions that people asked (see prepare.py).
-# Two NVIDIA H200 and 32 cores: about 25 minutes; with one GPU as well, for as long or as well trained as one likes
+# Two NVIDIA H200 and 32 cores: about 35 minutes; with one GPU as well, for as long or as well trained as one likes
 # (BASE_MINUTES, ALL_MINUTES). Every step is skipped when its result is there already.
 # TINY=1 runs the same steps in two minutes on any CPU (a test of the recipe, not a model).
 set -euo pipefail
@@ -27,11 +27,11 @@ train() {
 }
 
 vocab=8192 prepare_flags=(--cap 900000) train_flags=(--compile) sizes=(8K 32K 128K 1M) documents=50
-base=(--minutes "${BASE_MINUTES:-3.2}") all=(--minutes "${ALL_MINUTES:-16.6}")
+base=(--minutes "${BASE_MINUTES:-3.2}") all=(--minutes "${ALL_MINUTES:-16.6}") last=(--minutes "${LAST_MINUTES:-7.4}")
 config='{}' heads=(--memory-heads 4 --memory-head-dim 128)
 if [[ ${TINY:-} ]]; then
   vocab=512 train_flags=(--tokens 4096 --workers 1) sizes=(2K) documents=4
-  base=(--steps 60) all=(--steps 40 --stages dense 2k stream --longest 20000) heads=(--memory-heads 2 --memory-head-dim 16)
+  base=(--steps 60) all=(--steps 40 --stages dense 2k stream --longest 20000) last=(--steps 8 --stages dense 2k) heads=(--memory-heads 2 --memory-head-dim 16)
   export OMP_NUM_THREADS=1  # threads that spin for each other cost more than they bring on a busy machine
   config='{"hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":4,"head_dim":16,"vocab_size":512}'
 fi
@@ -48,8 +48,12 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 #    million; a quarter of the steps ask inside the segment. (--phase memory would keep the base frozen: docs/memory.md.)
 [[ -f $out/all.pt ]] || train --phase all "${data[@]}" "${all[@]}" "${train_flags[@]}" "${heads[@]}" "${stories[@]}" --base-share 0.25 --curriculum-pace 1.4 --init "$out/base.pt" --out "$out/all.pt"
 
-# 4. int8 folder, and its tables.
-module export --weights "$out/all.pt" --tokenizer "$out/tokenizer" --sections 64 --out "$out/palimpsest-mini"
+# 4. Asked as the program asks, sections of documents that are read as a whole, which contest a question: at a fifth of the rates, or what
+#    was learned is lost (docs/memory.md).
+[[ -f $out/last.pt ]] || train --phase all "${data[@]}" "${last[@]}" "${train_flags[@]}" "${stories[@]}" --base-share 0.12 --curriculum-from 0.75 --contest-weight 0.4 --sectioned-share 0.6 --muon-lr 0.004 --adam-lr 6e-4 --decay 1 --init "$out/all.pt" --out "$out/last.pt"
+
+# 5. int8 folder, and its tables.
+module export --weights "$out/last.pt" --tokenizer "$out/tokenizer" --sections 64 --out "$out/palimpsest-mini"
 module evaluate --model "$out/palimpsest-mini" --data "$out/heldout.npz" --tokenizer "$out/tokenizer" --sizes "${sizes[@]}" --documents $documents "${stories[@]}" "${rows[@]}" --out "$out/palimpsest-mini/evaluation.json"
 
 # When the folder takes the place of resources/models/palimpsest-mini, what was computed with its weights follows:

@@ -97,11 +97,11 @@ def test_memory_phase_leaves_the_base_alone(recipe, tmp_path):
 
 
 def test_a_run_goes_on_with_more_heads_in_fewer_layers(recipe, tmp_path):
-    out, config = recipe[0], load_model(recipe[0] / "all.pt").c
+    out, config = recipe[0], load_model(recipe[0] / "last.pt").c
 
     def go_on(*arguments):
         return subprocess.run([sys.executable, "-m", "palimpsest_training.train", "--phase", "all", "--data", out / "train.npz", "--tokenizer",
-                               out / "tokenizer", "--init", out / "all.pt", "--out", tmp_path / "upper.pt", "--steps", "12", "--stages", "dense",
+                               out / "tokenizer", "--init", out / "last.pt", "--out", tmp_path / "upper.pt", "--steps", "12", "--stages", "dense",
                                "stream", "--longest", "20000", "--crowd-share", "0.5", "--tokens", "2048", "--workers", "1", *arguments],
                               cwd=TRAINING, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
 
@@ -115,7 +115,7 @@ def test_a_run_goes_on_with_more_heads_in_fewer_layers(recipe, tmp_path):
 
 
 def test_transformers_reads_the_exported_base(recipe, tmp_path):
-    saved = torch.load(recipe[0] / "all.pt", weights_only=True)
+    saved = torch.load(recipe[0] / "last.pt", weights_only=True)
     from palimpsest_training.config import ModelConfig
     export(ModelConfig(**saved["config"]), saved["weights"], recipe[0] / "tokenizer", tmp_path, "float32", "test")
     theirs = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager").eval()
@@ -127,7 +127,7 @@ def test_transformers_reads_the_exported_base(recipe, tmp_path):
 
 
 def test_int8_changes_little(recipe):
-    exact, rounded = load_model(recipe[0] / "all.pt").eval(), load_folder(recipe[0] / "palimpsest-mini").eval()
+    exact, rounded = load_model(recipe[0] / "last.pt").eval(), load_folder(recipe[0] / "palimpsest-mini").eval()
     ids, write = torch.randint(2, 500, (1, 3, 40)), torch.ones(1, 3, 40, dtype=torch.bool)
     with torch.no_grad():
         a, b = (m.head(m.read_and_ask(ids, write)[0]).log_softmax(-1) for m in (exact, rounded))
