@@ -242,6 +242,7 @@ class InfiniLlama(nn.Module):
 
     def compile_blocks(self) -> None:
         """Compiles the two halves of a layer and the memory's two (not the model: their shapes change least)."""
+        torch._dynamo.config.recompile_limit = 64  # of 8, reading with and without gradient, of one document or more, leaves none
         self.project = torch.compile(Layer.project, dynamic=True)
         self.finish = torch.compile(Layer.finish, dynamic=True)
         self.read_memory = torch.compile(read_memory, dynamic=True)

@@ -233,6 +233,8 @@ def train_together(args, ranks: Ranks) -> None:
     except ValueError as error:
         raise SystemExit(f"train: {error}") from error
     if args.compile:
+        if args.compile_cache and args.compile_cache.exists():
+            torch.compiler.load_cache_artifacts(args.compile_cache.read_bytes())
         model.compile_blocks()
     optimizers = build_optimizers(model, args.muon_lr, args.adam_lr)
     trainable = [p for p in model.parameters() if p.requires_grad]
@@ -305,6 +307,8 @@ def train_together(args, ranks: Ranks) -> None:
     stop.set()
     if ranks.first:
         save(model, Path(args.out))
+        if args.compile and args.compile_cache and (made := torch.compiler.save_cache_artifacts()):
+            args.compile_cache.write_bytes(made[0])
     say(f"{step} steps, {tokens:,} tokens, {time.time() - started:.0f} s -> {args.out}")
     for p in pool:
         p.kill()
@@ -350,6 +354,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--compile", action="store_true")
+    p.add_argument("--compile-cache", type=Path, metavar="FILE",
+                   help="what torch.compile made, kept for the next run on such a device with such a torch: compiling takes minutes")
     p.add_argument("--profile-at", type=int, default=0, help="print where the time of eight steps goes, from this step on (one rank only)")
     p.add_argument("--save-minutes", type=float, default=0, help="save the weights so often while the run goes on")
     p.add_argument("--log-seconds", type=float, default=15)
