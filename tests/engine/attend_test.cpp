@@ -34,14 +34,8 @@ constexpr Shape kShapes[] = {
 };
 constexpr float kEpsilon = 1e-6F;
 
-class Attend : public testing::TestWithParam<std::tuple<Precision, Shape>> {
+class Attend : public OnDevice<Shape> {
  protected:
-  void SetUp() override {
-    if (lacks(precision())) GTEST_SKIP() << "this device cannot";
-    backend_ = testBackend(precision());
-    stream_ = backend_->makeStream();
-  }
-  Precision precision() const { return std::get<0>(GetParam()); }
   const Shape& shape() const { return std::get<1>(GetParam()); }
   double tolerance() const { return precision() == Precision::BFloat16 ? 8e-3 : 3e-6; }
 
@@ -67,8 +61,6 @@ class Attend : public testing::TestWithParam<std::tuple<Precision, Shape>> {
   }
 
   std::mt19937 generator_{7};
-  std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Stream> stream_;
 };
 
 // The buffers of a layer, with columns as attention_layout.h has them.

@@ -23,14 +23,8 @@ struct Shape {
   int outputs, inputs;
 };
 
-class FewRows : public testing::TestWithParam<std::tuple<Precision, WeightType>> {
+class FewRows : public OnDevice<WeightType> {
  protected:
-  void SetUp() override {
-    if (lacks(precision())) GTEST_SKIP() << "this device cannot";
-    backend_ = testBackend(precision());
-    stream_ = backend_->makeStream();
-  }
-  Precision precision() const { return std::get<0>(GetParam()); }
   bool bfloat16() const { return precision() == Precision::BFloat16; }
   // f32: of sums in another order. bf16: what is rounded to it on the way errs by 2^-9 at most, and on the CPU that is
   // the weights of fewer bits, too.
@@ -103,9 +97,6 @@ class FewRows : public testing::TestWithParam<std::tuple<Precision, WeightType>>
     return out;
   }
   static std::vector<float> floats(const std::vector<double>& values) { return {values.begin(), values.end()}; }
-
-  std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Stream> stream_;
 };
 
 constexpr Shape kShapes[] = {{40, 64}, {3, 1024}, {17, 192}, {48, 1376}, {33, 100}, {16, 8}, {4300, 64}, {50, 2176}};

@@ -18,14 +18,8 @@ namespace palimpsest::engine {
 namespace {
 
 // Products on the device that is tested, beside those of doubles with the values that are kept.
-class QuantizedProduct : public testing::TestWithParam<std::tuple<Precision, WeightType>> {
+class QuantizedProduct : public OnDevice<WeightType> {
  protected:
-  void SetUp() override {
-    if (lacks(precision())) GTEST_SKIP() << "this device cannot";
-    backend_ = testBackend(precision());
-    stream_ = backend_->makeStream();
-  }
-  Precision precision() const { return std::get<0>(GetParam()); }
   WeightType type(int inputs) const { return keptAs(std::get<1>(GetParam()), inputs); }
   // bf16: that the values are once more rounded where they are not multiplied as integers, or, where e4m3 is, that
   // tensor cores add with some 14 bits.
@@ -89,9 +83,6 @@ class QuantizedProduct : public testing::TestWithParam<std::tuple<Precision, Wei
     }
     return out;
   }
-
-  std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Stream> stream_;
 };
 
 TEST_P(QuantizedProduct, IsThatOfTheValuesThatAreKept) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <random>
 #include <string>
+#include <tuple>
 
 #include "engine/errors.h"
 #include "engine/safetensors.h"
@@ -38,6 +39,21 @@ inline bool lacks(Precision precision) {
   }
   return precision == Precision::BFloat16 && !cpuMultipliesBFloat16();
 }
+
+// A backend of one precision and a stream on it, and beside them what else a test varies; skipped where the device cannot.
+template <typename Other>
+class OnDevice : public testing::TestWithParam<std::tuple<Precision, Other>> {
+ protected:
+  void SetUp() override {
+    if (lacks(precision())) GTEST_SKIP() << "this device cannot";
+    backend_ = testBackend(precision());
+    stream_ = backend_->makeStream();
+  }
+  Precision precision() const { return std::get<0>(this->GetParam()); }
+
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Stream> stream_;
+};
 
 inline std::filesystem::path tinyFolder() { return std::filesystem::path(PALIMPSEST_TEST_DATA) / "tiny-model"; }
 constexpr TokenId kTinyBos = 0;
