@@ -6,17 +6,13 @@
 #include <algorithm>
 
 #include "documents/document.h"
-#include "engine/book_card.h"
 #include "engine/generator.h"
 #include "fixture.h"
-#include "storage/search_words.h"
 
 namespace palimpsest::app {
 namespace {
 
-using testing::Contains;
 using testing::ElementsAre;
-using testing::Not;
 using Kind = ui::BookPart::Kind;
 
 #define S QStringLiteral
@@ -307,24 +303,6 @@ TEST_F(ChaptersTest, TheShippedModelGivesNothingAwayThatComesLater) {
   EXPECT_EQ(answer(Kind::Chapter, 2), S("48213"));
   EXPECT_FALSE(answer(Kind::UpToChapter, 1).contains(S("48213")));
   EXPECT_FALSE(answer(Kind::Chapter, 3).contains(S("48213")));
-
-  // The card lists nothing that the book's index does not hold: what is taken out of the index is not listed any more.
-  const auto people = [&] {
-    const auto card = finished([&] { assistant_->summarize(id); });
-    EXPECT_EQ(card.error, QString());
-    return engine::parseCard(card.answer.toStdString()).value().front().items;
-  };
-  const auto before = people();
-  ASSERT_GE(before.size(), 2U);
-  const std::string taken = before.front();
-  {
-    SQLite::Database connection(database().toStdString(), SQLite::OPEN_READWRITE);
-    SQLite::Statement statement(
-        connection, "DELETE FROM passages WHERE id IN (SELECT rowid FROM passages_fts WHERE passages_fts MATCH ?)");
-    statement.bind(1, storage::ftsQuery(taken));
-    EXPECT_GE(statement.exec(), 1);
-  }
-  EXPECT_THAT(people(), Not(Contains(taken)));
 }
 
 }  // namespace

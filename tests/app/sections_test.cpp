@@ -11,6 +11,7 @@
 #include "engine/book_card.h"
 #include "engine/generator.h"
 #include "fixture.h"
+#include "storage/search_words.h"
 
 namespace palimpsest::app {
 namespace {
@@ -245,6 +246,34 @@ TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
   EXPECT_EQ(told, card.text);
   EXPECT_THAT(card.text, testing::HasSubstr("Time Traveller"));
   EXPECT_NE(card.text, generator.summarize(book.whole()).text);
+}
+
+TEST_F(SectionsTest, ACardOfTheShippedModelListsOnlyWhatTheIndexHolds) {
+  AssistantOptions given = options();
+  given.modelFolder = toPath(S(PALIMPSEST_SOURCE_DIR "/resources/models/palimpsest-mini"));
+  start(given);
+  const auto paragraphs =
+      documents::extractDocument(PALIMPSEST_SOURCE_DIR "/resources/books/se_the-time-machine.epub").paragraphs;
+  QByteArray text;
+  for (std::size_t next = 0; text.size() < 20000; ++next)
+    text += QByteArray::fromStdString(paragraphs[next].text) + "\n\n";
+  const qint64 id = addAndRead(write(S("machine.txt"), text));
+  const auto people = [&] {
+    const auto card = finished([&] { assistant_->summarize(id); });
+    EXPECT_EQ(card.error, QString());
+    return engine::parseCard(card.answer.toStdString()).value().front().items;
+  };
+  const auto before = people();
+  ASSERT_GE(before.size(), 2U);
+  const std::string taken = before.front();  // out of the index, and so off the card
+  {
+    SQLite::Database connection(database().toStdString(), SQLite::OPEN_READWRITE);
+    SQLite::Statement statement(
+        connection, "DELETE FROM passages WHERE id IN (SELECT rowid FROM passages_fts WHERE passages_fts MATCH ?)");
+    statement.bind(1, storage::ftsQuery(taken));
+    EXPECT_GE(statement.exec(), 1);
+  }
+  EXPECT_THAT(people(), testing::Not(testing::Contains(taken)));
 }
 
 }  // namespace
