@@ -89,7 +89,7 @@ class World:
     def answers(self) -> dict[str, str]:
         """Every question of the four tasks that has one answer now: question -> answer."""
         out = {f"Where is {person}?": place for person, place in self.where.items()}
-        for thing in {*self.holder, *self.at}:
+        for thing in dict.fromkeys([*self.holder, *self.at]):  # in one order in every process
             place = self.where.get(self.holder[thing]) if thing in self.holder else self.at[thing]
             if place:
                 out[f"Where is the {thing}?"] = place
