@@ -5,7 +5,7 @@
 #
 # BOOKS: a folder of UTF-8 .txt books; OUT: where everything goes; QA: questions that people asked (see prepare.py).
 # Two NVIDIA H200 and 32 cores: about 35 minutes; with one GPU as well, for as long or as well trained as one likes
-# (BASE_MINUTES, ALL_MINUTES). Every step is skipped when its result is there already.
+# (BASE_MINUTES, ALL_MINUTES, LAST_MINUTES). Every step is skipped when its result is there already.
 # TINY=1 runs the same steps in two minutes on any CPU (a test of the recipe, not a model).
 set -euo pipefail
 books=$(realpath "$1") out=$(realpath -m "$2") asked=()

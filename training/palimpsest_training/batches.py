@@ -245,7 +245,7 @@ class BatchMaker:
             questions.append(self.card(prose, len(tokens)))
         if self.sectioned:
             questions += self.section_cards(prose, strewn, rng.choice((0, 1, 2)))
-        questions += self.natural(prose, max(2, stage.questions - len(questions)), len(tokens), strewn)
+        questions += self.natural(prose, max(2, stage.questions - len(questions)), len(tokens), strewn if self.sectioned else None)
         return tokens, questions, {q for q, _ in prose.questions}
 
     def story_document(self, stage: Stage, length: int) -> tuple[np.ndarray, list[Question], set]:
@@ -287,12 +287,12 @@ class BatchMaker:
 
     def natural(self, prose: Stretch, most: int, after: int, strewn: Strewn | None = None) -> list[Question]:
         """Questions mined from a stretch, and some about other places, which the book does not answer. They are asked when all has been
-        read, or, of sectioned batches, of a section in which the answer stands."""
+        read, or, with `strewn`, of a section in which the answer stands."""
         found = self.rng.sample(range(len(prose.questions)), min(most, len(prose.questions)))
         questions = []
         for i in found:
             begin, end = None, after
-            if strewn and self.sectioned and prose.asked_at:
+            if strewn and prose.asked_at:
                 begin, end = (strewn.place(at, side) for at, side in zip(prose.asked_at[i], ("left", "right")))
             questions.append(self.qa(*prose.questions[i], end, again=self.rng.random() < 0.25, elsewhere=True, told_at=begin))
         return questions + [self.qa(self.foreign_question(), UNKNOWN) for _ in range(1 + len(questions) // 4)]

@@ -134,7 +134,7 @@ class HeadBatches(BatchMaker):
 
     def _in_own_tokens(self, q: Question, after: int) -> Question:
         prompt, answer = (self.books.tokenizer.decode(ids) for ids in (q.prompt, q.answer))  # without the end token
-        return replace(q, prompt=self.v.encode(prompt), answer=self.v.answer(prompt, answer) + [self.eos], after=after)
+        return replace(q, prompt=self.v.encode(prompt), answer=self.v.answer(prompt, answer) + [self.eos], after=after, told_at=None)
 
     def refusal(self) -> list[int]:
         return self.v.answer("Answer:", " " + UNKNOWN) + [self.eos]

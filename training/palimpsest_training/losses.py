@@ -39,8 +39,8 @@ class Losses(nn.Module):
 
     def contest(self, hidden: list[Tensor], answers: list[Tensor], contest: list[Tensor]) -> Tensor:
         """Of which document, or section of one, a question is to be answered, or of none: the cross entropy of that choice, averaged over
-        the questions (over FEW_CONTESTS, if they are fewer). As section_chosen() chooses: each one's odds are those with which it does not answer that the book does not say.
-        hidden [B, Q, P, D], answers [B, Q, P] and contest [B, Q] (batches.py) of each group of questions."""
+        the questions (over FEW_CONTESTS, if they are fewer). As section_chosen() chooses: each one's odds are those with which it does not
+        answer that the book does not say. hidden [B, Q, P, D], answers [B, Q, P] and contest [B, Q] (batches.py) of each group of questions."""
         groups, told, first = [], [], []
         for h, a, c in zip(hidden, answers, contest):
             row, column = ((c != 0) & (a != IGNORE).any(-1)).nonzero(as_tuple=True)
