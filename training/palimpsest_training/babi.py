@@ -148,8 +148,9 @@ def spells(sentences) -> list[Spell]:
     return out
 
 
-def unanswered(rng: random.Random, sentences, count: int) -> list[str]:
-    """Questions that these sentences never answer: about people, things and places that they name, or that no story here names."""
+def unanswered(rng: random.Random, sentences, count: int, sides: int = 0) -> list[str]:
+    """Questions that these sentences never answer: `count` about people, things and places that they name, or that no story here names,
+    and `sides` more about a side of a place of which they tell another side."""
     words = set(re.findall(r"\w+", " ".join(sentences)))
     known = {s.question for s in spells(sentences)}
     matches = lambda *patterns: [m for s in sentences for pattern in patterns if (m := pattern.fullmatch(s))]
@@ -158,12 +159,14 @@ def unanswered(rng: random.Random, sentences, count: int) -> list[str]:
     things = sorted({m[2] for m in matches(_TOOK, _DROPPED, _GAVE)})
     rooms = sorted({m[i] for m in matches(_LIES) for i in (1, 3)})
     asked = [f"Where is {p}?" for p in PEOPLE if p not in words] + [f"Where is the {t}?" for t in OBJECTS if t not in words]
-    asked += [q for room in rooms for side in OPPOSITE for q in (f"What is {side} of the {room}?", f"What is the {room} {side} of?")]
+    others = [q for room in rooms for side in OPPOSITE for q in (f"What is {side} of the {room}?", f"What is the {room} {side} of?") if q not in known]
+    others = rng.sample(others, min(sides + count, len(others)))
+    asked += others[sides:]
     if gifts:
         asked += [f"What did {a} give to {b}?" for a in people for b in people if a != b]
         asked += [q for t in things for q in (f"Who gave the {t}?", f"Who received the {t}?", f"Who did {rng.choice(people)} give the {t} to?")]
     asked = [q for q in asked if q not in known]
-    return rng.sample(asked, min(count, len(asked)))
+    return rng.sample(asked, min(count, len(asked))) + others[:sides]
 
 
 def load(files, evaluation: bool) -> dict[str, list[Story]]:

@@ -267,22 +267,28 @@ class BatchMaker:
         lasting, passing, known, answered = [], [], set(), set()
         for i, story in enumerate(told):
             places = [n for n, (k, _) in enumerate(merged) if k == i]  # of its sentences among all
-            for s in spells(story):
+            told_of = spells(story)
+            carried = any(s.question.startswith("Where is the ") for s in told_of)
+            for s in told_of:
                 after, ends_it = (ends[places[s.first - 1]] if s.first else 0), s.last < len(story)
                 if ends_it and not begins[places[s.last]]:
                     continue  # ended before anything was read
                 q = self.qa(s.question, s.answer or UNKNOWN, after, elsewhere=s.answer is not None and not ends_it,
                             until=begins[places[s.last]] if ends_it else 0, told_at=begins[places[s.first - 1]] if s.answer else None)
                 q = replace(q, other_before=s.question in answered)
-                passing.append((q, s.answer is not None)) if ends_it else lasting.append(q)
                 known.add(s.question)
                 if s.answer:
                     answered.add(s.question)
+                # Who is where is known first; where things are needs it.
+                if carried and re.match(r"Where is (?!the )", s.question) and rng.random() < 0.5:
+                    continue
+                passing.append((q, s.answer is not None)) if ends_it else lasting.append(q)
         some = lambda questions, most: rng.sample(questions, min(most, len(questions)))
         asked = some(lasting, 10)
         few = 1 + len(asked) // 6  # not yet said, and never said: or refusing would be the rule
         asked += some([q for q, said in passing if said], len(asked)) + some([q for q, said in passing if not said], few)
-        absent = unanswered(rng, statements, few)
+        # One sentence tells of two places; what lies on their other sides is what such a section is asked in vain.
+        absent = unanswered(rng, statements, few, sum(q.about.startswith("What is ") for q in asked) // 3)
         return tokens, asked + [self.qa(q, UNKNOWN) for q in absent] + self.natural(prose, 4, len(tokens)), known | {q for q, _ in prose.questions}
 
     def natural(self, prose: Stretch, most: int, after: int, strewn: Strewn | None = None) -> list[Question]:
@@ -377,7 +383,7 @@ class BatchMaker:
         B, L = max(1, self.tokens_per_batch // (S * N)), S + 1
         self.sectioned = not (stage.stream or stage.stories) and rng.random() < self.sectioned_share
         # A stream's own earlier sections serve for that.
-        strangers = stage.questions // STRANGERS if (B > 1 or self.sectioned) and not stage.stream else 0
+        strangers = stage.strangers or stage.questions // STRANGERS if (B > 1 or self.sectioned) and not stage.stream else 0
         Q = stage.questions + strangers
         segments = np.full((B, N, L), EOS, self.ids)  # padding, whatever the model's own end is
         write = np.zeros((B, N, L), bool)
@@ -432,9 +438,9 @@ class BatchMaker:
 
     def contests(self, stage: Stage, asked: list[list[Question]], strangers: int) -> list[Contest]:
         """asked: of each document, what it is asked of its own; strangers: for how many more questions each has room."""
-        alone = len(asked) == 1
-        room = 0 if not (self.sectioned or stage.stories) else strangers if alone else -(-strangers // 2)
-        return draw_contests(self.rng, asked, 0 if alone else (strangers + 1) // 2, -(-room // OWN_SECTIONS))
+        shared = 0 if len(asked) == 1 else strangers // 4 if stage.stories else (strangers + 1) // 2
+        room = strangers - shared if self.sectioned or stage.stories else 0
+        return draw_contests(self.rng, asked, shared, -(-room // OWN_SECTIONS))
 
     def put_to(self, b: int, documents: list[tuple], own: list[Question], contests: list[Contest], stage: Stage, strangers: int) -> list[Put]:
         """All that document b is asked: its own questions, what others of the batch tell, and of its own sections what another one tells."""

@@ -23,6 +23,7 @@ class Stage:
     speeches: tuple[float, float] | None = None  # fewest and most lines that somebody says; None: a few
     shortest: int | None = None  # segments of the shortest batch, if they differ: so many, twice as many, ... to `segments`
     stories: tuple[int, int] | None = None  # fewest and most bAbI stories of a document, instead of facts
+    strangers: int = 0  # questions per document, in addition, of other documents and of sections that do not tell; 0: some
     told: tuple[int, int] | None = None  # fewest and most sentences of such a story; None: also those of the files, as they are
 
 
@@ -40,8 +41,8 @@ STAGES = {
     "stream": Stage(256, 32, (0.04, 3), 24, stream=True),
     # Who is where by now, and with what: drawn where there are files of stories. Many are asked of a section of the text that
     # has been read as a whole: to know in it where the milk is, what is written when John moves must tell what he carries.
-    "babi-512": Stage(64, 8, (0, 0), 12, stories=(1, 2), told=(2, 12)),
-    "babi-2k": Stage(128, 16, (0, 0), 24, stories=(1, 3), told=(4, 30)),
+    "babi-512": Stage(64, 8, (0, 0), 16, strangers=8, stories=(1, 2), told=(2, 12)),
+    "babi-2k": Stage(128, 16, (0, 0), 28, strangers=14, stories=(1, 3), told=(4, 30)),
     "babi": Stage(256, 64, (0, 0), 24, shortest=8, stories=(1, 4)),
 }
 # Share of the run at which a stage begins to be drawn, and the weights with which the stages are drawn then.
