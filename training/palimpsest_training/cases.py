@@ -30,10 +30,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from . import babi
-from .batches import BatchMaker
 from .books import Books
 from .config import PROMPTS
 from .corpus import is_held_out, normalise
+from .documents import DocumentMaker
 from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Names, draw_facts, passkey_sentence
 from .paraphrases import paraphrased
 
@@ -94,7 +94,7 @@ class Cases:
     """Draws documents with their questions. stories: the evaluation's, of each task (babi.load)."""
 
     def __init__(self, books: Books, seed: int, stories: dict[str, list[babi.Story]] | None = None):
-        self.maker = BatchMaker(books, seed)
+        self.maker = DocumentMaker(books, seed)
         self.books, self.rng, self.names = books, self.maker.rng, Names(self.maker.rng, evaluation=True)
         self.turn_rng = random.Random(seed)  # of its own: rows "turns" and "paraphrased" have the documents of "facts-8"
         self.told = {task: self.shuffled(found) for task, found in (stories or {}).items()}

@@ -1,6 +1,6 @@
 """Training batches for a Llama with any tokenizer, and the documents of the evaluation during a run.
 
-Documents are drawn as for the shipped model (batches.py), in the tokens of the packed books ("packed tokens", the
+Documents are drawn as for the shipped model (documents.py), in the tokens of the packed books ("packed tokens", the
 shipped model's byte-level tokenizer by default). Then each becomes text, is cut by the rule that the engine follows
 (cutter.cut_text) and every segment is tokenised on its own, as the engine does when it reads: no token spans a cut, and
 nothing is assumed of the model's tokenizer (in Llama 3 ".\\n\\n" is one token, so that token arrays cannot be cut).

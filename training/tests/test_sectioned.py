@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from palimpsest_training import batches
+from palimpsest_training import documents
 from palimpsest_training.batches import BatchMaker
 from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.questions import IGNORE, Question, section_around, section_without
@@ -40,14 +40,14 @@ def test_a_card_is_asked_of_just_the_segments_that_it_is_about():
 @pytest.fixture
 def told(monkeypatch):
     """What each question about an invented fact is answered by."""
-    known, draw = {}, batches.draw_training_facts
+    known, draw = {}, documents.draw_training_facts
 
     def drawn(*args, **more):
         facts, unknown = draw(*args, **more)
         known.update({f.question: f.statement for f in facts})
         return facts, unknown
 
-    monkeypatch.setattr(batches, "draw_training_facts", drawn)
+    monkeypatch.setattr(documents, "draw_training_facts", drawn)
     return known
 
 
