@@ -50,8 +50,7 @@ QString advice(const ui::LibraryItem& item, const QList<ui::Chapter>& chapters) 
   const auto lacking = std::ranges::count_if(chapters, [](const auto& c) { return c.hasText && !c.alone; });
   if (lacking == 0) return {};
   if (item.progress < 1) return QStringLiteral("The book has not been read to its end yet.");
-  const auto remembered = std::ranges::count_if(chapters, [](const auto& c) { return c.alone; });
-  if (remembered == 0 || (remembered == 1 && chapters.last().alone))
+  if (!ui::haveMemoriesOfTheirOwn(chapters))
     return QStringLiteral(
                "The book was read before chapters were remembered one by one. To have them: "
                "palimpsest-cli read --again %1")

@@ -82,8 +82,7 @@ void PartSelector::fill() {
   add(menu_, tr("Whole book"), {}, true);
   QMenu* upTo = menu_->addMenu(tr("Up to chapter"));
   QMenu* only = menu_->addMenu(tr("Only chapter"));
-  bool lacking = false;  // the last one's end is that of the whole book
-  bool any = false;
+  bool lacking = false;
   for (const Chapter& chapter : chapters_) {
     const QString words =
         QString(4 * chapter.level, QLatin1Char(' ')) + shortened(chapterWords(chapter.title), kLongestInMenu);
@@ -91,9 +90,10 @@ void PartSelector::fill() {
          {std::pair(upTo, BookPart::Kind::UpToChapter), std::pair(only, BookPart::Kind::Chapter)})
       add(menu, words, {kind, chapter.ordinal}, possible(chapter, kind));
     lacking = lacking || (chapter.hasText && !chapter.alone);
-    any = any || (chapter.alone && &chapter != &chapters_.constLast());
   }
-  if (!lacking || any || !mayReadAgain_ || fromPassages_) return;
+  // Where more chapters than can be remembered stand on one level, none may be known alone: yet a second reading would
+  // find no more of them.
+  if (!lacking || haveMemoriesOfTheirOwn(chapters_) || !mayReadAgain_ || fromPassages_) return;
   menu_->addSeparator();
   menu_->addAction(tr("Read again, to remember its chapters…"), this, &PartSelector::readAgainRequested);
 }

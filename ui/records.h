@@ -60,6 +60,20 @@ struct Chapter {
   bool operator==(const Chapter&) const = default;
 };
 
+// Whether memories at ends of chapters were kept when the book was read. The memory at the end of the last text, of
+// whatever level, tells nothing: that is the whole book's.
+inline bool haveMemoriesOfTheirOwn(const QList<Chapter>& chapters) {
+  for (qsizetype i = 0; i < chapters.size(); ++i) {
+    if (!chapters[i].upTo) continue;
+    bool inside = true;  // of this one, as a chapter is of its part
+    for (const Chapter& later : chapters.sliced(i + 1)) {
+      inside = inside && later.level > chapters[i].level;
+      if (!inside && later.hasText) return true;
+    }
+  }
+  return false;
+}
+
 enum class AnswerWay { Memory, MemoryAndPassages, Passages };
 
 struct Quote {

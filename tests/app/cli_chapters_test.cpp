@@ -102,5 +102,16 @@ TEST_F(CliChaptersTest, ABookReadBeforeIsReadAgain) {
   EXPECT_EQ(ask({S("--up-to"), S("1")}).code, cli::Done);
 }
 
+// As where there are more chapters on one level than are remembered: every second end is kept, and none is known alone.
+TEST_F(CliChaptersTest, ABookOfWhichOnlySomeEndsAreKeptIsNotToBeReadAgain) {
+  readBook();
+  SQLite::Database(database().toStdString(), SQLite::OPEN_READWRITE)
+      .exec("DELETE FROM chapter_memories WHERE position = (SELECT min(position) FROM chapter_memories)");
+  const Result list = run({S("chapters"), S("1")});
+  EXPECT_THAT(list.out, HasText("   2  up to its end  Two\n"));
+  EXPECT_THAT(list.err, HasText("More chapters than are remembered one by one"));
+  EXPECT_THAT(list.err, testing::Not(HasText("--again")));
+}
+
 }  // namespace
 }  // namespace palimpsest::app

@@ -98,6 +98,23 @@ TEST_F(PartSelectorTest, ABookWithoutChapterMemoriesCanBeReadAgain) {
   EXPECT_EQ(opened().size(), 3) << "some are remembered: reading again would not help";
 }
 
+TEST_F(PartSelectorTest, WhereOnlySomeEndsAreKeptReadingAgainIsNotOffered) {
+  const auto offered = [&](const QList<Chapter>& shown) {
+    window->showChapters(1, shown);
+    return opened().size() > 3;
+  };
+  // Of more chapters than are remembered every second end is kept, and none is known alone.
+  EXPECT_FALSE(offered({{0, "I", 0, true, false, false},
+                        {1, "II", 0, true, true, false},
+                        {2, "III", 0, true, false, false},
+                        {3, "IV", 0, true, true, false}}));
+  EXPECT_TRUE(offered({{0, "I", 0, true, false, false},
+                       {1, "Part two", 0, true, true, false},
+                       {2, "II", 1, true, true, false},
+                       {3, "Plates", 0, false, false, false}}))
+      << "what is known is the whole book, whose end the part and its chapter share";
+}
+
 TEST_F(PartSelectorTest, AnAnswerSaysOfWhichPartItIs) {
   ConversationItem item = streamingTurn("Who?");
   item.provenance.clear();
