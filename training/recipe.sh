@@ -4,7 +4,7 @@
 #   training/recipe.sh BOOKS OUT [QA.jsonl ...]
 #
 # BOOKS: a folder of UTF-8 .txt books; OUT: where everything goes; QA: questions that people asked (see prepare.py).
-# Two NVIDIA H200 and 32 cores: about 35 minutes; with one GPU as well, for as long or as well trained as one likes
+# Two NVIDIA H200 and 32 cores: about 45 minutes; with one GPU as well, for as long or as well trained as one likes
 # (BASE_MINUTES, ALL_MINUTES, LAST_MINUTES). Every step is skipped when its result is there already.
 # TINY=1 runs the same steps in two minutes on any CPU (a test of the recipe, not a model).
 set -euo pipefail
@@ -27,7 +27,9 @@ train() {
 }
 
 vocab=8192 prepare_flags=(--cap 900000) train_flags=(--compile) sizes=(8K 32K 128K 1M) documents=50
-base=(--minutes "${BASE_MINUTES:-3.2}") all=(--minutes "${ALL_MINUTES:-16.6}") last=(--minutes "${LAST_MINUTES:-7.4}")
+base=(--minutes "${BASE_MINUTES:-3.2}") all=(--minutes "${ALL_MINUTES:-16.6}")
+last=(--minutes "${LAST_MINUTES:-14.5}" --stages dense=.02 2k=.1 4k=.11 8k=.11 16k=.06 64k=.04 talk-512=.04 talk-2k=.08 talk-8k=.08 stream=.05)
+((${#stories[@]})) && last+=(babi-512=.12 babi-2k=.12 babi=.07)
 config='{}' heads=(--memory-heads 4 --memory-head-dim 128)
 if [[ ${TINY:-} ]]; then
   vocab=512 train_flags=(--tokens 4096 --workers 1) sizes=(2K) documents=4
@@ -50,7 +52,7 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 
 # 4. Asked as the program asks, sections of documents that are read as a whole, which contest a question: at a fifth of the rates, or what
 #    was learned is lost (docs/memory.md).
-[[ -f $out/last.pt ]] || train --phase all "${data[@]}" "${last[@]}" "${train_flags[@]}" "${stories[@]}" --base-share 0.12 --curriculum-from 0.75 --contest-weight 0.4 --sectioned-share 0.6 --muon-lr 0.004 --adam-lr 6e-4 --decay 1 --init "$out/all.pt" --out "$out/last.pt"
+[[ -f $out/last.pt ]] || train --phase all "${data[@]}" "${last[@]}" "${train_flags[@]}" "${stories[@]}" --base-share 0.1 --contest-weight 0.4 --sectioned-share 0.6 --muon-lr 0.004 --adam-lr 6e-4 --decay 1 --init "$out/all.pt" --out "$out/last.pt"
 
 # 5. int8 folder, and its tables.
 module export --weights "$out/last.pt" --tokenizer "$out/tokenizer" --sections 64 --out "$out/palimpsest-mini"
