@@ -89,8 +89,7 @@ void Assistant::start() {
   Parts& p = *parts_;
   if (p.options.loadModel) p.loadModel();
   if (p.options.readOnly) {
-    p.isReadOnly = true;
-    p.openReader();
+    p.openReader(true);
   } else {
     p.writer.open(p.options.database, p.options.databaseLimit, this,
                   [&p](const WriteOutcome& outcome) { p.opened(outcome); });
@@ -98,23 +97,23 @@ void Assistant::start() {
 }
 
 void Assistant::Parts::opened(const WriteOutcome& outcome) {
-  if (outcome.ok()) return openReader();
+  if (outcome.ok()) return openReader(false);
   if (outcome.reason != storage::DatabaseError::Reason::Busy) {
     problem = outcome.problem;
     return fail(problem);
   }
   // Another Palimpsest writes: looking and asking work all the same.
-  isReadOnly = true;
   problem = Assistant::tr(
                 "%1 Here you can look, ask and export; books are added and removed there, and answers given here are "
                 "not kept.")
                 .arg(outcome.problem);
-  openReader();
+  openReader(true);
 }
 
 // Away from this thread: the file may be locked by another program, and a library has many covers.
-void Assistant::Parts::openReader() {
-  errand([file = options.database, watching = isReadOnly] { return loadLibrary(file, watching); },
+void Assistant::Parts::openReader(bool watching) {
+  isReadOnly = isReadOnly || watching;
+  errand([file = options.database, watching] { return loadLibrary(file, watching); },
          [this](Opened& library) { loaded(library); },
          [this](const QString& reason) {
            problem = reason;  // first: whoever hears of it asks for it
@@ -151,12 +150,14 @@ std::vector<Assistant::Parts::Entry> Assistant::Parts::loadBooks(storage::Databa
 void Assistant::Parts::loaded(Opened& library) {
   reader = std::move(library.connection);
   reader->setBusyTimeout(kBusyMilliseconds);
+  for (const auto& [id, entry] : std::exchange(entries, {})) forget(id);  // another one may have read them anew
   for (Entry& book : library.books) {
     Entry& entry = entries[book.document.id];
     entry = std::move(book);
     rebuild(entry);
   }
   watched = std::move(library.watched);
+  isReadOnly = watched != nullptr;
   if (watched) watch();
   isOpen = true;
   emit self->libraryReset();
@@ -310,6 +311,8 @@ void Assistant::Parts::setState(Entry& entry, DocumentState state, const QString
 }
 
 bool Assistant::readOnly() const { return parts_->isReadOnly; }
+
+QString Assistant::whyReadOnly() const { return readOnly() ? parts_->problem : QString(); }
 
 QString Assistant::problem() const { return parts_->isOpen ? QString() : parts_->problem; }
 

@@ -27,7 +27,8 @@ struct AssistantOptions {
   double watchSeconds = 1.0;       // how often a read-only library is asked whether another Palimpsest changed it
   bool loadModel = true;           // false: nothing will be read or asked (list, export, remove)
   bool readOnly = false;           // true: takes no lock and writes nothing
-  bool resumeReading = true;       // unfinished books go on when the library is open
+  bool takeOver = false;      // true: a library that another Palimpsest is writing to is written here once that is done
+  bool resumeReading = true;  // unfinished books go on when the library is open
   bool keepConversations = true;   // false: each question stands alone and its answer is not stored
   std::int64_t databaseLimit = 0;  // bytes the database may grow to, 0 = as large as the disk lets it
 };
@@ -53,10 +54,12 @@ class Assistant : public QObject {
   // Opens the database and starts loading the model. libraryReset() says that the library is open; a database that
   // cannot be opened is reported by failed(); the model's fate by modelChanged(). Where another Palimpsest is writing,
   // the library opens read-only and failed() says so: looking, asking and exporting work, answers are not kept. What
-  // the other one adds, reads and removes then arrives by itemAdded(), itemChanged() and itemRemoved().
+  // the other one adds, reads and removes then arrives by itemAdded(), itemChanged() and itemRemoved(). With takeOver
+  // the library is opened again when the other one is done: libraryReset(), and readOnly() no more.
   void start();
   bool readOnly() const;
-  QString problem() const;  // why the library could not be opened, as failed() said; empty = it is open, or not yet
+  QString problem() const;      // why the library could not be opened, as failed() said; empty = it is open, or not yet
+  QString whyReadOnly() const;  // as failed() said; empty = it is not, or was asked for
 
   QList<ui::LibraryItem> library() const;  // newest first
   std::optional<ui::LibraryItem> item(qint64 id) const;

@@ -99,7 +99,7 @@ struct Assistant::Parts {
   Engine* holderOf(qint64 id);                            // the one that reads it or has read it last
   void forget(qint64 id, const Engine* butBy = nullptr);  // what the engines hold of the book
   void opened(const WriteOutcome& outcome);
-  void openReader();
+  void openReader(bool watching);
   static Opened loadLibrary(const std::filesystem::path& database, bool watching);  // any thread; throws DatabaseError
   // Any thread; throws DatabaseError. Without the covers of `covered`.
   static std::vector<Entry> loadBooks(storage::Database& database, const std::set<qint64>& covered);
@@ -123,6 +123,7 @@ struct Assistant::Parts {
   void watch();
   void look();
   void looked(News& news);
+  void takeOver(const WriteOutcome& outcome);  // of trying to write to the library that another one wrote to
   void refresh(std::vector<Entry>& books);
   bool adopt(Entry& entry, Entry& found);  // true: there is something new to show
 

@@ -49,7 +49,17 @@ void Assistant::Parts::looked(News& news) {
   if (!news.problem.isEmpty() && news.problem != watchProblem) fail(news.problem);
   watchProblem = news.problem;
   if (news.books) refresh(*news.books);
-  watchTimer.start();
+  if (options.takeOver && !options.readOnly)
+    writer.open(options.database, options.databaseLimit, self,
+                [this](const WriteOutcome& outcome) { takeOver(outcome); });
+  else
+    watchTimer.start();
+}
+
+void Assistant::Parts::takeOver(const WriteOutcome& outcome) {
+  if (!outcome.ok()) return watchTimer.start();  // what it cannot be opened for is said when it is opened first
+  problem.clear();
+  openReader(false);
 }
 
 void Assistant::Parts::refresh(std::vector<Entry>& books) {

@@ -31,6 +31,7 @@ ExportFormat formatOf(ui::ExportKind kind) {
 
 Wiring::Wiring(MainWindow& window, AssistantOptions options) : window_(window), options_(std::move(options)) {
   window_.setBookPatterns(bookPatterns());
+  options_.takeOver = true;
   window_.setLibraryFile(QFileInfo(fromPath(options_.database)).absoluteFilePath());
   connectWindow();
 }
@@ -115,7 +116,15 @@ void Wiring::libraryOpened() {
   }
   if (window_.currentBooks().size() > 1) showShelf(window_.currentBooks());
   isOpen_ = true;
-  add(std::exchange(waiting_, {}));
+  window_.withdrawProblem(whyReadOnly_);
+  whyReadOnly_ = assistant_->whyReadOnly();
+  if (!assistant_->readOnly())
+    add(std::exchange(waiting_, {}));
+  else if (!waiting_.isEmpty())
+    window_.showNotice(
+        waiting_.size() == 1
+            ? tr("“%1” is added as soon as the other Palimpsest is done.").arg(QFileInfo(waiting_.first()).fileName())
+            : tr("%1 files are added as soon as the other Palimpsest is done.").arg(waiting_.size()));
 }
 
 void Wiring::add(const QStringList& files) {

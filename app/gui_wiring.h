@@ -42,9 +42,10 @@ class Wiring : public QObject {
   std::unique_ptr<Assistant> assistant_;
   Reception reception_;
   QString chosenModel_;  // a folder that is being tried; kept once it has been loaded
-  QStringList waiting_;  // files that came before the library was open
+  QStringList waiting_;  // files that came before the library was open for writing
   ui::Quote wanted_;     // the quote whose place is to be shown once the text is there
   QString single_;       // a file that was added alone: its book is brought to the front
+  QString whyReadOnly_;  // that the window shows
   bool isOpen_ = false;
 };
 

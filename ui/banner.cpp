@@ -74,6 +74,14 @@ void Banner::append(const QString& sentence) {
   show(lines.mid(std::max<qsizetype>(0, lines.size() - kMostSentences)).join(QLatin1Char('\n')), action_->text());
 }
 
+void Banner::withdraw(const QString& sentence) {
+  QStringList lines = text().split(QLatin1Char('\n'));
+  if (sentence.isEmpty() || lines.removeAll(sentence) == 0) return;
+  sentence_->setText(lines.join(QLatin1Char('\n')));
+  setAccessibleName(text());
+  setVisible(isVisible() && !lines.isEmpty());
+}
+
 QString Banner::text() const { return sentence_->text(); }
 
 void Banner::changeEvent(QEvent* event) {

@@ -22,6 +22,7 @@ class Banner : public QWidget {
   using QWidget::show;
   // Keeps what is still being shown: several files dropped at once may fail for several reasons.
   void append(const QString& sentence);
+  void withdraw(const QString& sentence);  // one that was appended; the others stay
   QString text() const;
 
  signals:

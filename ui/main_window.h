@@ -32,6 +32,9 @@ class MainWindow : public QMainWindow {
   explicit MainWindow(const QString& bundledTitle = {}, QWidget* parent = nullptr);
   ~MainWindow() override;
 
+  // The smallest size that the window may be given, on a screen with so much room for it.
+  static QSize leastSize(const QSize& room);
+
   qint64 currentBook() const;          // 0 = none, or several
   QList<qint64> currentBooks() const;  // ascending
   qint64 currentConversation() const;  // the book's id, or that of the shelf of several; 0 = not known yet
@@ -58,8 +61,9 @@ class MainWindow : public QMainWindow {
   void showStoredText(qint64 id, const QString& text, const palimpsest::ui::Quote& quote);
   void showExported(qint64 id, const QString& file);
   void showProblem(const QString& sentence);
-  void showClosedLibrary(const QString& why);  // instead of an empty library: it could not be opened
-  void setReadOnly(bool readOnly);             // another program writes: verbs that write are switched off
+  void withdrawProblem(const QString& sentence);  // it is solved
+  void showClosedLibrary(const QString& why);     // instead of an empty library: it could not be opened
+  void setReadOnly(bool readOnly);                // another program writes: verbs that write are switched off
   void comeForward();
   void showNotice(const QString& sentence);
 

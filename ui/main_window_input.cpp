@@ -198,6 +198,8 @@ void MainWindow::showExported(qint64, const QString& file) {
 
 void MainWindow::showProblem(const QString& sentence) { problemBanner_->append(sentence); }
 
+void MainWindow::withdrawProblem(const QString& sentence) { problemBanner_->withdraw(sentence); }
+
 void MainWindow::showNotice(const QString& sentence) { noticeBanner_->show(sentence); }
 
 void MainWindow::showAbout() {

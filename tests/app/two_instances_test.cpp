@@ -70,6 +70,37 @@ TEST_F(TwoInstancesTest, WhenTheFirstIsGoneTheNextWrites) {
   EXPECT_EQ(assistant_->conversation(id_).size(), 1);
 }
 
+TEST_F(TwoInstancesTest, TheSecondTakesTheLibraryOverWhenTheFirstIsDone) {
+  first_->addDocument(write(QStringLiteral("left.txt"), prose(4000, 3)));
+  ASSERT_TRUE(waitFor([&] {
+    const QList<ui::LibraryItem> shown = first_->library();
+    return shown.size() == 2 && shown.first().state == BookState::Reading && shown.first().progress > 0;
+  }));
+  AssistantOptions given = options();
+  given.takeOver = true;
+  start(given);
+  ASSERT_TRUE(waitFor([&] { return opened_ && !failures_.isEmpty(); }));
+  ASSERT_TRUE(assistant_->readOnly());
+  EXPECT_EQ(assistant_->whyReadOnly(), failures_.last());
+  ASSERT_TRUE(titled(QStringLiteral("left")));
+  failures_.clear();
+  first_.reset();
+  ASSERT_TRUE(waitFor([&] { return !assistant_->readOnly(); }));
+  EXPECT_TRUE(assistant_->whyReadOnly().isEmpty());
+  EXPECT_TRUE(waitFor([&] { return titled(QStringLiteral("left"))->state == BookState::Reading; }))
+      << "what the first one left unfinished goes on here";
+  EXPECT_GT(add(write(QStringLiteral("new.txt"), prose(3, 4))), 0);
+  ask(id_, "Who sang?");
+  EXPECT_EQ(assistant_->conversation(id_).size(), 1);
+  EXPECT_TRUE(failures_.isEmpty()) << failures_.join(u' ').toStdString();
+}
+
+TEST_F(TwoInstancesTest, WithoutThatItStaysReadOnly) {
+  startSecond();
+  first_.reset();
+  EXPECT_FALSE(waitFor([&] { return !assistant_->readOnly(); }, 500));
+}
+
 TEST_F(TwoInstancesTest, WhatTheFirstAddsAndReadsAndRemovesIsShownByTheSecond) {
   startSecond();
   QStringList signalled;

@@ -436,6 +436,25 @@ TEST_F(WiringTest, BesideAnotherWriterNothingThatWritesIsOffered) {
     EXPECT_FALSE(window->findChild<QAction*>(name)->isEnabled()) << name;
 }
 
+TEST_F(WiringTest, WhenTheOtherWriterIsDoneTheWindowWritesAndAddsItsFiles) {
+  start();
+  assistant_->pause(add(write("novel.txt", novel())));
+  const QString file = write("later.txt", novel(8));
+  open({file});
+  ASSERT_TRUE(waitFor([&] { return problem().contains("Another Palimpsest"); }));
+  EXPECT_TRUE(problem().contains("“later.txt” is added as soon as")) << problem().toStdString();
+  EXPECT_FALSE(handOver(toPath(database()), {file}));
+  assistant_.reset();
+  ASSERT_TRUE(waitFor([&] { return visibleChild<QPushButton>(*window, "addButton")->isEnabled(); }));
+  EXPECT_FALSE(problem().contains("Another Palimpsest"));
+  EXPECT_TRUE(waitFor([&] { return window->library()->rowCount() == 2; }));
+  EXPECT_TRUE(window->findChild<QAction*>("open")->isEnabled());
+  std::atomic<int> taken = -1;
+  std::jthread second([&] { taken = handOver(toPath(database()), {file}) ? 1 : 0; });
+  ASSERT_TRUE(waitFor([&] { return taken >= 0; }));
+  EXPECT_EQ(taken, 1) << "a second launch finds this window now";
+}
+
 TEST_F(WiringTest, RemovedAndClearedIsGone) {
   open({write("novel.txt", novel())});
   ASSERT_TRUE(waitForReady());
