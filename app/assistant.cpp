@@ -98,21 +98,25 @@ void Assistant::start() {
 
 void Assistant::Parts::opened(const WriteOutcome& outcome) {
   if (outcome.ok()) return openReader(false);
-  if (outcome.reason != storage::DatabaseError::Reason::Busy) {
+  using Reason = storage::DatabaseError::Reason;
+  std::error_code unknown;
+  usedElsewhere = outcome.reason == Reason::Busy;
+  if (!usedElsewhere &&
+      (outcome.reason != Reason::CannotOpen || !std::filesystem::is_regular_file(options.database, unknown))) {
     problem = outcome.problem;
     return fail(problem);
   }
-  // Another Palimpsest writes: looking and asking work all the same.
-  problem = Assistant::tr(
-                "%1 Here you can look, ask and export; books are added and removed there, and answers given here are "
-                "not kept.")
-                .arg(outcome.problem);
+  // Looking and asking work all the same.
+  const QString here = usedElsewhere ? Assistant::tr(
+                                           "Here you can look, ask and export; books are added and removed "
+                                           "there, and answers given here are not kept.")
+                                     : Assistant::tr("You can look, ask and export; answers are not kept.");
+  problem = outcome.problem + QLatin1Char(' ') + here;
   openReader(true);
 }
 
 // Away from this thread: the file may be locked by another program, and a library has many covers.
 void Assistant::Parts::openReader(bool watching) {
-  isReadOnly = isReadOnly || watching;
   errand([file = options.database, watching] { return loadLibrary(file, watching); },
          [this](Opened& library) { loaded(library); },
          [this](const QString& reason) {
@@ -263,7 +267,9 @@ void Assistant::Parts::modelLoaded(Engine& engine, const ui::ModelStatus& status
 
 bool Assistant::Parts::mayWrite(const QString& wish) {
   if (isOpen && !isReadOnly) return true;
-  if (isReadOnly)
+  if (isReadOnly && !usedElsewhere && !problem.isEmpty())
+    fail(Assistant::tr("%1 is not possible. %2").arg(wish, problem));
+  else if (isReadOnly)
     fail(Assistant::tr("%1 is not possible while another Palimpsest is using the library. Close it, or do it there.")
              .arg(wish));
   else
@@ -311,6 +317,8 @@ void Assistant::Parts::setState(Entry& entry, DocumentState state, const QString
 }
 
 bool Assistant::readOnly() const { return parts_->isReadOnly; }
+
+bool Assistant::usedElsewhere() const { return readOnly() && parts_->usedElsewhere; }
 
 QString Assistant::whyReadOnly() const { return readOnly() ? parts_->problem : QString(); }
 

@@ -53,12 +53,14 @@ class Assistant : public QObject {
 
   // Opens the database and starts loading the model. libraryReset() says that the library is open; a database that
   // cannot be opened is reported by failed(); the model's fate by modelChanged(). Where another Palimpsest is writing,
-  // the library opens read-only and failed() says so: looking, asking and exporting work, answers are not kept. What
-  // the other one adds, reads and removes then arrives by itemAdded(), itemChanged() and itemRemoved(). With takeOver
-  // the library is opened again when the other one is done: libraryReset(), and readOnly() no more.
+  // or where nothing can be written, the library opens read-only and failed() says so: looking, asking and exporting
+  // work, answers are not kept. What the other one adds, reads and removes then arrives by itemAdded(), itemChanged()
+  // and itemRemoved(). With takeOver the library is opened again when the other one is done: libraryReset(), and
+  // readOnly() no more.
   void start();
   bool readOnly() const;
   QString problem() const;      // why the library could not be opened, as failed() said; empty = it is open, or not yet
+  bool usedElsewhere() const;   // read-only because another Palimpsest is writing
   QString whyReadOnly() const;  // as failed() said; empty = it is not, or was asked for
 
   QList<ui::LibraryItem> library() const;  // newest first

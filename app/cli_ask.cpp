@@ -181,8 +181,10 @@ int summarize(const Options& given) {
   openForAsking(session);
   // A summary is kept, and a file of it is written from what is kept.
   if (!options.out.isEmpty() && session.assistant().readOnly())
-    throw Exit{InUse, QStringLiteral("Another Palimpsest is using the library, so the summary cannot be kept; leave "
-                                     "--out away to see it only.")};
+    throw Exit{session.assistant().usedElsewhere() ? InUse : NoLibrary,
+               QStringLiteral("%1, so the summary cannot be kept; leave --out away to see it only.")
+                   .arg(session.assistant().usedElsewhere() ? QStringLiteral("Another Palimpsest is using the library")
+                                                            : QStringLiteral("The library cannot be written"))};
   const qint64 id = session.book(options.arguments[0]);
   const ui::BookPart part = partAsked(session, options, {id});
   const ui::ConversationItem item = answerOf(session, !options.json, [&] { session.assistant().summarize(id, part); });

@@ -144,7 +144,7 @@ void Session::open(bool forWriting) {
   if (!assistant_.readOnly()) return;
   if (forWriting) {
     wait([this] { return !failures_.isEmpty(); });
-    throw Exit{InUse, takeFailure()};
+    throw Exit{assistant_.usedElsewhere() ? InUse : NoLibrary, takeFailure()};
   }
 }
 

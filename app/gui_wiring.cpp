@@ -118,7 +118,7 @@ void Wiring::libraryOpened() {
   isOpen_ = true;
   window_.withdrawProblem(whyReadOnly_);
   whyReadOnly_ = assistant_->whyReadOnly();
-  if (!assistant_->readOnly())
+  if (!assistant_->usedElsewhere())
     add(std::exchange(waiting_, {}));
   else if (!waiting_.isEmpty())
     window_.showNotice(

@@ -63,12 +63,42 @@ std::string advice(Reason reason) {
   }
 }
 
+// As SQLite writes the name of a file that it may look at alone: it makes no files beside it.
+std::string immutable(const std::filesystem::path& file) {
+  std::string uri = "file:";
+  for (const char letter : std::filesystem::absolute(file).string()) {
+    constexpr char kDigits[] = "0123456789ABCDEF";
+    const auto byte = static_cast<unsigned char>(letter);
+    if (std::string_view("%?#").find(letter) == std::string_view::npos)
+      uri += letter;
+    else
+      uri += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return uri + "?immutable=1";
+}
+
+// Whether everything stands in the file itself, and nothing in the log that a writer keeps beside it.
+bool isWhole(const std::filesystem::path& file) {
+  std::error_code missing;
+  const auto size = std::filesystem::file_size(file.string() + "-wal", missing);
+  return missing || size == 0;
+}
+
 std::unique_ptr<SQLite::Database> connect(const std::filesystem::path& file, Access access) {
   const int flags = access == Access::ReadOnly ? SQLite::OPEN_READONLY : SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE;
   const int busy = access == Access::ReadOnly ? kReaderBusyMilliseconds : kWriterBusyMilliseconds;
   auto connection = std::make_unique<SQLite::Database>(file, flags, busy);
   connection->exec("PRAGMA foreign_keys = ON");
-  return connection;
+  if (access == Access::ReadWrite) return connection;
+  try {
+    connection->execAndGet("PRAGMA schema_version");
+    return connection;
+  } catch (const SQLite::Exception& error) {
+    if (reasonOf(error) != Reason::CannotOpen || !isWhole(file)) throw;
+  }
+  // A reader, too, makes files beside the library, which it may not where the folder is another's or on a medium that
+  // cannot be written. Nobody else writes there either, or there would be a log.
+  return std::make_unique<SQLite::Database>(immutable(file), flags | SQLite::OPEN_URI, busy);
 }
 
 // Before anything is written beside it.

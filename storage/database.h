@@ -35,7 +35,7 @@ class Database {
  public:
   // ReadWrite creates the file and its folder and migrates it; it holds the lock file beside the database, so that a
   // second writer (another Palimpsest) gets Reason::Busy at once. ReadOnly needs a file of this schema version and
-  // works beside a writer. Throws DatabaseError.
+  // works beside a writer, and where nothing can be written. Throws DatabaseError.
   static Database open(const std::filesystem::path& file, Access access = Access::ReadWrite);
   Database(Database&&) noexcept;
   Database& operator=(Database&&) noexcept;

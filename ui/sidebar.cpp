@@ -198,7 +198,7 @@ void Sidebar::bringIntoView() {
 
 void Sidebar::setReadOnly(bool readOnly) {
   add_->setEnabled(!readOnly);
-  hint_->setText(readOnly ? tr("in use by another Palimpsest: look, ask, export") : tr("drop books anywhere"));
+  hint_->setText(readOnly ? tr("cannot be changed now: look, ask, export") : tr("drop books anywhere"));
   delegate_->setReadOnly(readOnly);
   list_->doItemsLayout();
 }

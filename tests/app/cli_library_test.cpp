@@ -158,6 +158,26 @@ TEST_F(CliTest, BesideARunningPalimpsestReadingVerbsWorkAndWritingVerbsSayWhy) {
   }
 }
 
+// The lock file in the way stands for a folder that cannot be written: root, who runs such tests too, may write
+// anywhere.
+TEST_F(CliTest, WhereNothingCanBeWrittenReadingVerbsWorkAndWritingVerbsSayWhy) {
+  run({S("read"), book()});
+  const QString lock = database() + S(".lock");
+  QFile::remove(lock);
+  ASSERT_TRUE(QDir().mkdir(lock));
+  EXPECT_EQ(run({S("list")}).code, cli::Done);
+  const Result asked = run({S("ask"), S("1"), S("Who sang?")});
+  EXPECT_EQ(asked.code, cli::Done);
+  EXPECT_THAT(asked.err, HasText("You can look, ask and export; answers are not kept"));
+  EXPECT_EQ(run({S("export"), S("1"), path(S("out.md"))}).code, cli::Done);
+  for (const QStringList& verb : {QStringList{S("read"), book()}, QStringList{S("remove"), S("1"), S("--yes")},
+                                  QStringList{S("summarize"), S("1"), S("--out"), path(S("card.md"))}}) {
+    const Result refused = run(verb);
+    EXPECT_EQ(refused.code, cli::NoLibrary) << verb[0].toStdString();
+    EXPECT_THAT(refused.err, HasText("cannot be")) << verb[0].toStdString();
+  }
+}
+
 TEST_F(CliTest, CtrlCKeepsWhatWasReadAndSaysHowToGoOn) {
   const QString file = write(S("long.txt"), prose(3000));
   auto process = launch(QStringList{S("read"), file, S("--checkpoint"), S("1000")} + common());

@@ -201,6 +201,49 @@ TEST_F(DatabaseTest, ReadingALibraryThatIsNotThereDoesNotMakeOne) {
   EXPECT_FALSE(std::filesystem::exists(file()));
 }
 
+// As somebody who may look at the folder only; root, who may do all, becomes nobody for it.
+class UnwritableTest : public StorageTest {
+ protected:
+  void lookOnly() {
+    std::filesystem::permissions(file(), static_cast<std::filesystem::perms>(0444));
+    std::filesystem::permissions(file().parent_path(), static_cast<std::filesystem::perms>(0555));
+    if (geteuid() != 0) return;
+    constexpr uid_t kNobody = 65534;
+    ASSERT_EQ(seteuid(kNobody), 0);
+    becameNobody_ = true;
+  }
+  void TearDown() override {
+    if (becameNobody_) ASSERT_EQ(seteuid(0), 0);
+    std::filesystem::permissions(file().parent_path(), std::filesystem::perms::owner_all);
+  }
+
+ private:
+  bool becameNobody_ = false;
+};
+
+TEST_F(UnwritableTest, ALibraryCanBeLookedAtWhereNothingCanBeWritten) {
+  {
+    Database database = Database::open(file());
+    Library(database).add(book("a", "A book"));
+  }
+  lookOnly();
+  std::string sentence;
+  EXPECT_EQ(reasonOf([&] { Database::open(file()); }, &sentence), Reason::CannotOpen);
+  EXPECT_THAT(sentence, HasSubstr("cannot be opened for writing"));
+  Database reader = Database::open(file(), Access::ReadOnly);
+  ASSERT_EQ(Library(reader).list().size(), 1U);
+  EXPECT_EQ(Library(reader).list()[0].title, "A book");
+}
+
+TEST_F(UnwritableTest, WhatStandsInTheLogAloneIsNotPassedOver) {
+  std::filesystem::path log = file();
+  log += "-wal";
+  { Database::open(file()); }
+  std::ofstream(log) << "what a writer left";
+  lookOnly();
+  EXPECT_EQ(reasonOf([&] { Database::open(file(), Access::ReadOnly); }), Reason::CannotOpen);
+}
+
 TEST_F(DatabaseTest, ASecondWriterIsRefusedAtOnceAndToldWhoWrites) {
   Database first = Database::open(file());
   const auto start = std::chrono::steady_clock::now();
