@@ -6,8 +6,10 @@
 #include <QCryptographicHash>
 #include <QListView>
 #include <QMenuBar>
+#include <QScreen>
 #include <QSplitter>
 #include <QStackedWidget>
+#include <QStyle>
 #include <QVBoxLayout>
 
 #include "ui/ask_bar.h"
@@ -27,6 +29,14 @@ namespace palimpsest::ui {
 namespace {
 
 constexpr int kReaderBeside = 1240;  // narrower windows show reader or conversation, not both
+constexpr QSize kFirstSize(1180, 760), kLeastSize(760, 520);
+
+// What a window may take of its screen, less the frame, whose height is only guessed before there is one. Where
+// everything is drawn larger, that is little: half of a small laptop's pixels.
+QSize roomOnScreen(const QWidget& window) {
+  const int bar = window.style()->pixelMetric(QStyle::PM_TitleBarHeight, nullptr, &window);
+  return window.screen()->availableSize() - QSize(2, bar + 2);
+}
 
 const QString kGeometry = QStringLiteral("window/geometry");
 const QString kSplitter = QStringLiteral("window/splitter");
@@ -54,7 +64,7 @@ MainWindow::MainWindow(const QString& bundledTitle, QWidget* parent)
       actions_(new WindowActions(this, sidebar_->list())),
       scheme_(new SystemScheme(this)) {
   setWindowTitle(tr("Palimpsest"));
-  setMinimumSize(760, 520);
+  setMinimumSize(leastSize(roomOnScreen(*this)));
   setAcceptDrops(true);
   modelBanner_->setProperty("which", QStringLiteral("model"));
   arrange();
@@ -67,6 +77,8 @@ MainWindow::MainWindow(const QString& bundledTitle, QWidget* parent)
 }
 
 MainWindow::~MainWindow() = default;
+
+QSize MainWindow::leastSize(const QSize& room) { return kLeastSize.boundedTo(room); }
 
 void MainWindow::arrange() {
   stack_->addWidget(empty_);
@@ -95,7 +107,9 @@ void MainWindow::arrange() {
 
 void MainWindow::recall() {
   const QSettings settings = openSettings();
-  if (!restoreGeometry(settings.value(kGeometry).toByteArray())) resize(1180, 760);
+  if (!restoreGeometry(settings.value(kGeometry).toByteArray())) resize(kFirstSize);
+  // Else the question's field would be where nobody can see it. What was remembered may be of a larger screen.
+  if (!isMaximized() && !isFullScreen()) resize(size().boundedTo(roomOnScreen(*this)));
   const QByteArray sizes = settings.value(kSplitter).toByteArray();
   if (!sizes.isEmpty()) splitter_->restoreState(sizes);
   splitter_->setHandleWidth(1);

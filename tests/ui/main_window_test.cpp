@@ -1,6 +1,7 @@
 // What the window shows of the records that it is given.
 #include <QImage>
 #include <QMenu>
+#include <QScreen>
 #include <QScrollBar>
 #include <QSplitter>
 #include <QTextEdit>
@@ -327,7 +328,7 @@ TEST_F(MainWindowTest, ThemeWayAndBookAreRemembered) {
   ways->setCurrentIndex(1);
   emit ways->activated(1);
   window->selectBook(2);
-  window->resize(1234, 777);
+  window->resize(787, 677);
   window->close();
   applyTheme(*qApp, false);
   window = std::make_unique<MainWindow>();
@@ -338,7 +339,7 @@ TEST_F(MainWindowTest, ThemeWayAndBookAreRemembered) {
   window->showLibrary({readyBook(1), readingBook(2)});
   EXPECT_EQ(window->currentBook(), 2);
   EXPECT_EQ(window->findChild<QComboBox*>("waySelector")->currentText(), "Memory and passages");
-  EXPECT_EQ(window->width(), 1234);
+  EXPECT_EQ(window->size(), QSize(787, 677));
 }
 
 TEST_F(MainWindowTest, EachLibraryHasALastBookOfItsOwn) {
@@ -367,6 +368,37 @@ TEST_F(MainWindowTest, BrokenSettingsAreNoHindrance) {
   make();
   fill();
   EXPECT_EQ(window->findChild<QComboBox*>("waySelector")->currentText(), "From memory");
+}
+
+// The screen of the tests is 800 wide.
+TEST_F(MainWindowTest, IsNoLargerThanTheScreen) {
+  const QSize screen = window->screen()->availableSize();
+  ASSERT_LT(screen.width(), 1180);
+  const auto fits = [&] {
+    window = std::make_unique<MainWindow>();
+    window->show();
+    const QSize size = window->size();
+    window->close();
+    return size.width() <= screen.width() && size.height() < screen.height();
+  };
+  window->close();
+  openSettings().clear();
+  EXPECT_TRUE(fits()) << "the first time";
+  window->show();
+  window->resize(1500, 1000);  // as on a larger screen
+  window->close();
+  EXPECT_TRUE(fits()) << "restored";
+}
+
+TEST_F(MainWindowTest, OfAScreenThatIsSmallTheWindowAsksNoMore) {
+  EXPECT_EQ(MainWindow::leastSize({1920, 1040}), QSize(760, 520));
+  EXPECT_EQ(MainWindow::leastSize({910, 480}), QSize(760, 480));
+  EXPECT_EQ(MainWindow::leastSize({640, 400}), QSize(640, 400));
+  fill();
+  window->setMinimumSize(MainWindow::leastSize({900, 440}));
+  window->resize(900, 440);
+  EXPECT_SOON(window->height() == 440 && field()->mapTo(window.get(), field()->rect().bottomRight()).y() < 440 &&
+              field()->height() >= field()->fontMetrics().height());
 }
 
 TEST_F(MainWindowTest, EveryPieceThatTakesTheFocusHasAName) {
