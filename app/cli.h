@@ -50,8 +50,8 @@ struct Options {
 // Throws Exit: Done with the help text, WrongUsage with a sentence.
 Options parseOptions(const QStringList& commandLine);
 
-// The form of a file that is to be written. Throws Exit: its ending names none, or it is there and --force was not
-// given.
+// The form of a file that is to be written. Throws Exit: its ending names none, it is there and --force was not given,
+// or its folder is not there.
 ExportFormat formToWrite(const Options& options, const QString& file);
 
 // What is wrong with the model, and what to do about it here.

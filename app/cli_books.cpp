@@ -39,6 +39,9 @@ ExportFormat formToWrite(const Options& options, const QString& file) {
     throw Exit{Failed, QStringLiteral("“%1” is there already and was left as it is. Choose another name, or say "
                                       "--force to write over it.")
                            .arg(file)};
+  const QString folder = QFileInfo(absolutePath(file)).path();
+  if (!QFileInfo(folder).isDir())
+    throw Exit{Failed, QStringLiteral("“%1” cannot be written: there is no folder “%2”.").arg(file, folder)};
   return *form;
 }
 

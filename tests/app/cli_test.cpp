@@ -153,6 +153,19 @@ TEST_F(CliTest, AFileThatIsThereIsOnlyWrittenOverWithForce) {
   EXPECT_THAT(runBare({S("--help")}).out, HasText("only written over with --force"));
 }
 
+// Else the model would work for nothing, and its answer be printed before the refusal.
+TEST_F(CliTest, WhereNoFileCanBeMadeIsSaidBeforeTheModelWorks) {
+  run({S("read"), book()});
+  const Result summary = run({S("summarize"), S("1"), S("--out"), path(S("nowhere/x.md"))});
+  EXPECT_EQ(summary.code, cli::Failed);
+  EXPECT_EQ(summary.out, QString());
+  EXPECT_THAT(summary.err, HasText("nowhere/x.md” cannot be written: there is no folder “"));
+  // Not even the library is looked into.
+  const Result exported = run({S("export"), S("Moby-Dick"), path(S("nowhere/x.md"))});
+  EXPECT_EQ(exported.code, cli::Failed);
+  EXPECT_THAT(exported.err, HasText("there is no folder “"));
+}
+
 // The write fails in the middle: files grow to 40 KiB and no further.
 TEST_F(CliTest, AFailedExportWithForceLeavesTheOldFile) {
   run({S("read"), book()});
