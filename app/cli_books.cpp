@@ -72,6 +72,11 @@ int exportBook(const Options& given) {
   const qint64 id = session.assistant().shelf(books);
   if (const auto item = session.assistant().item(id); item && item->couldNotBeRead())
     throw Exit{Failed, QStringLiteral("Nothing of “%1” can be written: %2").arg(item->title, item->failure)};
+  // Of one book there is more to tell than what was asked.
+  if (id < 0 && session.assistant().conversation(id).isEmpty())
+    throw Exit{Failed, QStringLiteral("Nothing has been asked of these books together yet, so there is nothing to "
+                                      "write. What was asked of each is written by itself: palimpsest-cli export DOC "
+                                      "FILE")};
   bool written = false;
   QString failure;
   QObject::connect(&session.assistant(), &Assistant::exported, &session, [&] { written = true; });

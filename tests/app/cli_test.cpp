@@ -62,6 +62,17 @@ TEST_F(CliTest, SeveralBooksAreAskedAtOnceAndTheOneThatSupportsTheAnswerIsNamed)
   EXPECT_EQ(run({S("ask"), S("alpha"), S("Moby-Dick"), question}).code, cli::NoSuchBook);
 }
 
+TEST_F(CliTest, BooksThatWereNeverAskedTogetherAreNotExportedTogether) {
+  run({S("read"), write(S("alpha.txt"), novel()), write(S("beta.txt"), prose(8, 3))});
+  const QString file = path(S("both.md"));
+  const Result exported = run({S("export"), S("alpha"), S("beta"), file});
+  EXPECT_EQ(exported.code, cli::Failed);
+  EXPECT_EQ(exported.out, QString());
+  EXPECT_THAT(exported.err, HasText("Nothing has been asked of these books together yet"));
+  EXPECT_FALSE(QFile::exists(file));
+  EXPECT_EQ(run({S("export"), S("alpha"), file}).code, cli::Done) << "one book has more to tell than its conversation";
+}
+
 TEST_F(CliTest, AllAsksEveryBookThatHasBeenReadAndNamesTheOthers) {
   EXPECT_EQ(runBare({S("ask"), S("--all")}).code, cli::WrongUsage);
   EXPECT_EQ(runBare({S("ask"), S("--all"), S("alpha"), S("q")}).code, cli::WrongUsage);
