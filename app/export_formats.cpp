@@ -88,6 +88,9 @@ QString markdown(const QString& text) {
 QString aboveQuotes(const ConversationItem& turn) {
   if (const QString nothing = ui::noQuotesLine(turn); !nothing.isEmpty()) return nothing;
   if (turn.quotes.isEmpty()) return {};
+  if (turn.bookId > 0)
+    return (turn.quotesSupport ? Words::tr("In “%1”:") : Words::tr("Nearest to the question in “%1”:"))
+        .arg(turn.bookTitle);
   return turn.quotesSupport ? Words::tr("In the book:") : Words::tr("Nearest to the question in the book:");
 }
 
@@ -123,7 +126,7 @@ QString exportMarkdown(const ExportData& data) {
     out += QStringLiteral("\n### %1\n\n%2\n\n*%3 · %4*\n")
                .arg(markdown(oneLine(turn.question)), markdown(answerOf(turn)), markdown(provenanceOf(turn)),
                     dateOf(turn.at));
-    if (!aboveQuotes(turn).isEmpty()) out += QLatin1Char('\n') + aboveQuotes(turn) + QLatin1Char('\n');
+    if (!aboveQuotes(turn).isEmpty()) out += QLatin1Char('\n') + markdown(aboveQuotes(turn)) + QLatin1Char('\n');
     for (const Quote& quote : turn.quotes) {
       out += QLatin1Char('\n') + markdownQuote(quote.text);
       if (!ui::placeOf(quote).isEmpty())

@@ -84,6 +84,26 @@ TEST_F(ExportTest, WhatWasAskedOfSeveralBooksNamesThemAndTheOneThatAnswered) {
   EXPECT_THAT(exportText(several), HasText("Nothing has been asked of these books together yet."));
 }
 
+TEST_F(ExportTest, QuotesOfOneOfSeveralBooksNameIt) {
+  ExportData several = data();
+  several.shelf.resize(2);
+  several.turns[0].bookId = 2;
+  several.turns[0].bookTitle = QStringLiteral("Emma");
+  for (const bool support : {true, false}) {
+    several.turns[0].quotesSupport = support;
+    for (const QString& text : {exportMarkdown(several), exportHtml(several), exportText(several)}) {
+      EXPECT_THAT(text, HasText(support ? "In “Emma”:" : "Nearest to the question in “Emma”:"));
+      EXPECT_THAT(text, testing::Not(HasText("in the book")));
+    }
+    const ExportData one = [&] {
+      ExportData data = this->data();
+      data.turns[0].quotesSupport = support;
+      return data;
+    }();
+    EXPECT_THAT(exportText(one), HasText(support ? "In the book:" : "Nearest to the question in the book:"));
+  }
+}
+
 TEST_F(ExportTest, ABookThatWasNeverAskedTellsWhatItIsAndWhoReadIt) {
   start();
   const qint64 id = addAndRead(write(QStringLiteral("walk.txt"), novel()));
