@@ -28,6 +28,22 @@ TEST(Language, OtherLanguagesAreTold) {
     EXPECT_TRUE(isPlainlyNotEnglish(bookOf(text, 120))) << text;
 }
 
+// A whole clause of these has no space in it, so that a story of a few pages is few words.
+TEST(Language, ScriptsWithoutSpacesAreToldFromFewWords) {
+  for (const std::string& text :
+       {std::string("吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"),
+        std::string("话说天下大势，分久必合，合久必分。"), std::string("กาลครั้งหนึ่งนานมาแล้วมีพระราชาองค์หนึ่ง")}) {
+    EXPECT_TRUE(isPlainlyNotEnglish(bookOf(text, 30))) << text;
+    EXPECT_FALSE(isPlainlyNotEnglish(bookOf(text, 1))) << "a line is not judged: " << text;
+  }
+}
+
+TEST(Language, EnglishWithSomeOfSuchAScriptStaysEnglish) {
+  Document mixed = bookOf(kEnglish, 12);
+  for (int i = 0; i < 20; ++i) mixed.paragraphs.push_back({"吾輩は猫である。名前はまだ無い。", 0, -1});
+  EXPECT_FALSE(isPlainlyNotEnglish(mixed));
+}
+
 TEST(Language, EnglishIsNoneWhateverItsCaseAndALittleOfAnotherLanguageMakesNoOther) {
   EXPECT_FALSE(isPlainlyNotEnglish(bookOf(kEnglish, 120)));
   EXPECT_FALSE(isPlainlyNotEnglish(bookOf("THE END OF THE ROAD", 120)));
