@@ -146,13 +146,17 @@ void paintButton(QPainter& painter, const Row& row, const LibraryItem& item, Boo
 }
 
 void paintText(QPainter& painter, const Row& row, const LibraryItem& item, const Colours& colours) {
+  const Qt::LayoutDirection ofTheRest = painter.layoutDirection();
   int y = row.text.y();
   const auto line = [&](const QString& text, const QFont& font, const QColor& colour, int width) {
     painter.setFont(font);
     painter.setPen(colour);
-    painter.drawText(QRect(row.text.x(), y, width, heightOf(font)),
-                     Qt::AlignVCenter | Qt::AlignLeft | Qt::TextSingleLine,
-                     QFontMetrics(font).elidedText(text, Qt::ElideRight, width));
+    const bool fromRight = text.isRightToLeft();
+    painter.setLayoutDirection(fromRight ? Qt::RightToLeft : Qt::LeftToRight);  // also tells where the … stands
+    painter.drawText(
+        QRect(row.text.x(), y, width, heightOf(font)),
+        (fromRight ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignAbsolute | Qt::AlignVCenter | Qt::TextSingleLine,
+        QFontMetrics(font).elidedText(text, Qt::ElideRight, width));
     y += heightOf(font);
   };
   line(item.title, titleFont(), colours.ink, row.text.width());
@@ -169,6 +173,7 @@ void paintText(QPainter& painter, const Row& row, const LibraryItem& item, const
       y += kProgress;
     }
   }
+  painter.setLayoutDirection(ofTheRest);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <QImage>
 #include <QListView>
 #include <QPainter>
+#include <utility>
 
 #include "fixture.h"
 #include "ui/library_model.h"
@@ -89,6 +90,43 @@ TEST_F(LibraryDelegateTest, ARowIsAsTallWithAScrollBarAsWithout) {
     narrower += with.width() < without.width();
   }
   EXPECT_GT(narrower, 0);
+}
+
+// Where the ink of the title begins and ends, of a row 300 wide.
+TEST_F(LibraryDelegateTest, ATitleThatIsReadFromTheRightStandsThereAndIsCutAtItsEnd) {
+  const auto drawn = [&](const QString& title) {
+    LibraryItem item = readyBook(1, title);
+    item.author.clear();
+    model.reset({item});
+    QImage image(300, 100, QImage::Format_RGB32);
+    image.fill(lightColours().margin);
+    QPainter painter(&image);
+    QStyleOptionViewItem option;
+    option.rect = image.rect();
+    option.widget = &list;
+    delegate.paint(&painter, option, model.index(0));
+    painter.end();
+    return image.copy(75, 8, 225, QFontMetrics(uiFont(1.0, QFont::DemiBold)).height());
+  };
+  const auto columns = [](const QImage& image) {
+    int first = -1, last = -1;
+    for (int x = 0; x < image.width(); ++x)
+      for (int y = 0; y < image.height(); ++y)
+        if (image.pixelColor(x, y).lightness() < 110) {
+          first = first < 0 ? x : first;
+          last = x;
+        }
+    return std::pair(first, last);
+  };
+  const QString hebrew = QString::fromUtf8("ספר הזמן");
+  const auto [left, leftEnd] = columns(drawn("Emma"));
+  const auto [right, rightEnd] = columns(drawn(hebrew));
+  EXPECT_LT(leftEnd, 112);
+  EXPECT_GT(right, 112);
+  // What is too long loses its end: the beginning is the same as that of a title a little shorter.
+  const auto beginning = [](const QImage& image) { return image.copy(140, 0, 85, image.height()); };
+  EXPECT_EQ(beginning(drawn(hebrew + u' ' + QString(60, QChar(0x05D0)))),
+            beginning(drawn(hebrew + u' ' + QString(6, QChar(0x05D0)))));
 }
 
 TEST_F(LibraryDelegateTest, ProgressIsDrawn) {
