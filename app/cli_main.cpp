@@ -21,8 +21,17 @@ bool writesPdf(int argc, char** argv) {
   return std::any_of(argv, argv + argc, isPdf) && std::any_of(argv, argv + argc, writes);
 }
 
+// Without a desktop there is no runtime folder; the GUI half looks for one, and it is needed for nothing here.
+void installSilenceAboutRuntimeFolder() {
+  static QtMessageHandler former = nullptr;
+  former = qInstallMessageHandler([](QtMsgType type, const QMessageLogContext& context, const QString& message) {
+    if (!message.startsWith(QLatin1String("QStandardPaths: "))) former(type, context, message);
+  });
+}
+
 std::unique_ptr<QCoreApplication> makeApplication(int& argc, char** argv) {
   if (!writesPdf(argc, argv)) return std::make_unique<QCoreApplication>(argc, argv);
+  installSilenceAboutRuntimeFolder();
   qputenv("QT_QPA_PLATFORM", "offscreen");
   return std::make_unique<QGuiApplication>(argc, argv);
 }

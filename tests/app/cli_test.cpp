@@ -142,6 +142,18 @@ TEST_F(CliTest, SummarizeAndExportWriteFiles) {
   EXPECT_EQ(run({S("export"), S("1"), path(S("nowhere/all.md"))}).code, cli::Failed);
 }
 
+TEST_F(CliTest, APdfIsWrittenWithoutAWordAboutTheDesktop) {
+  run({S("read"), book()});
+  QProcess process;
+  QProcessEnvironment bare = QProcessEnvironment::systemEnvironment();
+  for (const QString& name : {S("XDG_RUNTIME_DIR"), S("QT_QPA_PLATFORM")}) bare.remove(name);
+  process.setProcessEnvironment(bare);
+  process.start(S(PALIMPSEST_CLI), QStringList{S("export"), S("1"), path(S("quiet.pdf"))} + common());
+  const Result exported = finish(process);
+  EXPECT_EQ(exported.code, cli::Done);
+  EXPECT_EQ(exported.err, QString());
+}
+
 TEST_F(CliTest, AFileThatIsThereIsOnlyWrittenOverWithForce) {
   run({S("read"), book()});
   const auto content = [&] {
