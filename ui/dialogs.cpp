@@ -120,9 +120,9 @@ void confirmReadingAgain(QWidget* parent, const LibraryItem& item, std::function
   QString loss = Dialogs::tr(
       "Its memory is made anew from the stored text, and its chapters are remembered one by one. Until then there is "
       "only what has been read again. Its conversation stays.");
-  if (item.secondsSpent >= 1)
-    loss += QLatin1Char(' ') +
-            Dialogs::tr("The last reading took %n seconds.", nullptr, static_cast<int>(item.secondsSpent + 0.5));
+  if (const int seconds = static_cast<int>(item.secondsSpent + 0.5); item.secondsSpent >= 1)
+    loss += QLatin1Char(' ') + (seconds == 1 ? Dialogs::tr("The last reading took one second.")
+                                             : Dialogs::tr("The last reading took %n seconds.", nullptr, seconds));
   confirm(parent, Dialogs::tr("Read “%1” again?").arg(shortTitle(item)), loss, Dialogs::tr("Read again"),
           std::move(then));
 }

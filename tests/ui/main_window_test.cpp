@@ -7,6 +7,7 @@
 #include <QTextEdit>
 
 #include "main_window_fixture.h"
+#include "ui/dialogs.h"
 #include "ui/library_model.h"
 #include "ui/quote_card.h"
 #include "ui/theme.h"
@@ -399,6 +400,20 @@ TEST_F(MainWindowTest, OfAScreenThatIsSmallTheWindowAsksNoMore) {
   window->resize(900, 440);
   EXPECT_SOON(window->height() == 440 && field()->mapTo(window.get(), field()->rect().bottomRight()).y() < 440 &&
               field()->height() >= field()->fontMetrics().height());
+}
+
+TEST_F(MainWindowTest, AReadingOfOneSecondIsCountedAsOne) {
+  const auto said = [&](double seconds) {
+    LibraryItem item = readyBook(1);
+    item.secondsSpent = seconds;
+    dialogs::confirmReadingAgain(window.get(), item, [] {});
+    auto* box = window->findChild<QMessageBox*>();
+    const QString text = box->informativeText();
+    delete box;
+    return text;
+  };
+  EXPECT_TRUE(said(1.2).endsWith("The last reading took one second."));
+  EXPECT_TRUE(said(8.4).endsWith("The last reading took 8 seconds."));
 }
 
 TEST_F(MainWindowTest, EveryPieceThatTakesTheFocusHasAName) {
