@@ -1,5 +1,6 @@
 #include <QCommandLineParser>
 #include <QCoreApplication>
+#include <QFileInfo>
 #include <map>
 
 #include "app/cli.h"
@@ -133,6 +134,15 @@ void checkArguments(const Options& options) {
   want(0, 1, "bench [FILE]");
 }
 
+// Where what was taken for options may be the name of a file; else empty.
+QString fileHint(const QStringList& commandLine) {
+  for (const QString& word : commandLine.mid(1))
+    if (word.startsWith(QLatin1Char('-')) && !word.contains(QLatin1Char('=')) &&
+        (!QFileInfo(word).suffix().isEmpty() || QFileInfo::exists(word)))
+      return QStringLiteral(" A file whose name begins with “-” is written ./%1.").arg(word);
+  return {};
+}
+
 }  // namespace
 
 Options parseOptions(const QStringList& commandLine) {
@@ -214,7 +224,7 @@ Options parseOptions(const QStringList& commandLine) {
   parser.addPositionalArgument(QStringLiteral("arguments"), QStringLiteral("See above."), QStringLiteral("[...]"));
 
   if (!parser.parse(commandLine))
-    throw Exit{WrongUsage, parser.errorText() + QStringLiteral(" See palimpsest-cli --help.")};
+    throw Exit{WrongUsage, parser.errorText() + fileHint(commandLine) + QStringLiteral(" See palimpsest-cli --help.")};
   if (parser.isSet(help)) throw Exit{Done, parser.helpText()};
   if (parser.isSet(version))
     throw Exit{Done, QStringLiteral("palimpsest %1\n").arg(QCoreApplication::applicationVersion())};

@@ -277,6 +277,14 @@ TEST_F(CliTest, AnOptionOfAnotherVerbIsRefused) {
   EXPECT_EQ(runBare({S("ask"), S("1"), S("q"), S("--password"), S("x")}).code, cli::WrongUsage);
 }
 
+TEST_F(CliTest, AFileNameThatLooksLikeOptionsIsToldHowToBeWritten) {
+  const Result refused = runBare({S("read"), S("-dash.txt")});
+  EXPECT_EQ(refused.code, cli::WrongUsage);
+  EXPECT_THAT(refused.err, HasText("A file whose name begins with “-” is written ./-dash.txt."));
+  EXPECT_THAT(runBare({S("list"), S("--no-such-option")}).err, testing::Not(HasText("./")));
+  EXPECT_THAT(runBare({S("list"), S("-x")}).err, testing::Not(HasText("./")));
+}
+
 TEST_F(CliTest, ExitCodesTellTheCasesApart) {
   EXPECT_EQ(runBare({S("--help")}).code, cli::Done);
   EXPECT_THAT(runBare({S("--help")}).out, HasText("Exit codes"));
