@@ -11,6 +11,7 @@
 #include <QStackedWidget>
 #include <QStyle>
 #include <QVBoxLayout>
+#include <algorithm>
 
 #include "ui/ask_bar.h"
 #include "ui/banner.h"
@@ -107,9 +108,17 @@ void MainWindow::arrange() {
 
 void MainWindow::recall() {
   const QSettings settings = openSettings();
-  if (!restoreGeometry(settings.value(kGeometry).toByteArray())) resize(kFirstSize);
+  const bool restored = restoreGeometry(settings.value(kGeometry).toByteArray());
+  if (!restored) resize(kFirstSize);
   // Else the question's field would be where nobody can see it. What was remembered may be of a larger screen.
-  if (!isMaximized() && !isFullScreen()) resize(size().boundedTo(roomOnScreen(*this)));
+  if (!isMaximized() && !isFullScreen()) {
+    const QSize room = roomOnScreen(*this);
+    resize(size().boundedTo(room));
+    const QPoint first = screen()->availableGeometry().topLeft();
+    const QSize left = (room - size()).expandedTo({0, 0});
+    if (restored)  // a new window is placed by the desktop
+      move(std::clamp(x(), first.x(), first.x() + left.width()), std::clamp(y(), first.y(), first.y() + left.height()));
+  }
   const QByteArray sizes = settings.value(kSplitter).toByteArray();
   if (!sizes.isEmpty()) splitter_->restoreState(sizes);
   splitter_->setHandleWidth(1);

@@ -378,9 +378,9 @@ TEST_F(MainWindowTest, IsNoLargerThanTheScreen) {
   const auto fits = [&] {
     window = std::make_unique<MainWindow>();
     window->show();
-    const QSize size = window->size();
+    const QRect where = window->geometry();
     window->close();
-    return size.width() <= screen.width() && size.height() < screen.height();
+    return window->screen()->availableGeometry().contains(where) && where.height() < screen.height();
   };
   window->close();
   openSettings().clear();
@@ -389,6 +389,10 @@ TEST_F(MainWindowTest, IsNoLargerThanTheScreen) {
   window->resize(1500, 1000);  // as on a larger screen
   window->close();
   EXPECT_TRUE(fits()) << "restored";
+  window->show();
+  window->move(screen.width() / 2, screen.height() / 2);  // there it went on, on a larger screen
+  window->close();
+  EXPECT_TRUE(fits()) << "restored to its place";
 }
 
 TEST_F(MainWindowTest, OfAScreenThatIsSmallTheWindowAsksNoMore) {
