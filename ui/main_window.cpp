@@ -32,11 +32,17 @@ namespace {
 constexpr int kReaderBeside = 1240;  // narrower windows show reader or conversation, not both
 constexpr QSize kFirstSize(1180, 760), kLeastSize(760, 520);
 
+// QWidget::screen() is the first one until the window is shown.
+const QScreen* screenOf(const QWidget& window) {
+  const QScreen* there = QGuiApplication::screenAt(window.geometry().center());
+  return there ? there : window.screen();
+}
+
 // What a window may take of its screen, less the frame, whose height is only guessed before there is one. Where
 // everything is drawn larger, that is little: half of a small laptop's pixels.
 QSize roomOnScreen(const QWidget& window) {
   const int bar = window.style()->pixelMetric(QStyle::PM_TitleBarHeight, nullptr, &window);
-  return window.screen()->availableSize() - QSize(2, bar + 2);
+  return screenOf(window)->availableSize() - QSize(2, bar + 2);
 }
 
 const QString kGeometry = QStringLiteral("window/geometry");
@@ -113,8 +119,8 @@ void MainWindow::recall() {
   // Else the question's field would be where nobody can see it. What was remembered may be of a larger screen.
   if (!isMaximized() && !isFullScreen()) {
     const QSize room = roomOnScreen(*this);
+    const QPoint first = screenOf(*this)->availableGeometry().topLeft();
     resize(size().boundedTo(room));
-    const QPoint first = screen()->availableGeometry().topLeft();
     const QSize left = (room - size()).expandedTo({0, 0});
     if (restored)  // a new window is placed by the desktop
       move(std::clamp(x(), first.x(), first.x() + left.width()), std::clamp(y(), first.y(), first.y() + left.height()));
