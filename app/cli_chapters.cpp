@@ -67,6 +67,13 @@ QJsonObject toJson(const ui::Chapter& chapter, int number) {
           {QStringLiteral("remembered_alone"), chapter.alone}};
 }
 
+// What cannot be read is no book without chapters.
+QList<ui::Chapter> chaptersOf(Session& session, qint64 book) {
+  QList<ui::Chapter> found = session.assistant().chapters(book);
+  if (const QString wrong = session.takeFailure(); found.isEmpty() && !wrong.isEmpty()) throw Exit{NoLibrary, wrong};
+  return found;
+}
+
 }  // namespace
 
 ui::BookPart partAsked(Session& session, const Options& options, const QList<qint64>& books) {
@@ -77,7 +84,7 @@ ui::BookPart partAsked(Session& session, const Options& options, const QList<qin
     throw Exit{WrongUsage, QStringLiteral("--%1 is of one book, and here are %2.")
                                .arg(upTo ? QStringLiteral("up-to") : QStringLiteral("chapter"))
                                .arg(books.size())};
-  const QList<ui::Chapter> chapters = session.assistant().chapters(books.first());
+  const QList<ui::Chapter> chapters = chaptersOf(session, books.first());
   if (chapters.isEmpty())
     throw Exit{NoSuchBook, QStringLiteral("The file of this book names no chapters, so only the whole can be asked.")};
   return {upTo ? ui::BookPart::Kind::UpToChapter : ui::BookPart::Kind::Chapter,
@@ -92,7 +99,7 @@ int chapters(const Options& given) {
   Session session(options);
   session.open(false);
   const qint64 id = session.book(options.arguments[0]);
-  const QList<ui::Chapter> all = session.assistant().chapters(id);
+  const QList<ui::Chapter> all = chaptersOf(session, id);
   const QString hint = advice(session.assistant().item(id).value_or(ui::LibraryItem()), all);
   if (options.json) {
     QJsonArray list;

@@ -21,6 +21,7 @@ const char* const kDescription =
     "  ask DOC [DOC...] \"QUESTION\"  answer a question about a book, or about several at once: the book that the\n"
     "                               answer comes from is named\n"
     "  ask --all \"QUESTION\"         the same of every book that has been read\n"
+    "  ask --alone DOC \"QUESTION\"   a question by itself: otherwise the two before it count, as in a conversation\n"
     "  questions DOC [DOC...] FILE.json\n"
     "                               ask every [{\"question\", \"answer\", \"kind\"}] from memory and count the right "
     "ones\n"
@@ -98,13 +99,12 @@ void checkPart(const Options& options, bool chapter, bool upTo) {
 
 // Options of one verb or two; all others go with every one. Which part is summed up has a check of its own.
 void checkVerb(const QString& verb, const QStringList& given) {
-  static const std::map<QString, QString> verbs = {{"way", "ask"},       {"temperature", "ask"},
-                                                   {"top-p", "ask"},     {"seed", "ask"},
-                                                   {"all", "ask"},       {"out", "summarize"},
-                                                   {"password", "read"}, {"checkpoint", "read"},
-                                                   {"again", "read"},    {"first", "questions"},
-                                                   {"seconds", "bench"}, {"knock-out", "eval"},
-                                                   {"yes", "remove"},    {"force", "export and summarize"}};
+  static const std::map<QString, QString> verbs = {
+      {"way", "ask"},        {"temperature", "ask"}, {"top-p", "ask"},
+      {"seed", "ask"},       {"all", "ask"},         {"out", "summarize"},
+      {"alone", "ask"},      {"password", "read"},   {"checkpoint", "read"},
+      {"again", "read"},     {"first", "questions"}, {"seconds", "bench"},
+      {"knock-out", "eval"}, {"yes", "remove"},      {"force", "export and summarize"}};
   for (const QString& name : given)
     if (const auto found = verbs.find(name);
         found != verbs.end() && !found->second.split(QStringLiteral(" and ")).contains(verb))
@@ -202,6 +202,9 @@ Options parseOptions(const QStringList& commandLine) {
       QStringLiteral("eval: ask once more with the memory zeroed, and with another document's."));
   const QCommandLineOption json({QStringLiteral("json")}, QStringLiteral("Results as JSON."));
   const QCommandLineOption all({QStringLiteral("all")}, QStringLiteral("ask: every book that has been read."));
+  const QCommandLineOption alone(
+      {QStringLiteral("alone")},
+      QStringLiteral("ask: what was asked of the book before does not count, and the answer is not kept."));
   const QCommandLineOption chapter({QStringLiteral("chapter")}, QStringLiteral("ask, summarize: only this chapter."),
                                    QStringLiteral("chapter"));
   const QCommandLineOption upTo({QStringLiteral("up-to")},
@@ -214,8 +217,9 @@ Options parseOptions(const QStringList& commandLine) {
                                  QStringLiteral("export, summarize --out: write over a file that is there."));
   QCommandLineParser parser;
   parser.setApplicationDescription(QString::fromUtf8(kDescription));
-  parser.addOptions({db,    model,      threads, device,  weights, way,   temperature, topP,     seed, out, password,
-                     first, checkpoint, seconds, chapter, upTo,    again, all,         knockOut, json, yes, force});
+  parser.addOptions({db,    model, threads,  device,   weights,    way,     temperature, topP,
+                     seed,  out,   password, first,    checkpoint, seconds, chapter,     upTo,
+                     again, all,   alone,    knockOut, json,       yes,     force});
   // Not Qt's own: that comes with --help-all, whose Qt options do nothing here.
   const QCommandLineOption help({QStringLiteral("h"), QStringLiteral("help")}, QStringLiteral("This text."));
   parser.addOption(help);
@@ -257,6 +261,7 @@ Options parseOptions(const QStringList& commandLine) {
   options.knockOut = parser.isSet(knockOut);
   options.json = parser.isSet(json);
   options.all = parser.isSet(all);
+  options.assistant.keepConversations = !parser.isSet(alone);
   options.again = parser.isSet(again);
   options.yes = parser.isSet(yes);
   options.force = parser.isSet(force);

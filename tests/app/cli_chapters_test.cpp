@@ -102,6 +102,16 @@ TEST_F(CliChaptersTest, ABookReadBeforeIsReadAgain) {
   EXPECT_EQ(ask({S("--up-to"), S("1")}).code, cli::Done);
 }
 
+TEST_F(CliChaptersTest, ChaptersThatCannotBeReadAreNotSaidToBeMissing) {
+  readBook();
+  SQLite::Database(database().toStdString(), SQLite::OPEN_READWRITE).exec("DROP TABLE chapter_memories");
+  for (const Result& refused : {run({S("chapters"), S("1")}), ask({S("--up-to"), S("1")})}) {
+    EXPECT_EQ(refused.code, cli::NoLibrary);
+    EXPECT_THAT(refused.err, HasText("chapter_memories"));
+    EXPECT_FALSE(refused.err.contains(S("names no chapters")));
+  }
+}
+
 // As where there are more chapters on one level than are remembered: every second end is kept, and none is known alone.
 TEST_F(CliChaptersTest, ABookOfWhichOnlySomeEndsAreKeptIsNotToBeReadAgain) {
   readBook();

@@ -368,6 +368,21 @@ TEST_F(CliTest, EveryVerbSpeaksJson) {
   EXPECT_EQ(removed[u"removed"].toString(), S("walk"));
 }
 
+TEST_F(CliTest, AQuestionAskedAloneIsNotKept) {
+  run({S("read"), book()});
+  const auto kept = [&] {
+    EXPECT_EQ(run({S("export"), S("1"), path(S("kept.txt")), S("--force")}).code, cli::Done);
+    QFile file(path(S("kept.txt")));
+    EXPECT_TRUE(file.open(QIODevice::ReadOnly));
+    return file.readAll().contains("Who sang?");
+  };
+  EXPECT_EQ(run({S("ask"), S("1"), S("Who sang?"), S("--alone")}).code, cli::Done);
+  EXPECT_FALSE(kept());
+  EXPECT_EQ(run({S("ask"), S("1"), S("Who sang?")}).code, cli::Done);
+  EXPECT_TRUE(kept());
+  EXPECT_EQ(run({S("list"), S("--alone")}).code, cli::WrongUsage);
+}
+
 TEST_F(CliTest, ATemperatureGivesOtherAnswersAndTheSameSeedTheSame) {
   run({S("read"), book()});
   // Nothing is kept beside a running Palimpsest, so that no answer is an earlier turn of the next.
