@@ -1,6 +1,7 @@
 #include "app/chapters.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 namespace palimpsest::app {
@@ -67,6 +68,14 @@ std::vector<std::int64_t> placesToNote(std::span<const ChapterPlace> chapters, s
     break;
   }
   return {kept.begin(), kept.end()};
+}
+
+ChapterNotes notesOf(std::span<const ChapterPlace> chapters, std::size_t memoryBytes, std::size_t sectionBytes,
+                     bool mayDiffer) {
+  const std::size_t most = mostChapterMemories(memoryBytes);
+  const std::vector<std::int64_t> all = placesToNote(chapters, std::numeric_limits<std::size_t>::max());
+  if (all.size() <= most || !mayDiffer) return {placesToNote(chapters, most), false};
+  return {placesToNote(chapters, mostChapterMemories(sectionBytes)), true};
 }
 
 std::size_t mostChapterMemories(std::size_t memoryBytes) {

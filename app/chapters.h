@@ -29,11 +29,22 @@ struct ChapterPlace {
 // In the order of the book.
 std::vector<ChapterPlace> chapterPlaces(const storage::Library& library, storage::Id book);
 
+// What is to be kept of a book's chapters.
+struct ChapterNotes {
+  std::vector<std::int64_t> places;  // ascending
+  bool between = false;              // what was written between one and the next, not the memory as it was there
+};
+// As much as fits in kMostChapterBytes. The memories at the chapters' ends, which tell a chapter in the sections of the
+// book that lie in it as well; of a book that has too many chapters for that, what each of them wrote, in one section.
+// mayDiffer: what was written between two places can be told (linear rule).
+ChapterNotes notesOf(std::span<const ChapterPlace> chapters, std::size_t memoryBytes, std::size_t sectionBytes,
+                     bool mayDiffer);
+
 // The places at which the memory is to be kept, ascending: those at which chapters begin and end, less the beginning
 // and the end of the book, at most `most` of them. Of more, the upper levels of the table of contents are kept whole,
 // and of the first level that does not fit every second, third, ... end.
 std::vector<std::int64_t> placesToNote(std::span<const ChapterPlace> chapters, std::size_t most);
-// How many memories of so many bytes each are kept of one book.
+// How many of so many bytes each are kept of one book.
 std::size_t mostChapterMemories(std::size_t memoryBytes);
 
 }  // namespace palimpsest::app

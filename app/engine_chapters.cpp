@@ -39,6 +39,30 @@ storage::TextRange EngineWorker::rangeOf(const ChapterPlace& place, Kind kind) {
   return {kind == Kind::Chapter ? place.begin : 0, place.end};
 }
 
+ChapterNotes EngineWorker::notesWanted(storage::Id book) {
+  const engine::CompressiveMemory empty = model_->emptyMemory();
+  const auto& infini = model_->config().infiniAttention;
+  return notesOf(chapterPlaces(storage::Library(database()), book), empty.bytes(), engine::SectionMemory(empty).bytes(),
+                 infini && infini->memoryUpdate == engine::MemoryUpdate::Linear);
+}
+
+// What was noted as written from `begin` to the end of a chapter, piece by piece; none where memories were noted.
+std::vector<engine::SavedPart> EngineWorker::notedBetween(const storage::MemoryRecord& stored, std::int64_t begin,
+                                                          const ChapterPlace& until) {
+  const storage::MemoryStore memories(database());
+  const auto headers = memories.chapters(stored.documentId, stored.fingerprint);
+  const bool whole = until.lastOfBook && stored.complete;
+  std::vector<engine::SavedPart> pieces;
+  for (const storage::ChapterMemoryHeader& header : headers) {
+    if (header.position <= begin || (!whole && header.position > until.end)) continue;
+    auto piece = memories.chapter(stored.documentId, stored.fingerprint, header.position);
+    if (!piece || !engine::isSection(*piece->snapshot)) return {};
+    pieces.push_back({piece->position, piece->tokens, std::move(piece->snapshot)});
+  }
+  const bool reaches = !pieces.empty() && (whole || pieces.back().position == until.end);
+  return reaches ? pieces : std::vector<engine::SavedPart>();
+}
+
 // The memory at a place that a chapter begins or ends at, or why there is none.
 storage::MemoryPartRecord EngineWorker::noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter,
                                               std::int64_t place) {
@@ -48,9 +72,7 @@ storage::MemoryPartRecord EngineWorker::noted(const storage::MemoryRecord& store
   if (!stored.complete && stored.position < place)
     refuse(
         tr("The book has not been read to the end of “%1” yet. Let it read on, or ask what has been read.").arg(title));
-  const auto places = chapterPlaces(storage::Library(database()), stored.documentId);
-  const auto kept = placesToNote(places, mostChapterMemories(model_->emptyMemory().bytes()));
-  if (!std::ranges::binary_search(kept, place))
+  if (!std::ranges::binary_search(notesWanted(stored.documentId).places, place))
     refuse(tr("This book has more chapters than are remembered one by one, and “%1” is not among those that are. Ask "
               "another one, or the whole book.")
                .arg(title));
@@ -76,6 +98,10 @@ std::optional<engine::MemorySnapshot> EngineWorker::notedBefore(const storage::M
 
 engine::BookMemory EngineWorker::partMemory(const storage::MemoryRecord& stored, const ChapterPlace& place, Kind kind) {
   try {
+    const std::int64_t begin = kind == Kind::UpToChapter ? 0 : place.before;
+    if (begin > 0 || !place.lastOfBook || !stored.complete)
+      if (const auto pieces = notedBetween(stored, begin, place); !pieces.empty())
+        return engine::BookMemory::ofNotes(model_, pieces, begin);
     engine::BookMemory upTo = [&] {
       if (place.lastOfBook && stored.complete) return bookOf(model_, stored);
       const storage::MemoryPartRecord end = noted(stored, place, place.end);
@@ -84,8 +110,8 @@ engine::BookMemory EngineWorker::partMemory(const storage::MemoryRecord& stored,
                                       notedBefore(stored, sections.empty() ? 0 : sections.back().position));
     }();
     if (kind == Kind::UpToChapter || place.before == 0) return upTo;
-    const storage::MemoryPartRecord begin = noted(stored, place, place.before);
-    return upTo.since(engine::loadSnapshot(*model_, *begin.snapshot));
+    const storage::MemoryPartRecord before = noted(stored, place, place.before);
+    return upTo.since(engine::loadSnapshot(*model_, *before.snapshot));
   } catch (const engine::SnapshotError& error) {
     // The memory of the whole may be good all the same.
     refuse(tr("The memory of “%1” cannot be used. %2").arg(toQt(place.chapter.title), asSentence(error)));

@@ -113,15 +113,25 @@ void EngineWorker::open(Reading& reading, qint64 id) {
   reading.passes = std::make_unique<engine::TextPasses>(model_, reading.text);
   const auto document = library.find(id);
   if (document && document->pageCount > 0) findPages(reading, library.passages(id));
+  std::vector<std::byte> lastNote;
   if (const auto stored = storage::MemoryStore(database()).load(id, model_->fingerprint())) {
     engine::BookMemory& book = reading.held.book;
     book = bookOf(model_, *stored);
     reading.secondsSpent = stored->secondsSpent;
     reading.savedPosition = stored->position;
+    lastNote = stored->lastNote;
     if (!book.reading().complete) keepArithmetic(reading, book.arithmetic(), document ? document->title : "");
   }
-  reading.held.book.noteAt(
-      placesToNote(chapterPlaces(library, id), mostChapterMemories(reading.held.book.whole().bytes())));
+  ChapterNotes notes = notesWanted(id);
+  // Begun by a Palimpsest that noted none, or the memories themselves: what this chapter wrote so far cannot be told.
+  const bool behind = !notes.places.empty() && notes.places.front() <= reading.held.reading().position;
+  if (notes.between && behind && lastNote.empty())
+    reading.held.book.noteAt(
+        placesToNote(chapterPlaces(library, id), mostChapterMemories(model_->emptyMemory().bytes())));
+  else if (notes.between)
+    reading.held.book.noteBetween(std::move(notes.places), lastNote);
+  else
+    reading.held.book.noteAt(std::move(notes.places));
   reading.lastCheckpoint = Clock::now();
   reading.samples.push_back({0, reading.held.reading().tokens, reading.held.reading().position});
   report(reading);
@@ -189,6 +199,7 @@ void EngineWorker::checkpoint(Reading& reading) {
   if (at.position == 0 || (at.position == reading.savedPosition && !at.complete)) return;
   auto memory = std::make_shared<storage::MemoryRecord>(recordOf(reading.held.book.save()));
   memory->chapters = partsOf(reading.held.book.takeNotes());
+  memory->lastNote = reading.held.book.lastNote();
   memory->documentId = reading.held.id;
   memory->fingerprint = model_->fingerprint();
   memory->modelName = model_->name();

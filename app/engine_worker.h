@@ -147,7 +147,8 @@ class EngineWorker : public QObject {
   [[noreturn]] void refuseUnread() const;
   static QString withoutText(const storage::DocumentRecord& document);  // why there is none
   void compose(const AnswerJob& job, AnswerResult& result);
-  void sumUp(const AnswerJob& job, const engine::BookMemory& book, const storage::TextRange& range, AnswerResult& result);
+  void sumUp(const AnswerJob& job, const engine::BookMemory& book, const storage::TextRange& range,
+             AnswerResult& result);
   void reply(const AnswerJob& job, const engine::BookMemory* book, const storage::TextRange& range,
              const storage::DocumentRecord& document, AnswerResult& result);
   engine::Question questionOf(const AnswerJob& job, const std::vector<storage::TurnRecord>& earlier,
@@ -167,6 +168,9 @@ class EngineWorker : public QObject {
   ChapterPlace placeOf(storage::Id book, storage::BookPart& part);  // fills in its title
   static storage::TextRange rangeOf(const ChapterPlace& place, storage::BookPart::Kind kind);
   storage::MemoryPartRecord noted(const storage::MemoryRecord& stored, const ChapterPlace& chapter, std::int64_t place);
+  ChapterNotes notesWanted(storage::Id book);
+  std::vector<engine::SavedPart> notedBetween(const storage::MemoryRecord& stored, std::int64_t begin,
+                                              const ChapterPlace& until);
   std::optional<engine::MemorySnapshot> notedBefore(const storage::MemoryRecord& stored, std::int64_t place);
   engine::BookMemory partMemory(const storage::MemoryRecord& stored, const ChapterPlace& place,
                                 storage::BookPart::Kind kind);

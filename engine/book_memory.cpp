@@ -94,7 +94,69 @@ void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_tok
   if (begin) lastPass_ = {std::move(*begin), whole_.reading};
 }
 
+void BookMemory::noteBetween(std::vector<std::int64_t> places, std::span<const std::byte> last) {
+  noteAt(std::move(places));
+  notesBetween_ = true;
+  if (last.empty()) return;
+  MemorySnapshot note = loadSnapshot(*model_, last);
+  if (note.reading.position > whole_.reading.position || note.reading.tokens > whole_.reading.tokens)
+    refuseSection(note.reading, whole_.reading);
+  lastNote_ = PlaceMemory{note.reading, std::move(note.memory)};
+}
+
+std::vector<std::byte> BookMemory::lastNote() const {
+  if (!lastNote_ || whole_.reading.complete) return {};
+  return saveSnapshot(*model_, lastNote_->memory, lastNote_->reading, whole_.arithmetic);
+}
+
+std::vector<SavedPart> BookMemory::takeNotesBetween() {
+  std::vector<PlaceMemory> notes = std::exchange(notes_, {});
+  const ReadingPosition& last =
+      notes.empty() ? (lastNote_ ? lastNote_->reading : ReadingPosition()) : notes.back().reading;
+  if (whole_.reading.complete && whole_.reading.tokens > last.tokens)
+    notes.push_back({whole_.reading, whole_.memory.clone()});
+  std::vector<SavedPart> taken;
+  for (PlaceMemory& note : notes) {
+    SectionSnapshot written{lastNote_ ? SectionMemory(note.memory, lastNote_->memory) : SectionMemory(note.memory),
+                            lastNote_ ? lastNote_->reading : ReadingPosition(), note.reading};
+    written.begin.complete = written.end.complete = false;
+    taken.push_back({note.reading.position, written.memory.tokens(),
+                     std::make_shared<const std::vector<std::byte>>(saveSection(*model_, written))});
+    lastNote_ = std::move(note);
+  }
+  return taken;
+}
+
+BookMemory BookMemory::ofNotes(std::shared_ptr<const Model> model, std::span<const SavedPart> notes,
+                               std::int64_t begin) {
+  BookMemory written(std::move(model));
+  std::vector<std::variant<MemorySnapshot, SectionSnapshot>> parts(notes.size());
+  atOnce(*written.model_, parts.size(),
+         [&](std::size_t i) { parts[i] = loadPart(*written.model_, *notes[i].snapshot); });
+  ReadingPosition at;
+  at.position = begin;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    auto* section = std::get_if<SectionSnapshot>(&parts[i]);
+    if (!section) refuseSection(std::get<MemorySnapshot>(parts[i]).reading, at);
+    if (i == 0 ? section->begin.position != begin : !samePlace(section->begin, at)) refuseSection(section->end, at);
+    at = section->end;
+    const CompressiveMemory opened = section->memory.opened();
+    std::ranges::transform(written.whole_.memory.values(), opened.values(), written.whole_.memory.values().begin(),
+                           std::plus());
+    written.whole_.memory.setTokens(written.whole_.memory.tokens() + opened.tokens());
+    written.append(std::move(*section), notes[i].snapshot);
+  }
+  written.whole_.reading = at;
+  written.whole_.reading.tokens = written.whole_.memory.tokens();
+  if (written.mostSections() == 1)
+    written.sections_.clear();
+  else
+    join(written.sections_, written.mostSections());
+  return written;
+}
+
 std::vector<SavedPart> BookMemory::takeNotes() {
+  if (notesBetween_) return takeNotesBetween();
   std::vector<SavedPart> taken;
   for (const PlaceMemory& note : std::exchange(notes_, {}))
     taken.push_back({note.reading.position, note.reading.tokens,

@@ -3,7 +3,8 @@
 //   section   what one or several passes of the reading have written, rounded to four bits (section_memory.h). Each
 //             pass is a section at first; when there are too many, two neighbours are joined
 //   note      the memory as it was at a place that was chosen (the end of a chapter); what a chapter wrote, given
-//             the text before it, is the difference of two notes
+//             the text before it, is the difference of two notes. Or, where there are many, that difference itself,
+//             rounded as a section is: of the same places an eighth of the room
 //
 // The whole memory is the sum of the sections, to their rounding. Facts that drown in the sum can still be found in
 // their section, so a question is put to all of them (see section_choice.h).
@@ -59,9 +60,15 @@ class BookMemory {
   // The places at which the memory is noted from now on, see Generator::read; those that lie behind are passed over.
   // The whole, the sections and what is noted keep the same bits whichever places are wanted.
   void noteAt(std::vector<std::int64_t> places) { places_ = std::move(places); }
+  // The same, but noted is what has been written between one place and the next, and behind the last one until the end
+  // of the text: sections, of which ofNotes() makes a memory. `last`: lastNote(), where reading goes on. Linear rule
+  // only.
+  void noteBetween(std::vector<std::int64_t> places, std::span<const std::byte> last = {});
   // What has been noted since the last call, in the order of the text, encoded as ordinary snapshots. Notes are kept
   // apart from what save() gives: there may be many, and an ordinary question needs none of them.
   std::vector<SavedPart> takeNotes();
+  // What noteBetween() needs to go on from here, an ordinary snapshot; empty = nothing. Call it behind takeNotes().
+  std::vector<std::byte> lastNote() const;
 
   // Reads one pass (see Generator::read), which is a section at first. Throws ModelError, Stopped; unchanged then.
   void advance(Generator& generator, std::string_view text, std::stop_token stop = {});
@@ -96,6 +103,10 @@ class BookMemory {
   static BookMemory load(std::shared_ptr<const Model> model, std::span<const std::byte> whole,
                          std::span<const SavedPart> sections = {}, std::optional<MemorySnapshot> before = {});
 
+  // What was written in a stretch of text: what was noted between the places in it, in order and without a gap, from
+  // byte `begin` on. Not to be read on. Throws SnapshotError like load().
+  static BookMemory ofNotes(std::shared_ptr<const Model> model, std::span<const SavedPart> notes, std::int64_t begin);
+
   // What has been written since `begin`, an earlier memory of the same reading: the whole less `begin`, the sections
   // after it, and where these leave something out, all of it as the newest section. Not to be read on. Throws
   // ModelError like subtractMemories().
@@ -112,11 +123,14 @@ class BookMemory {
   static void join(Sections& sections, std::size_t most);
   std::optional<MemorySnapshot> appendLastPass() const;  // returns where that pass began, which is not needed any more
   void appendSince(const MemorySnapshot& begin);
+  std::vector<SavedPart> takeNotesBetween();
 
   std::shared_ptr<const Model> model_;
   MemorySnapshot whole_;
   std::vector<std::int64_t> places_;
   std::vector<PlaceMemory> notes_;
+  bool notesBetween_ = false;
+  std::optional<PlaceMemory> lastNote_;  // of noteBetween(); none: the place before is the beginning
   // The last pass becomes a section when that is asked for, or while the next pass is computed.
   struct LastPass {
     MemorySnapshot before;

@@ -290,7 +290,8 @@ std::vector<std::int64_t> packedShape(const Part& part) {
 SectionSnapshot sectionIn(const SafetensorsFile& file, const Model& model) {
   checkModel(file, model);
   const ReadingPosition begin = positionIn(file, "begin_"), end = positionIn(file);
-  if (begin.position >= end.position || begin.tokens >= end.tokens || begin.segments >= end.segments)
+  // Two places may lie in one segment.
+  if (begin.position >= end.position || begin.tokens >= end.tokens || begin.segments > end.segments)
     refuse(Reason::Damaged, "its header says that it ends where it begins, or before.");
   const bool four = hasFourBits(file);
   const SectionMemory::Shapes& shapes = model.transformer().memoryShapes();
@@ -371,6 +372,14 @@ std::vector<std::byte> saveSection(const Model& model, const SectionSnapshot& se
 
 MemorySnapshot loadSnapshot(const Model& model, std::span<const std::byte> blob) {
   return wholeIn(openChecked(blob), model);
+}
+
+bool isSection(std::span<const std::byte> blob) {
+  try {
+    return isSection(openChecked(blob));
+  } catch (const SnapshotError&) {
+    return false;
+  }
 }
 
 std::variant<MemorySnapshot, SectionSnapshot> loadPart(const Model& model, std::span<const std::byte> blob) {

@@ -65,6 +65,9 @@ struct SectionSnapshot {
 // keyDim, valueDim] I8 then, and is rounded again as it is loaded.
 std::vector<std::byte> saveSection(const Model& model, const SectionSnapshot& section);
 
+// Whether it is one of saveSection(); of what is damaged, false.
+bool isSection(std::span<const std::byte> blob);
+
 // Either kind. Throws SnapshotError like loadSnapshot.
 std::variant<MemorySnapshot, SectionSnapshot> loadPart(const Model& model, std::span<const std::byte> blob);
 

@@ -36,10 +36,11 @@ void writeMemory(SQLite::Database& connection, const MemoryRecord& memory) {
   SQLite::Statement insert(
       connection,
       "INSERT INTO memories(document_id, fingerprint, model_name, position, tokens, complete, "
-      "seconds_spent, saved_at, snapshot) VALUES (?,?,?,?,?,?,?,?,?) "
+      "seconds_spent, saved_at, snapshot, last_note) VALUES (?,?,?,?,?,?,?,?,?,?) "
       "ON CONFLICT(document_id, fingerprint) DO UPDATE SET model_name=excluded.model_name, "
       "position=excluded.position, tokens=excluded.tokens, complete=excluded.complete, "
-      "seconds_spent=excluded.seconds_spent, saved_at=excluded.saved_at, snapshot=excluded.snapshot");
+      "seconds_spent=excluded.seconds_spent, saved_at=excluded.saved_at, snapshot=excluded.snapshot, "
+      "last_note=excluded.last_note");
   bindKey(insert, memory.documentId, memory.fingerprint);
   insert.bind(3, memory.modelName);
   insert.bind(4, memory.position);
@@ -48,6 +49,7 @@ void writeMemory(SQLite::Database& connection, const MemoryRecord& memory) {
   insert.bind(7, memory.secondsSpent);
   insert.bind(8, memory.savedAt != 0 ? memory.savedAt : now());
   bindBytes(insert, 9, memory.snapshot);
+  if (!memory.lastNote.empty()) bindBytes(insert, 10, memory.lastNote);  // else NULL
   insert.exec();
 }
 
@@ -158,12 +160,13 @@ std::optional<MemoryPartRecord> MemoryStore::chapter(Id documentId, std::string_
 std::optional<MemoryRecord> MemoryStore::load(Id documentId, std::string_view fingerprint) const {
   return withErrors(*database_, "loading a memory", [&](SQLite::Database& connection) -> std::optional<MemoryRecord> {
     const SQLite::Transaction oneMoment(connection);  // reads only
-    SQLite::Statement query(connection,
-                            std::string(kHeader) + ", snapshot FROM memories WHERE document_id=? AND fingerprint=?");
+    SQLite::Statement query(
+        connection, std::string(kHeader) + ", snapshot, last_note FROM memories WHERE document_id=? AND fingerprint=?");
     bindKey(query, documentId, fingerprint);
     if (!query.executeStep()) return std::nullopt;
     MemoryRecord memory = headerOf(query);
     memory.snapshot = bytesOf(query.getColumn(9));
+    memory.lastNote = bytesOf(query.getColumn(10));
     memory.sections = readSections(connection, documentId, fingerprint);
     return memory;
   });

@@ -176,8 +176,12 @@ ALTER TABLE summaries ADD COLUMN part_title TEXT NOT NULL DEFAULT '';
 // What each section wrote, instead of the memory at its end; those that are there already can still be read.
 constexpr const char* kSections = "ALTER TABLE memory_milestones RENAME TO memory_sections;";
 
-constexpr std::array<const char*, 7> kSteps = {kFirst,      kWarnings, kQuotesSupport, kShelves,
-                                               kMilestones, kChapters, kSections};
+// Chapters of a book that has many of them are what was written in each, which needs, until the book has been read, the
+// memory as it was where the last one ended.
+constexpr const char* kLastNote = "ALTER TABLE memories ADD COLUMN last_note BLOB;";
+
+constexpr std::array<const char*, 8> kSteps = {kFirst,      kWarnings, kQuotesSupport, kShelves,
+                                               kMilestones, kChapters, kSections,      kLastNote};
 
 }  // namespace
 

@@ -84,6 +84,7 @@ struct MemoryRecord {
   std::vector<std::byte> snapshot;         // opaque here; engine/memory_snapshot.h knows it
   std::vector<MemoryPartRecord> sections;  // in the order of the text
   std::vector<MemoryPartRecord> chapters;  // save(): where chapters end, those that are new; load() leaves it empty
+  std::vector<std::byte> lastNote;         // opaque here; empty = none is needed to go on reading
   std::int64_t snapshotBytes = 0;          // of the snapshot and the sections' together, filled by load() and list()
   std::int64_t position = 0;               // bytes of the stored text read
   std::int64_t tokens = 0;

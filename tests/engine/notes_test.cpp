@@ -161,6 +161,86 @@ TEST_F(NotesTest, APartIsInTheSectionsAfterItsBeginAndInOneOfAllOfIt) {
   EXPECT_EQ(copyOf(fewer[1].values()), copyOf(sections[3]->values()));
 }
 
+TEST_F(NotesTest, BetweenThePlacesIsNotedWhatWasWrittenThere) {
+  for (const int sections : {1, 3}) {
+    const auto model = withSections(sections);
+    BookMemory exact = readWith(model, text_, places_);
+    const auto notes = exact.takeNotes();
+    Generator generator(model);
+    BookMemory book(model);
+    book.noteBetween(places_);
+    while (!book.reading().complete) book.advance(generator, text_);
+    EXPECT_EQ(blobsOf(book.save()), blobsOf(exact.save()));
+    const auto pieces = book.takeNotes();
+    ASSERT_EQ(pieces.size(), places_.size() + 1) << "and one for the rest of the text";
+    EXPECT_TRUE(book.lastNote().empty()) << "all has been read";
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      EXPECT_EQ(pieces[i].position, places_[i]);
+      ASSERT_TRUE(isSection(*pieces[i].snapshot));
+      EXPECT_LT(pieces[i].snapshot->size(), notes[i].snapshot->size());
+      const auto piece = std::get<SectionSnapshot>(loadPart(*model, *pieces[i].snapshot));
+      const CompressiveMemory end = loadSnapshot(*model, *notes[i].snapshot).memory;
+      const SectionMemory expected =
+          i == 0 ? SectionMemory(end) : SectionMemory(end, loadSnapshot(*model, *notes[i - 1].snapshot).memory);
+      EXPECT_EQ(copyOf(piece.memory.opened().values()), copyOf(expected.opened().values())) << i;
+    }
+    // Two pieces are the difference of two notes, rounded.
+    const BookMemory part = BookMemory::ofNotes(model, std::span(pieces).subspan(2, 2), places_[1]);
+    const MemorySnapshot begin = loadSnapshot(*model, *notes[1].snapshot);
+    const BookMemory difference = BookMemory::load(model, *notes[3].snapshot).since(begin);
+    EXPECT_EQ(part.whole().tokens(), difference.whole().tokens());
+    EXPECT_LT(NotesTest::difference(part.whole().values(), difference.whole().values()), 0.1)
+        << "as far as four bits go";
+    EXPECT_EQ(part.sections().size(), sections == 1 ? 1U : 2U);
+    // All of them are the whole.
+    const BookMemory all = BookMemory::ofNotes(model, pieces, 0);
+    EXPECT_EQ(all.whole().tokens(), exact.whole().tokens());
+    EXPECT_LT(NotesTest::difference(all.whole().values(), exact.whole().values()), 0.1);
+    EXPECT_LE(all.sections().size(), static_cast<std::size_t>(sections));
+  }
+}
+
+TEST_F(NotesTest, InterruptedWhatIsNotedBetweenThePlacesIsTheSameToTheBit) {
+  const auto model = withSections(3);
+  Generator once(model);
+  BookMemory whole(model);
+  whole.noteBetween(places_);
+  while (!whole.reading().complete) whole.advance(once, text_);
+  const auto expected = whole.takeNotes();
+  std::vector<SavedPart> notes;
+  std::vector<std::byte> last;
+  SavedBook saved = BookMemory(model).save();
+  for (bool complete = false; !complete;) {  // each pass as if by a new process
+    Generator generator(model);
+    BookMemory book = BookMemory::load(model, saved.whole, saved.sections);
+    book.noteBetween(places_, last);
+    book.advance(generator, text_);
+    complete = book.reading().complete;
+    saved = book.save();
+    for (SavedPart& note : book.takeNotes()) notes.push_back(std::move(note));
+    last = book.lastNote();
+  }
+  ASSERT_EQ(notes.size(), expected.size());
+  for (std::size_t i = 0; i < notes.size(); ++i) EXPECT_EQ(*notes[i].snapshot, *expected[i].snapshot) << i;
+}
+
+TEST_F(NotesTest, PiecesThatDoNotFollowEachOtherAreRefused) {
+  const auto model = withSections(3);
+  Generator generator(model);
+  BookMemory book(model);
+  book.noteBetween(places_);
+  while (!book.reading().complete) book.advance(generator, text_);
+  const auto pieces = book.takeNotes();
+  const std::vector<SavedPart> gap = {pieces[0], pieces[2]};
+  EXPECT_THROW(BookMemory::ofNotes(model, gap, 0), SnapshotError);
+  EXPECT_THROW(BookMemory::ofNotes(model, std::span(pieces).first(1), 5), SnapshotError);
+  const auto exact = readWith(model, text_, places_).takeNotes();
+  EXPECT_FALSE(isSection(*exact[0].snapshot));
+  EXPECT_THROW(BookMemory::ofNotes(model, std::span(exact).first(1), 0), SnapshotError);
+  BookMemory early(model);
+  EXPECT_THROW(early.noteBetween(places_, *exact[3].snapshot), SnapshotError) << "it has not read so far";
+}
+
 TEST_F(NotesTest, AStoppedPassNotesNothing) {
   const auto model = withSections(1);
   Generator generator(model);

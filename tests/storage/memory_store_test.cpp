@@ -163,6 +163,13 @@ TEST_F(MemoryStoreTest, ChaptersAreAddedAndStayUntilTheirMemoryGoes) {
   EXPECT_FALSE(memories_.chapter(id_, "f", 301));
   EXPECT_TRUE(memories_.chapters(id_, "g").empty());
   EXPECT_TRUE(memories_.load(id_, "f")->chapters.empty()) << "an ordinary question needs none";
+  EXPECT_TRUE(memories_.load(id_, "f")->lastNote.empty());
+  record.lastNote = bytes("where the last one ended");
+  memories_.save(record);
+  EXPECT_EQ(memories_.load(id_, "f")->lastNote, record.lastNote);
+  record.lastNote.clear();
+  memories_.save(record);
+  EXPECT_TRUE(memories_.load(id_, "f")->lastNote.empty());
   EXPECT_EQ(memories_.load(id_, "f")->snapshotBytes, 5);
   memories_.remove(id_, "f");
   EXPECT_TRUE(memories_.chapters(id_, "f").empty());
