@@ -48,7 +48,7 @@ def belongs(row: str, size: str) -> bool:
     """Which cells there are: a million tokens hold more natural questions of one wording than can be told apart."""
     if row in BABILONG:
         return SIZES[size] <= (1048576 if row == "babilong-qa1" else 131072)
-    limits = {"facts-64": SIZES[size] <= 131072, "natural": SIZES[size] <= 131072, "turns": size in ("8K", "128K"),
+    limits = {"facts-64": SIZES[size] <= 1048576, "natural": SIZES[size] <= 131072, "turns": size in ("8K", "128K"),
               "paraphrased": size in ("8K", "128K")}
     return limits.get(row, True)
 

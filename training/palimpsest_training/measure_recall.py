@@ -47,6 +47,7 @@ BATCHES = (
     Batch("facts-4m", "4M", ("facts-8",), 50, 25), Batch("passkey-4m", "4M", ("passkey",), 20, 10),
     Batch("facts-1m", "1M", ("facts-8",), 50, 10), Batch("qa1-1m", "1M", ("babilong-qa1",), 25, 5), Batch("passkey-1m", "1M", ("passkey",), 50, 5),
     Batch("facts-512k", "512K", ("facts-8", "passkey"), 50, 8), Batch("qa1-512k", "512K", ("babilong-qa1",), 25, 3),
+    Batch("crowd-1m", "1M", ("facts-64",), 50, 10, 16), Batch("crowd-512k", "512K", ("facts-64",), 50, 8, 16),
     Batch("stories-128k", "128K", tuple(BABILONG), 25, 4), Batch("facts-128k", "128K", ("facts-8", "turns", "paraphrased", "passkey"), 50, 4),
     Batch("natural-128k", "128K", ("natural",), 50, 4), Batch("crowd-128k", "128K", ("facts-64",), 50, 4, 16),
     Batch("facts-32k", "32K", ("facts-8", "passkey"), 50, 2), Batch("natural-32k", "32K", ("natural",), 50, 2),
