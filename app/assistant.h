@@ -27,8 +27,8 @@ struct AssistantOptions {
   double watchSeconds = 1.0;       // how often a read-only library is asked whether another Palimpsest changed it
   bool loadModel = true;           // false: nothing will be read or asked (list, export, remove)
   bool readOnly = false;           // true: takes no lock and writes nothing
-  bool takeOver = false;      // true: a library that another Palimpsest is writing to is written here once that is done
-  bool resumeReading = true;  // unfinished books go on when the library is open
+  bool takeOver = false;           // true: a library in use elsewhere is opened for writing once that one is done
+  bool resumeReading = true;       // unfinished books go on when the library is open
   bool keepConversations = true;   // false: each question stands alone and its answer is not stored
   std::int64_t databaseLimit = 0;  // bytes the database may grow to, 0 = as large as the disk lets it
 };

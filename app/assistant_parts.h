@@ -165,7 +165,7 @@ struct Assistant::Parts {
   ModelIdentity identity;       // of the model, which is the same on each
   bool isOpen = false, isReadOnly = false;
   bool usedElsewhere = false;  // why it is read-only: else because it cannot be written, or was asked for
-  QString problem;  // why the library is not open, or not for writing
+  QString problem;             // why the library is not open, or not for writing
   std::map<qint64, Entry> entries;
   std::vector<std::vector<storage::Id>> shelves;  // asked or looked at in this run; the first has the id -1
   std::deque<qint64> toExtract, toRead;

@@ -63,7 +63,7 @@ class MainWindow : public QMainWindow {
   void showProblem(const QString& sentence);
   void withdrawProblem(const QString& sentence);  // it is solved
   void showClosedLibrary(const QString& why);     // instead of an empty library: it could not be opened
-  void setReadOnly(bool readOnly);                // another program writes: verbs that write are switched off
+  void setReadOnly(bool readOnly);                // it cannot be written now: verbs that write are switched off
   void comeForward();
   void showNotice(const QString& sentence);
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "documents/document.h"
+#include "bundled_prose.h"
 #include "engine/generator.h"
 #include "fixture.h"
 
@@ -300,15 +300,12 @@ class ManyChaptersTest : public ChaptersTest {
     return given;
   }
   static QByteArray novelInManyChapters() {
-    const auto paragraphs =
-        documents::extractDocument(PALIMPSEST_SOURCE_DIR "/resources/books/se_the-time-machine.epub").paragraphs;
+    BundledProse prose;
     QByteArray text;
-    std::size_t next = 0;
     for (int chapter = 0; chapter < kChapters; ++chapter) {
       text += "# Chapter " + QByteArray::number(chapter + 1) + "\n\n";
       if (chapter == kTold) text += "The secret number of Ludo Harpane is 48213.\n\n";
-      for (const qsizetype end = text.size() + 700; text.size() < end; ++next)
-        text += QByteArray::fromStdString(paragraphs[next].text) + "\n\n";
+      text += prose.next(700);
     }
     return text;
   }
@@ -368,16 +365,13 @@ TEST_F(ChaptersTest, TheShippedModelGivesNothingAwayThatComesLater) {
   AssistantOptions given = options();
   given.modelFolder = toPath(S(PALIMPSEST_SOURCE_DIR "/resources/models/palimpsest-mini"));
   start(given);
-  const auto paragraphs =
-      documents::extractDocument(PALIMPSEST_SOURCE_DIR "/resources/books/se_the-time-machine.epub").paragraphs;
   // Chapters of about a thousand tokens. The fact opens the third: the segment that it stands in begins in the second.
+  BundledProse prose;
   QByteArray text;
-  std::size_t next = 0;
   for (const char* chapter :
        {"# One\n\n", "# Two\n\n", "# Three\n\nThe secret number of Ludo Harpane is 48213.\n\n", "# Four\n\n"}) {
     text += chapter;
-    for (const qsizetype end = text.size() + 4000; text.size() < end; ++next)
-      text += QByteArray::fromStdString(paragraphs[next].text) + "\n\n";
+    text += prose.next(4000);
   }
   const qint64 id = book(text);
   const auto answer = [&](Kind kind, int chapter) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "bundled_prose.h"
 #include "documents/document.h"
 #include "engine/book_card.h"
 #include "engine/generator.h"
@@ -252,12 +253,7 @@ TEST_F(SectionsTest, ACardOfTheShippedModelListsOnlyWhatTheIndexHolds) {
   AssistantOptions given = options();
   given.modelFolder = toPath(S(PALIMPSEST_SOURCE_DIR "/resources/models/palimpsest-mini"));
   start(given);
-  const auto paragraphs =
-      documents::extractDocument(PALIMPSEST_SOURCE_DIR "/resources/books/se_the-time-machine.epub").paragraphs;
-  QByteArray text;
-  for (std::size_t next = 0; text.size() < 20000; ++next)
-    text += QByteArray::fromStdString(paragraphs[next].text) + "\n\n";
-  const qint64 id = addAndRead(write(S("machine.txt"), text));
+  const qint64 id = addAndRead(write(S("machine.txt"), BundledProse().next(20000)));
   const auto people = [&] {
     const auto card = finished([&] { assistant_->summarize(id); });
     EXPECT_EQ(card.error, QString());

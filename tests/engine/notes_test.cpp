@@ -33,11 +33,19 @@ class NotesTest : public testing::Test {
   }
   static BookMemory readWith(const std::shared_ptr<const Model>& model, std::string_view text,
                              std::vector<std::int64_t> places) {
-    Generator generator(model);
     BookMemory book(model);
     book.noteAt(std::move(places));
+    return readToItsEnd(model, std::move(book), text);
+  }
+  static BookMemory readToItsEnd(const std::shared_ptr<const Model>& model, BookMemory book, std::string_view text) {
+    Generator generator(model);
     while (!book.reading().complete) book.advance(generator, text);
     return book;
+  }
+  BookMemory readNotingBetween(const std::shared_ptr<const Model>& model) const {
+    BookMemory book(model);
+    book.noteBetween(places_);
+    return readToItsEnd(model, std::move(book), text_);
   }
   static std::vector<std::vector<std::byte>> blobsOf(const SavedBook& saved) {
     std::vector<std::vector<std::byte>> blobs{saved.whole};
@@ -166,10 +174,7 @@ TEST_F(NotesTest, BetweenThePlacesIsNotedWhatWasWrittenThere) {
     const auto model = withSections(sections);
     BookMemory exact = readWith(model, text_, places_);
     const auto notes = exact.takeNotes();
-    Generator generator(model);
-    BookMemory book(model);
-    book.noteBetween(places_);
-    while (!book.reading().complete) book.advance(generator, text_);
+    BookMemory book = readNotingBetween(model);
     EXPECT_EQ(blobsOf(book.save()), blobsOf(exact.save()));
     const auto pieces = book.takeNotes();
     ASSERT_EQ(pieces.size(), places_.size() + 1) << "and one for the rest of the text";
@@ -202,11 +207,7 @@ TEST_F(NotesTest, BetweenThePlacesIsNotedWhatWasWrittenThere) {
 
 TEST_F(NotesTest, InterruptedWhatIsNotedBetweenThePlacesIsTheSameToTheBit) {
   const auto model = withSections(3);
-  Generator once(model);
-  BookMemory whole(model);
-  whole.noteBetween(places_);
-  while (!whole.reading().complete) whole.advance(once, text_);
-  const auto expected = whole.takeNotes();
+  const auto expected = readNotingBetween(model).takeNotes();
   std::vector<SavedPart> notes;
   std::vector<std::byte> last;
   SavedBook saved = BookMemory(model).save();
@@ -226,11 +227,7 @@ TEST_F(NotesTest, InterruptedWhatIsNotedBetweenThePlacesIsTheSameToTheBit) {
 
 TEST_F(NotesTest, PiecesThatDoNotFollowEachOtherAreRefused) {
   const auto model = withSections(3);
-  Generator generator(model);
-  BookMemory book(model);
-  book.noteBetween(places_);
-  while (!book.reading().complete) book.advance(generator, text_);
-  const auto pieces = book.takeNotes();
+  const auto pieces = readNotingBetween(model).takeNotes();
   const std::vector<SavedPart> gap = {pieces[0], pieces[2]};
   EXPECT_THROW(BookMemory::ofNotes(model, gap, 0), SnapshotError);
   EXPECT_THROW(BookMemory::ofNotes(model, std::span(pieces).first(1), 5), SnapshotError);

@@ -27,6 +27,17 @@ class LibraryDelegateTest : public testing::Test {
     ASSERT_FALSE(button.isEmpty());
     QTest::mouseClick(list.viewport(), Qt::LeftButton, {}, button.center());
   }
+  QImage painted(const LibraryItem& item, int height) {
+    model.reset({item});
+    QImage image(300, height, QImage::Format_RGB32);
+    image.fill(lightColours().margin);
+    QPainter painter(&image);
+    QStyleOptionViewItem option;
+    option.rect = image.rect();
+    option.widget = &list;
+    delegate.paint(&painter, option, model.index(0));
+    return image;
+  }
 
   LibraryModel model;
   LibraryDelegate delegate;
@@ -97,16 +108,7 @@ TEST_F(LibraryDelegateTest, ATitleThatIsReadFromTheRightStandsThereAndIsCutAtIts
   const auto drawn = [&](const QString& title) {
     LibraryItem item = readyBook(1, title);
     item.author.clear();
-    model.reset({item});
-    QImage image(300, 100, QImage::Format_RGB32);
-    image.fill(lightColours().margin);
-    QPainter painter(&image);
-    QStyleOptionViewItem option;
-    option.rect = image.rect();
-    option.widget = &list;
-    delegate.paint(&painter, option, model.index(0));
-    painter.end();
-    return image.copy(75, 8, 225, QFontMetrics(uiFont(1.0, QFont::DemiBold)).height());
+    return painted(item, 100).copy(75, 8, 225, QFontMetrics(uiFont(1.0, QFont::DemiBold)).height());
   };
   const auto columns = [](const QImage& image) {
     int first = -1, last = -1;
@@ -133,14 +135,7 @@ TEST_F(LibraryDelegateTest, ProgressIsDrawn) {
   const auto redPixels = [&](double progress) {
     LibraryItem item = readingBook(1);
     item.progress = progress;
-    model.reset({item});
-    QImage image(300, 110, QImage::Format_RGB32);
-    image.fill(lightColours().margin);
-    QPainter painter(&image);
-    QStyleOptionViewItem option;
-    option.rect = image.rect();
-    option.widget = &list;
-    delegate.paint(&painter, option, model.index(0));
+    const QImage image = painted(item, 110);
     int count = 0;
     for (int y = 0; y < image.height(); ++y)
       for (int x = 0; x < image.width(); ++x) count += image.pixelColor(x, y) == lightColours().rubric;
