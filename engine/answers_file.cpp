@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
 
 namespace palimpsest::engine {
@@ -10,7 +11,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json jsonOf(const Generation& answer, const std::optional<Generation>& forced) {
+Json jsonOf(const Generation& answer, const std::optional<Generation>& forced,
+            const std::map<std::size_t, Generation>& bySection) {
   Json json{{"text", answer.text}, {"unknown", answer.unknown}, {"doubt", nullptr}, {"section", nullptr}};
   if (answer.unknownLead) json["lead"] = *answer.unknownLead;
   if (forced) json["forced"] = forced->text;
@@ -18,6 +20,10 @@ Json jsonOf(const Generation& answer, const std::optional<Generation>& forced) {
     json["doubt"] = answer.doubt();
     json["section"] = *answer.section;
     json["sections"] = answer.doubts.size();
+    if (!bySection.empty()) {
+      json["doubts"] = answer.doubts;
+      for (const auto& [section, said] : bySection) json["said"][std::to_string(section)] = said.text;
+    }
   }
   return json;
 }
@@ -32,7 +38,7 @@ AnswersFile::AnswersFile(const std::filesystem::path& file) : name_("“" + file
 void AnswersFile::write(const RowAnswers& asked) {
   Json answers = Json::array();
   for (std::size_t q = 0; q < asked.answers.size(); ++q)
-    answers.push_back(asked.answers[q] ? jsonOf(*asked.answers[q], asked.forced[q]) : Json());
+    answers.push_back(asked.answers[q] ? jsonOf(*asked.answers[q], asked.forced[q], asked.bySection[q]) : Json());
   const Json line{{"size", asked.size},
                   {"row", asked.row},
                   {"document", asked.document},

@@ -2,11 +2,12 @@
 //   palimpsest-engine-bench MODEL TEXT [--device cuda:0] [--seconds 5] [--precision f32] [--weights int4]
 // prints one "name value" a line. palimpsest-cli bench measures the same, with the library's database between.
 // --device cuda:all measures reading alone: by the first card, then by all that the model fits on at the same time.
-//   palimpsest-engine-bench MODEL --cases FILE.jsonl [--answers OUT.jsonl [--knock-out] [--forced]] [--device cuda:0]
+//   palimpsest-engine-bench MODEL --cases FILE.jsonl [--answers OUT.jsonl [--knock-out] [--forced] [--by-section]]
 // reads a file of cases and asks its questions: a line for each row, with the shares that palimpsest-cli eval prints.
 // --answers writes what was answered (engine/answers_file.h), of which python -m palimpsest_training.answers makes the
 // cells of evaluation.json; --knock-out asks the same of an empty memory and of another document's as well, --forced
-// asks once more what was refused, to know what another unknown_bias would have given.
+// asks once more what was refused, to know what another unknown_bias would have given, --by-section asks each section
+// that might answer, to know what another sure_doubt would have.
 #include <charconv>
 #include <chrono>
 #include <filesystem>
@@ -35,8 +36,8 @@ using namespace palimpsest::engine;
 constexpr const char* kUsage =
     "usage: palimpsest-engine-bench MODEL TEXT [--seconds S] [--device auto|cpu|cuda|cuda:N|cuda:all] [--precision "
     "auto|f32|bf16] [--weights auto|full|int8|fp8|int4]\n"
-    "       palimpsest-engine-bench MODEL --cases FILE.jsonl [--answers OUT.jsonl [--knock-out] [--forced]] "
-    "[--device ...] [--precision ...] [--weights ...]\n";
+    "       palimpsest-engine-bench MODEL --cases FILE.jsonl [--answers OUT.jsonl [--knock-out] [--forced] "
+    "[--by-section]] [--device ...] [--precision ...] [--weights ...]\n";
 
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::Automatic}, {"f32", Precision::Float32}, {"bf16", Precision::BFloat16}};
@@ -46,7 +47,7 @@ const std::set<std::string> kWithValue = {"--device", "--precision", "--weights"
 struct Arguments {
   std::string model, text, cases;  // one of text and cases is empty
   std::string answers;             // empty: what is answered is not kept
-  bool knockOut = false, forced = false;
+  bool knockOut = false, forced = false, bySection = false;
   LoadOptions load;
   BenchOptions bench;
   std::vector<DeviceChoice> allCards;  // of cuda:all, which reading alone is measured on
@@ -115,12 +116,15 @@ Arguments argumentsOf(int count, char** words) {
   if (count < 3) throw std::invalid_argument(kUsage);
   Arguments arguments{
       .model = words[1], .text = {}, .cases = {}, .answers = {}, .load = {}, .bench = {}, .allCards = {}};
+  const std::map<std::string, bool*> flags = {{"--knock-out", &arguments.knockOut},
+                                              {"--forced", &arguments.forced},
+                                              {"--by-section", &arguments.bySection}};
   const bool withText = !std::string_view(words[2]).starts_with("--");
   if (withText) arguments.text = words[2];
   for (int i = withText ? 3 : 2; i < count; ++i) {
     const std::string name = words[i];
-    if (name == "--knock-out" || name == "--forced") {
-      (name == "--forced" ? arguments.forced : arguments.knockOut) = true;
+    if (const auto flag = flags.find(name); flag != flags.end()) {
+      *flag->second = true;
       continue;
     }
     const std::string value = ++i < count ? words[i] : "";
@@ -145,9 +149,9 @@ Arguments argumentsOf(int count, char** words) {
     }
   }
   if (arguments.text.empty() == arguments.cases.empty()) throw std::invalid_argument(kUsage);
-  if ((arguments.knockOut || arguments.forced) && arguments.answers.empty())
-    throw std::invalid_argument(std::string(arguments.forced ? "--forced" : "--knock-out") +
-                                " needs --answers, the file that it is written to.\n" + kUsage);
+  for (const auto& [name, flag] : flags)
+    if (*flag && arguments.answers.empty())
+      throw std::invalid_argument(name + " needs --answers, the file that it is written to.\n" + kUsage);
   return arguments;
 }
 
@@ -180,7 +184,7 @@ void print(const CaseTally& tally) {
 void examine(const Arguments& arguments) {
   checkCases(arguments.cases);
   CasesFile file(arguments.cases);
-  CasesOptions options{.knockOut = arguments.knockOut, .forced = arguments.forced};
+  CasesOptions options{.knockOut = arguments.knockOut, .forced = arguments.forced, .bySection = arguments.bySection};
   std::optional<AnswersFile> answers;  // opened before anything is computed
   if (!arguments.answers.empty()) {
     std::error_code unknown;

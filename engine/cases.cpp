@@ -56,6 +56,14 @@ CaseDocument documentOf(const Json& line, const std::string& place) {
   return document;
 }
 
+Question questionOf(const CaseQuestion& asked) {
+  Question question;
+  question.text = asked.question;
+  question.earlierTurns = asked.turns;
+  question.sampling.maxTokens = kAnswerTokens;
+  return question;
+}
+
 CaseTally& tallyOf(std::vector<CaseTally>& tallies, const std::string& row, const std::string& size) {
   const auto known =
       std::ranges::find_if(tallies, [&](const CaseTally& tally) { return tally.row == row && tally.size == size; });
@@ -79,7 +87,8 @@ class Examination {
                        .tokens = tokens,
                        .questions = std::move(questions),
                        .answers = {},
-                       .forced = {}};
+                       .forced = {},
+                       .bySection = {}};
       ask(asked, CaseCondition::Memory, *book);
       count(asked);
       if (options_.knockOut) knockOut(std::move(asked), book);
@@ -106,14 +115,33 @@ class Examination {
     asked.condition = condition;
     asked.answers.clear();
     asked.forced.assign(asked.questions.size(), std::nullopt);
+    asked.bySection.assign(asked.questions.size(), {});
     for (const CaseQuestion& question : asked.questions) {
       std::optional<Generation>& answer = asked.answers.emplace_back();
       if (condition == CaseCondition::Memory || !question.unanswerable)
         answer = askCase(generator_, book, question, stop_);
       if (condition == CaseCondition::Memory && options_.forced && answer->unknown)
         asked.forced[asked.answers.size() - 1] = askCase(generator_, book, question, stop_, true);
+      if (condition == CaseCondition::Memory && options_.bySection && answer->section)
+        asked.bySection[asked.answers.size() - 1] = askEach(book, question, *answer);
     }
     if (options_.answered) options_.answered(asked);
+  }
+
+  Generation putTo(const CompressiveMemory* section, const CaseQuestion& question) {
+    Generation made = generator_.answer(section, questionOf(question), {}, stop_);
+    if (made.end == Generation::End::Stopped) throw Stopped();
+    return made;
+  }
+
+  std::map<std::size_t, Generation> askEach(const BookMemory& book, const CaseQuestion& question,
+                                            const Generation& answered) {
+    std::map<std::size_t, Generation> said{{*answered.section, answered}};
+    const auto sections = book.sections();
+    for (std::size_t i = 0; i < answered.doubts.size(); ++i)
+      if (answered.doubts[i] < kMayAnswer && !said.contains(i))
+        said.emplace(i, putTo(sections[i], question));
+    return said;
   }
 
   void count(const RowAnswers& asked) {
@@ -215,10 +243,7 @@ BookMemory readDocument(Generator& generator, std::shared_ptr<const Model> model
 
 Generation askCase(Generator& generator, const BookMemory& book, const CaseQuestion& question, std::stop_token stop,
                    bool mustAnswer) {
-  Question asked;
-  asked.text = question.question;
-  asked.earlierTurns = question.turns;
-  asked.sampling.maxTokens = kAnswerTokens;
+  Question asked = questionOf(question);
   asked.mustAnswer = mustAnswer;
   Generation made = generator.answer(book, asked, {}, std::move(stop));
   if (made.end == Generation::End::Stopped) throw Stopped();

@@ -83,6 +83,7 @@ struct RowAnswers {
   CaseCondition condition = CaseCondition::Memory;
   std::vector<std::optional<Generation>> answers;  // beside the questions; none where it was not asked
   std::vector<std::optional<Generation>> forced;   // the same with Question::mustAnswer; see CasesOptions::forced
+  std::vector<std::map<std::size_t, Generation>> bySection;  // of each question; see CasesOptions::bySection
 };
 
 // What came of the questions of one row and size, asked of the documents' own memories.
@@ -101,6 +102,8 @@ struct CasesReport {
   std::int64_t tokens = 0;         // that were read
 };
 
+inline constexpr double kMayAnswer = 0.25;
+
 struct CasesOptions {
   // What the texts say is also asked of an empty memory and, where a row and size has several documents, of the next
   // one's memory (the last document's of the first's). What they do not say is not: without a memory that is right.
@@ -108,6 +111,9 @@ struct CasesOptions {
   // What a document's own memory was said not to say is asked once more, and has to be answered then: with this and
   // Generation::unknownLead it is known what any other unknown_bias would have given.
   bool forced = false;
+  // What a document's own sections were asked is put to each of those alone that might answer, its doubt below
+  // kMayAnswer: with their doubts it is known what any other sure_doubt up to that, or another rule, would have given.
+  bool bySection = false;
   std::function<void(const RowAnswers&)> answered = {};  // after each row and condition, Memory first
 };
 

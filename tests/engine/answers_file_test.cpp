@@ -17,9 +17,10 @@ using testing::HasSubstr;
 
 RowAnswers someAnswers() {
   RowAnswers asked{
-      .row = "facts-8", .size = "8K", .document = 3, .tokens = 8209, .questions = {}, .answers = {}, .forced = {}};
+      .row = "facts-8", .size = "8K", .document = 3, .tokens = 8209, .questions = {}, .answers = {}, .forced = {}, .bySection = {}};
   asked.answers.resize(2);
   asked.forced.resize(2);
+  asked.bySection.resize(2);
   asked.answers[0].emplace();
   asked.answers[0]->text = "“Höchst” \"Marl\"";
   asked.answers[0]->section = 1;
@@ -58,6 +59,18 @@ TEST(AnswersFile, HasALineForEachRowAndCondition) {
   EXPECT_EQ(lines[1]["condition"], "swapped");
   EXPECT_EQ(lines[1]["answers"][0], lines[0]["answers"][0]);
   EXPECT_EQ(lines[1]["answers"][1], Json()) << "it was not asked";
+}
+
+TEST(AnswersFile, HasWhatEachSectionSaid) {
+  const TemporaryFolder folder;
+  RowAnswers asked = someAnswers();
+  asked.bySection[0][0].text = "Kest";
+  asked.bySection[0][1].text = asked.answers[0]->text;
+  AnswersFile(folder.path() / "answers.jsonl").write(asked);
+  const Json answers = linesOf(folder.path() / "answers.jsonl").at(0)["answers"];
+  EXPECT_EQ(answers[0]["doubts"], Json::parse("[0.5, 0.25]"));
+  EXPECT_EQ(answers[0]["said"], Json::parse(R"({"0": "Kest", "1": "“Höchst” \"Marl\""})"));
+  EXPECT_FALSE(answers[1].contains("said") || answers[1].contains("doubts"));
 }
 
 TEST(AnswersFile, AnAnswerMayEndInsideACharacter) {

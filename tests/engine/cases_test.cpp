@@ -178,6 +178,34 @@ TEST_F(CasesTest, WhatWasRefusedIsAnsweredAsWellWhereThatIsAskedFor) {
   }
 }
 
+TEST_F(CasesTest, EachSectionThatMightAnswerIsAskedWhereThatIsAskedFor) {
+  const auto model = shippedModel({DeviceChoice::Kind::Cpu}, WeightType::Full);
+  CasesFile shipped(PALIMPSEST_TEST_DATA "/cases.jsonl");
+  const CaseDocument known = *shipped.next();
+  const CaseQuestion& question = known.rows.at("facts-8").at(0);
+  nlohmann::json document = {{"size", "4K"}, {"paragraphs", {known.text, known.text}}};  // told twice
+  document["rows"]["facts-8"] = {
+      {{"kind", question.kind}, {"question", question.question}, {"answer", question.truths.at(0)}}};
+  for (const bool bySection : {false, true}) {
+    CasesFile lines(file("{\"palimpsest_cases\": 1}\n" + document.dump() + "\n"));
+    std::vector<RowAnswers> rows;
+    runCases(model, lines, {.bySection = bySection, .answered = [&](const RowAnswers& row) { rows.push_back(row); }});
+    ASSERT_EQ(rows.size(), 1u);
+    const Generation& answer = *rows[0].answers[0];
+    ASSERT_TRUE(answer.section);
+    const auto& said = rows[0].bySection[0];
+    if (!bySection) {
+      EXPECT_TRUE(said.empty());
+      continue;
+    }
+    ASSERT_GE(said.size(), 2u) << "both that tell it";
+    EXPECT_EQ(said.at(*answer.section).text, answer.text);
+    for (const auto& [section, one] : said) EXPECT_EQ(one.text, question.truths[0]) << section;
+    for (std::size_t i = 0; i < answer.doubts.size(); ++i)
+      EXPECT_EQ(said.contains(i), answer.doubts[i] < kMayAnswer || i == *answer.section) << i;
+  }
+}
+
 TEST_F(CasesTest, AFileIsCheckedBeforeAnythingIsComputed) {
   EXPECT_NO_THROW(checkCases(file(kTwoDocuments)));
   EXPECT_THROW(checkCases(file(kTwoDocuments + std::string("\n{\"size\""))), CasesError);

@@ -5,16 +5,16 @@
 
 Each file of answers stands beside its file of cases. The cells of these rows and sizes are replaced and say "by": "engine"; all
 others stay. A row and size of several files is one cell. What the engine does not tell is not in its cells: tokens_per_second, and
-by_unknown_bias unless it was asked with --forced.
+by_unknown_bias and by_sure_doubt unless it was asked with --forced and --by-section.
 
 A line of answers (engine/answers_file.h) is one row of a document, asked under one condition:
     "size", "row"  as in the cases
     "document"     its place in the file of cases, counted from 0
     "tokens"       that it has
     "condition"    "memory", "zeroed" or "swapped"
-    "answers"      beside the questions: {"text", "unknown", "doubt", "section", "sections", "lead", "forced"}, or null where an
+    "answers"      beside the questions: {"text", "unknown", "doubt", "section", "sections", "lead", "forced", "doubts", "said"}, or null where an
                    unanswerable question was not asked of another memory. Of these only "text" is needed; with "lead" and, of what was
-                   refused, "forced" the cell has by_unknown_bias
+                   refused, "forced" the cell has by_unknown_bias, with "doubts" and "said" by_sure_doubt
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 
 from . import cases
 from .cases import SIZES, Document
-from .scores import by_unknown_bias, cells_of, knocked_out, line_of, scored, with_examples
+from .scores import by_sure_doubt, by_unknown_bias, cells_of, knocked_out, line_of, scored, with_examples
 
 CONDITIONS = ("memory", "zeroed", "swapped")
 
@@ -49,6 +49,7 @@ def load(path: Path, documents: list[tuple[str, Document]]) -> dict[tuple[int, s
             key, given = (line["document"], line["row"], line["condition"]), line["answers"]
             said = [answer and answer["text"] for answer in given]
             forced = [answer and (answer.get("forced", None if answer.get("unknown") else answer["text"]), answer.get("lead")) for answer in given]
+            sections = [answer and answer.get("said") and (answer["doubts"], answer["said"]) for answer in given]
             line["tokens"] + 0
         except (ValueError, KeyError, TypeError):
             raise wrong("is no line of answers") from None
@@ -60,7 +61,7 @@ def load(path: Path, documents: list[tuple[str, Document]]) -> dict[tuple[int, s
             raise wrong(f"has a condition that is unknown or is there twice, {condition}")
         if len(said) != len(asked) or any(s is None and (condition == "memory" or a.kind != "unknown") for s, a in zip(said, asked)):
             raise wrong("does not answer what is asked")
-        found[key] = {"tokens": line["tokens"], "said": said, "forced": forced}
+        found[key] = {"tokens": line["tokens"], "said": said, "forced": forced, "sections": sections}
     return found
 
 
@@ -79,6 +80,9 @@ def table(documents: list[tuple[str, Document]], answers: dict[tuple[int, str, s
         forced = [(a, *f) for its, line in zip(asked, lines["memory"]) for a, f in zip(its, line["forced"])]
         if any(a.kind == "unknown" for a, _, _ in forced) and not any(text is None or lead is None for _, text, lead in forced):
             cell["by_unknown_bias"] = by_unknown_bias(forced)
+        each = [(a, text, s) for its, line in zip(asked, lines["memory"]) for a, text, s in zip(its, line["said"], line["sections"])]
+        if any(s for _, _, s in each):
+            cell["by_sure_doubt"] = by_sure_doubt(each)
         made.setdefault(row, {})[size] = with_examples(cell, asked) | {"by": "engine"}
     return made
 

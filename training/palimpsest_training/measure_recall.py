@@ -129,7 +129,7 @@ def ask(a: argparse.Namespace) -> list[str]:
 
     def answer(file: Path, device: str) -> None:
         half, log = given / f"{file.name}.half", given / f"{file.stem}.log"
-        command = [a.bench, a.model, "--cases", file, "--answers", half, "--knock-out", "--forced", "--device", device]
+        command = [a.bench, a.model, "--cases", file, "--answers", half, "--knock-out", "--forced", "--by-section", "--device", device]
         with open(log, "w", encoding="utf-8") as said:
             done = subprocess.run(list(map(str, command)), stdout=said, stderr=subprocess.STDOUT)
         if done.returncode:

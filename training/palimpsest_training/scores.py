@@ -8,6 +8,7 @@ import numpy as np
 
 from .cases import SIZES, Asked, Document
 from .facts import UNKNOWN
+from .sections import section_chosen
 
 
 def interval(per_document: list[list[bool]], seed: int = 0, rounds: int = 1000) -> list[float]:
@@ -62,6 +63,19 @@ def by_unknown_bias(said: list[tuple[Asked, str, float]]) -> dict:
     return {str(b): [share([text == a.answer and lead <= b for a, text, lead in said if a.is_open]),
                      share([lead > b for a, _, lead in said if a.kind != "unknown"]),
                      share([lead <= b for a, _, lead in said if a.kind == "unknown"])] for b in BIASES}
+
+
+SURE = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0)
+
+
+def by_sure_doubt(said: list[tuple[Asked, str, tuple[list[float], dict[str, str]] | None]]) -> dict:
+    """What other values of sure_doubt would give: by value, the share of right answers (names and numbers), and of unanswerable
+    questions answered. said: of each question its answer, and where sections were asked the doubts of all, and what those answered
+    that have less than the largest value here."""
+    share = lambda hits: round(sum(hits) / max(1, len(hits)), 4)
+    texts = lambda sure: [(a, s[1][str(section_chosen(s[0], sure))] if s else text) for a, text, s in said]
+    return {str(sure): [share([text == a.answer for a, text in texts(sure) if a.is_open]),
+                        share([text != UNKNOWN for a, text in texts(sure) if a.kind == "unknown"])] for sure in SURE}
 
 
 def with_examples(r: dict, asked: list[list[Asked]]) -> dict:

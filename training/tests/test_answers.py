@@ -129,6 +129,20 @@ def test_answers_that_had_to_be_given_tell_what_other_biases_would(evaluated, mo
     assert "by_unknown_bias" not in cell
 
 
+def test_what_each_section_said_tells_what_other_bounds_of_sureness_would(evaluated, monkeypatch):
+    folder, _, lines = evaluated
+    documents = cases.load(folder / "cases.jsonl")[1]
+
+    def sections(line: dict) -> dict:  # the first doubts least and is right, the last, less sure, is wrong, and the one that answers
+        asked = documents[line["document"]][1].rows[line["row"]]
+        tell = lambda a: {"text": "wrong", "unknown": False, "doubts": [0.003, 0.5, 0.03], "said": {"0": a.answer, "2": "wrong"}}
+        return line | {"answers": [said and tell(a) for a, said in zip(asked, line["answers"])]} if line["condition"] == "memory" else line
+
+    file = write_lines(folder / "s.jsonl", [sections(line) for line in lines])
+    by_sure = into(folder, monkeypatch, [folder / "cases.jsonl"], [file], {"table": {}})["table"]["facts-8"]["2K"]["by_sure_doubt"]
+    assert by_sure["0.05"] == by_sure["0.2"] == [0, 1] and by_sure["0.02"] == by_sure["0.005"] == by_sure["0"] == [1, 0]
+
+
 def test_knock_outs_of_a_pass_key_and_missing_ones_are_left_out(evaluated, monkeypatch):
     folder, by_row, lines = evaluated
     passkey = next(line for line in lines if line["row"] == "passkey")

@@ -13,7 +13,7 @@ from palimpsest_training.facts import UNKNOWN
 # Answers every question rightly, but those of whom the text does not say, and says on which device.
 ENGINE = """#!{python}
 import json, sys
-words = [w for w in sys.argv[2:] if w not in ("--knock-out", "--forced")]
+words = [w for w in sys.argv[2:] if w not in ("--knock-out", "--forced", "--by-section")]
 given = dict(zip(words[::2], words[1::2]))
 print("on", given["--device"])
 if given["--device"] == "broken":
