@@ -116,9 +116,8 @@ Arguments argumentsOf(int count, char** words) {
   if (count < 3) throw std::invalid_argument(kUsage);
   Arguments arguments{
       .model = words[1], .text = {}, .cases = {}, .answers = {}, .load = {}, .bench = {}, .allCards = {}};
-  const std::map<std::string, bool*> flags = {{"--knock-out", &arguments.knockOut},
-                                              {"--forced", &arguments.forced},
-                                              {"--by-section", &arguments.bySection}};
+  const std::map<std::string, bool*> flags = {
+      {"--knock-out", &arguments.knockOut}, {"--forced", &arguments.forced}, {"--by-section", &arguments.bySection}};
   const bool withText = !std::string_view(words[2]).starts_with("--");
   if (withText) arguments.text = words[2];
   for (int i = withText ? 3 : 2; i < count; ++i) {

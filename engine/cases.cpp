@@ -139,8 +139,7 @@ class Examination {
     std::map<std::size_t, Generation> said{{*answered.section, answered}};
     const auto sections = book.sections();
     for (std::size_t i = 0; i < answered.doubts.size(); ++i)
-      if (answered.doubts[i] < kMayAnswer && !said.contains(i))
-        said.emplace(i, putTo(sections[i], question));
+      if (answered.doubts[i] < kMayAnswer && !said.contains(i)) said.emplace(i, putTo(sections[i], question));
     return said;
   }
 
