@@ -51,6 +51,7 @@ if(PALIMPSEST_CUDA)
     cuda_kernels.cu
     cuda_loader.cpp
     cuda_memory.cu
+    cuda_products.cpp
     cuda_quantized.cu
     cuda_records.cpp
     cuda_step.cu

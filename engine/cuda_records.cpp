@@ -65,6 +65,16 @@ void Records::forget() {
   records_.clear();
 }
 
+void* Records::room(DeviceMemory& memory, std::size_t bytes) {
+  if (memory.bytes() < bytes) {
+    check(cudaStreamSynchronize(stream_));
+    forget();
+    memory = DeviceMemory();
+    memory = DeviceMemory(bytes);
+  }
+  return memory.data();
+}
+
 void Records::dropOldest() {
   while (records_.size() > kMostRecords) {
     const auto oldest = std::ranges::min_element(records_, {}, [](const auto& entry) { return entry.second.used; });

@@ -3,12 +3,15 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
 
 namespace palimpsest::engine::cuda {
+
+class DeviceMemory;
 
 // Of one stream, and of its thread. Keeps the records that were used last.
 class Records {
@@ -23,6 +26,9 @@ class Records {
   // what cannot be recorded they are always called. What they throw passes through.
   void run(std::string key, const std::function<void()>& operations);
   void forget();  // all: something that they name is no more
+  // At least so many bytes in `memory`. What is there already is given back for more only when the stream has come past
+  // what is queued, which may still use it, and with all records, which know it.
+  void* room(DeviceMemory& memory, std::size_t bytes);
 
  private:
   struct Record {

@@ -2,23 +2,19 @@
 // the device; only what goes to the host beside the computation has one of its own.
 #include "engine/cuda_stream.h"
 
-#include <cublas_v2.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "engine/cuda_buffers.h"
-#include "engine/cuda_few.h"
-#include "engine/cuda_float8.h"
 #include "engine/cuda_kernels.h"
+#include "engine/cuda_products.h"
 #include "engine/cuda_quantized.h"
 #include "engine/cuda_records.h"
 #include "engine/cuda_step.h"
@@ -32,22 +28,13 @@ using Bf16 = __nv_bfloat16;
 
 class CudaStream : public Stream {
  public:
-  CudaStream(int device, bool bfloat16, bool float8) : CudaStream(device, bfloat16) {
+  CudaStream(int device, bool bfloat16, bool float8) : CudaStream(device, bfloat16, float8, queueOn(device)) {
     check(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking));
     for (cudaEvent_t* event : {&computed_, &copied_}) check(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
     check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device_));
     flashAttention_ = bfloat16_ && cuda::flashAttentionIsBuilt();
     hopperAttention_ = flashAttention_ && cuda::hopperAttentionIsBuilt();
     stepAttention_ = flashAttention_ && cuda::stepAttentionIsBuilt();
-    if (bfloat16_) fewRows_ = cuda::prepareFewRows(device_);
-    check(cublasCreate(&products_));
-    check(cublasSetStream(products_, stream_));
-    productRoom_ = DeviceMemory(kProductRoom);
-    check(cublasSetWorkspace(products_, productRoom_.data(), kProductRoom));
-    // f32 is f32, not tf32, and the sums of bf16 products are f32 to their end.
-    check(cublasSetMathMode(
-        products_, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
-    if (float8) float8Products_.emplace(products_);
   }
   ~CudaStream() override {
     cudaSetDevice(device_);
@@ -55,8 +42,6 @@ class CudaStream : public Stream {
     if (copies_) cudaStreamSynchronize(copies_);
     records_.forget();
     dropMarks();
-    float8Products_.reset();
-    if (products_) cublasDestroy(products_);
     for (const cudaEvent_t event : {computed_, copied_})
       if (event) cudaEventDestroy(event);
     if (copies_) cudaStreamDestroy(copies_);
@@ -75,7 +60,7 @@ class CudaStream : public Stream {
       check(cudaMemcpyAsync(target.at(offset), from.data(), from.size_bytes(), cudaMemcpyHostToDevice, stream_));
       return;
     }
-    float* staged = static_cast<float*>(room(staging_, from.size_bytes()));
+    float* staged = static_cast<float*>(records_.room(staging_, from.size_bytes()));
     check(cudaMemcpyAsync(staged, from.data(), from.size_bytes(), cudaMemcpyHostToDevice, stream_));
     cuda::convert<float, Bf16>(staged, reinterpret_cast<Bf16*>(target.at(offset)), from.size(), stream_);
     check(cudaGetLastError());
@@ -87,7 +72,7 @@ class CudaStream : public Stream {
     const CudaBuffer& source = gpu(from);
     const void* values = source.at(offset);
     if (source.isBFloat16()) {
-      float* staged = static_cast<float*>(room(staging_, to.size_bytes()));
+      float* staged = static_cast<float*>(records_.room(staging_, to.size_bytes()));
       cuda::convert<Bf16, float>(static_cast<const Bf16*>(values), staged, to.size(), stream_);
       check(cudaGetLastError());
       values = staged;
@@ -155,7 +140,7 @@ class CudaStream : public Stream {
       pass_.mostKeys = std::max({pass_.mostKeys, s.firstPosition + s.rows, s.keyCapacity});
     }
     for (int* shape : {&pass_.rows, &pass_.longest, &pass_.mostKeys}) *shape = paddedRows(*shape);
-    pass_.early = fewRows_.startsEarly && pass_.rows <= kMostRows;
+    pass_.early = products_.startsEarly() && pass_.rows <= kMostRows;
 
     // Segments, the segment of each row, the token of each row: one copy, always to the same place.
     const auto rows = static_cast<std::size_t>(pass_.rows);
@@ -167,7 +152,7 @@ class CudaStream : public Stream {
     for (std::size_t s = 0; s < segments.size(); ++s)
       std::fill_n(segmentOfRow + segments[s].begin, segments[s].rows, static_cast<std::int32_t>(s));
     std::ranges::copy(tokens, segmentOfRow + rows);
-    auto* to = static_cast<std::byte*>(room(passRoom_, std::max(passData_.size(), kPassRoom)));
+    auto* to = static_cast<std::byte*>(records_.room(passRoom_, std::max(passData_.size(), kPassRoom)));
     check(cudaMemcpyAsync(to, passData_.data(), passData_.size(), cudaMemcpyHostToDevice, stream_));
     pass_.segments = reinterpret_cast<const PassSegment*>(to);
     pass_.segmentOfRow = reinterpret_cast<const std::int32_t*>(to + segmentBytes);
@@ -205,8 +190,14 @@ class CudaStream : public Stream {
     check(cudaGetLastError());
   }
 
-  void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override { product(in, weight, out, 0.0F); }
-  void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override { product(in, weight, x, 1.0F); }
+  void linear(const Buffer& in, const PackedWeight& weight, Buffer& out) override {
+    use();
+    products_.multiply(pass_.rows, gpu(in), weight, gpu(out), false);
+  }
+  void linearAdd(const Buffer& in, const PackedWeight& weight, Buffer& x) override {
+    use();
+    products_.multiply(pass_.rows, gpu(in), weight, gpu(x), true);
+  }
 
   void siluMul(const Buffer& gateUp, Buffer& out) override {
     use();
@@ -220,7 +211,7 @@ class CudaStream : public Stream {
   }
   void gatedLinear(const Buffer& x, const Norm& norm, const PackedWeight& weight, Buffer& gateUp,
                    Buffer& out) override {
-    cuda::FewRowsProduct product = normed(x, norm);
+    FewRowsProduct product = normed(x, norm);
     product.gated = true;
     if (!multipliedFew(product, weight, out)) Stream::gatedLinear(x, norm, weight, gateUp, out);
   }
@@ -265,7 +256,7 @@ class CudaStream : public Stream {
       const std::vector<cuda::HeadGroup> groups = cuda::groupHeads(heads);
       const cuda::FlashPlan plan = cuda::planFlashAttention(pass_, groups, count, dim, processors_);
       const cuda::HeadGroup* groupList = constant(std::span(groups));
-      float* partial = static_cast<float*>(room(scratch_, plan.roomFloats * sizeof(float)));
+      float* partial = static_cast<float*>(records_.room(scratch_, plan.roomFloats * sizeof(float)));
       withType(gpu(out).isBFloat16(), [&]<class Out>(Out) {
         if (hopperAttention_ && plan.splits == 1 && plan.rowTiles > 1) {
           cuda::hopperAttention<Out>(pass_, gpu(queries).as<const Bf16>(), gpu(keys).as<const Bf16>(),
@@ -299,7 +290,7 @@ class CudaStream : public Stream {
       const auto k = gpu(keys).as<const T>(), v = gpu(values).as<const T>();
       if (rule == MemoryUpdate::Linear && cuda::takesMemoryWriteTiles(heads, dims, keys.columns(), values.columns())) {
         const cuda::MemoryWritePlan plan = cuda::planMemoryWrite(pass_, count, dims, processors_);
-        float* sums = static_cast<float*>(room(scratch_, plan.roomFloats * sizeof(float)));
+        float* sums = static_cast<float*>(records_.room(scratch_, plan.roomFloats * sizeof(float)));
         cuda::memoryWriteTiles<T>(pass_, k, v, list, count, dims, plan, sums, to, stream_);
         return;
       }
@@ -309,7 +300,7 @@ class CudaStream : public Stream {
         return;
       }
       float* unknown = static_cast<float*>(
-          room(scratch_, static_cast<std::size_t>(count) * pass_.longest * dims.value * sizeof(float)));
+          records_.room(scratch_, static_cast<std::size_t>(count) * pass_.longest * dims.value * sizeof(float)));
       for (int s = 0; s < pass_.count; ++s)
         cuda::memoryWriteDelta<T>(pass_, s, k, v, list, count, dims, epsilon, to, unknown, stream_);
     });
@@ -346,12 +337,16 @@ class CudaStream : public Stream {
 
  private:
   static constexpr int kMostHeadDim = 256;
-  static constexpr std::size_t kProductRoom = std::size_t{32} << 20;  // what cuBLAS asks for on Hopper
-  static constexpr std::size_t kPassRoom = std::size_t{64} << 10;     // enough for most passes
+  static constexpr std::size_t kPassRoom = std::size_t{64} << 10;  // enough for most passes
 
   // Of its own, so that the destructor gives back what there is when the rest of a construction fails.
-  CudaStream(int device, bool bfloat16)
-      : device_(device), bfloat16_(bfloat16), queue_(queueOn(device)), stream_(queue_->stream), records_(stream_) {}
+  CudaStream(int device, bool bfloat16, bool float8, std::shared_ptr<Queue> queue)
+      : device_(device),
+        bfloat16_(bfloat16),
+        queue_(std::move(queue)),
+        stream_(queue_->stream),
+        records_(stream_),
+        products_(device, bfloat16, float8, stream_, records_) {}
 
   static std::shared_ptr<Queue> queueOn(int device) {
     check(cudaSetDevice(device));
@@ -394,22 +389,12 @@ class CudaStream : public Stream {
     step.heads = constant(a.heads);
     step.groups = constant(std::span<const cuda::HeadGroup>(groups));
     if (!a.readers.empty()) step.readers = constant(a.readers);
-    step.partial = static_cast<float*>(room(scratch_, cuda::stepRoomFloats(pass_, step) * sizeof(float)));
-    step.counters = static_cast<unsigned*>(room(stepCounters_, groups.size() * sizeof(unsigned)));  // zeros when new
+    step.partial = static_cast<float*>(records_.room(scratch_, cuda::stepRoomFloats(pass_, step) * sizeof(float)));
+    // zeros when new
+    step.counters = static_cast<unsigned*>(records_.room(stepCounters_, groups.size() * sizeof(unsigned)));
     cuda::stepAttention(pass_, step, stream_);
     check(cudaGetLastError());
     return true;
-  }
-
-  // Room that a queued operation may still use is given back only when the stream has come past it.
-  void* room(DeviceMemory& memory, std::size_t bytes) {
-    if (memory.bytes() < bytes) {
-      check(cudaStreamSynchronize(stream_));
-      records_.forget();  // they know the old one
-      memory = DeviceMemory();
-      memory = DeviceMemory(bytes);
-    }
-    return memory.data();
   }
 
   // Lists of heads are few and always the same: each is kept on the device.
@@ -426,123 +411,30 @@ class CudaStream : public Stream {
     return static_cast<const T*>(kept->second.data());
   }
 
-  // out = in W^T + beta out
-  void product(const Buffer& in, const PackedWeight& weight, Buffer& out, float beta) {
-    use();
-    if (gpu(in).isBFloat16() && multipliedFew({.in = gpu(in).as<const Bf16>(), .add = beta != 0.0F}, weight, out))
-      return;
-    if (const auto* quantized = dynamic_cast<const CudaQuantized*>(&weight))
-      return product(gpu(in), quantized->matrix(), gpu(out), beta);
-    const CudaBuffer& w = static_cast<const CudaWeight&>(weight).values;
-    product(gpu(in), w.data(), w.isBFloat16(), 0, weight.outputs(), weight.inputs(), gpu(out), beta);
-  }
-
-  static cuda::FewRowsProduct normed(const Buffer& x, const Norm& norm) {
+  static FewRowsProduct normed(const Buffer& x, const Norm& norm) {
     return {.x = gpu(x).as<const float>(), .norm = gpu(norm.weight).as<const float>().data, .epsilon = norm.epsilon};
   }
-
-  // Queues it if it is one of few rows, and says whether it did. `product` holds all but what is in the other
-  // arguments.
-  bool multipliedFew(cuda::FewRowsProduct product, const PackedWeight& weight, Buffer& out) {
-    if (!bfloat16_) return false;
-    const auto* quantized = dynamic_cast<const CudaQuantized*>(&weight);
-    product.weight = quantized ? quantized->matrix() : static_cast<const CudaWeight&>(weight).matrix();
-    if (product.weight.type == WeightType::Fp8) return false;
-    product.rows = pass_.rows;
-    if (gpu(out).isBFloat16()) {
-      product.halves = gpu(out).as<Bf16>();
-    } else {
-      product.floats = gpu(out).as<float>();
-    }
-    if (!cuda::takesFewRows(fewRows_, product)) return false;
+  bool multipliedFew(const FewRowsProduct& product, const PackedWeight& weight, Buffer& out) {
     use();
-    cuda::multiplyFewRows(fewRows_, product, stream_);
-    check(cudaGetLastError());
-    return true;
-  }
-
-  // Into columns [begin, begin + outputs) of `out`; w is [outputs x inputs]. cuBLAS counts columns first, so that it
-  // sees out^T = W in^T.
-  void product(const CudaBuffer& in, const void* w, bool bfloat16, int begin, int outputs, int inputs, CudaBuffer& out,
-               float beta) {
-    const auto typeOf = [](bool half) { return half ? CUDA_R_16BF : CUDA_R_32F; };
-    const float one = 1.0F;
-    check(cublasGemmEx(products_, CUBLAS_OP_T, CUBLAS_OP_N, outputs, pass_.rows, inputs, &one, w, typeOf(bfloat16),
-                       inputs, in.data(), typeOf(in.isBFloat16()), in.columns(), &beta,
-                       out.at(static_cast<std::size_t>(begin)), typeOf(out.isBFloat16()), out.columns(),
-                       CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
-  }
-
-  void product(const CudaBuffer& in, const cuda::QuantizedMatrix& weight, CudaBuffer& out, float beta) {
-    const bool float8 = weight.type == WeightType::Fp8;
-    if (float8 && in.isBFloat16() && productOfFloat8(in.as<const Bf16>(), weight, out, beta != 0.0F)) return;
-    if (!float8 && !in.isBFloat16() && cuda::multipliesFew(weight, pass_.rows, in.as<const float>())) {
-      cuda::productOfFew(weight, pass_.rows, in.as<const float>(), out.as<float>(), beta != 0.0F, stream_);
-      check(cudaGetLastError());
-      return;
-    }
-    withType(in.isBFloat16(), [&]<class T>(T) {
-      // As many rows at a time as there is room for dequantised ones.
-      const std::size_t rowBytes = sizeof(T) * static_cast<std::size_t>(weight.inputs);
-      const int most = std::max(1, static_cast<int>(kDequantizedBytes / rowBytes / kTileRows)) * kTileRows;
-      T* w = static_cast<T*>(room(dequantized_, rowBytes * std::min(most, weight.outputs)));
-      for (int begin = 0; begin < weight.outputs; begin += most) {
-        const int rows = std::min(most, weight.outputs - begin);
-        (float8 ? cuda::dequantizeFloat8<T> : cuda::dequantize<T>)(weight, begin, rows, w, stream_);
-        check(cudaGetLastError());
-        product(in, w, std::is_same_v<T, Bf16>, begin, rows, weight.inputs, out, beta);
-      }
-    });
-  }
-
-  // False, with nothing done, where this card or this shape has no product of its own.
-  bool productOfFloat8(cuda::Rows<const Bf16> in, const cuda::QuantizedMatrix& weight, CudaBuffer& out, bool add) {
-    if (cuda::multipliesFewFloat8(weight, pass_.rows, in)) {
-      withType(out.isBFloat16(), [&]<class Out>(Out) {
-        cuda::float8ProductOfFew<Out>(weight, pass_.rows, in, out.as<Out>(), add, stream_);
-      });
-      check(cudaGetLastError());
-      return true;
-    }
-    const cuda::Float8Products::Result result{out.data(), out.isBFloat16(), out.columns()};
-    if (!float8Products_ || !cuda::quantizesRows(weight.inputs, in) || !cuda::Float8Products::take(weight, result))
-      return false;
-    const auto rows = static_cast<std::size_t>(pass_.rows), inputs = static_cast<std::size_t>(weight.inputs);
-    auto* values = static_cast<std::uint8_t*>(room(float8Rows_, rows * inputs));
-    auto* scales = static_cast<float*>(room(float8Scales_, rows * sizeof(float)));
-    void* workspace = room(float8Workspace_, kFloat8Workspace);
-    cuda::quantizeRows(pass_.rows, weight.inputs, in, values, scales, stream_);
-    check(cudaGetLastError());
-    const cublasStatus_t status = float8Products_->multiply({weight, values, scales, pass_.rows}, result, add,
-                                                            workspace, kFloat8Workspace, stream_);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED) {
-      throw ModelError("The cuBLAS that is installed does not multiply fp8 weights of " +
-                       std::to_string(weight.outputs) + " x " + std::to_string(weight.inputs) +
-                       " on this graphics card. Choose int8 or full weights.");
-    }
-    check(status);
-    return true;
+    return products_.multipliedFew(pass_.rows, product, weight, gpu(out));
   }
 
   int device_;
   bool bfloat16_;
   int processors_ = 0;
   bool flashAttention_ = false, hopperAttention_ = false, stepAttention_ = false;
-  cuda::FewRowsCard fewRows_;
   std::shared_ptr<Queue> queue_;
   cudaStream_t stream_;            // the queue's
   cudaStream_t copies_ = nullptr;  // to the host
   cudaEvent_t computed_ = nullptr, copied_ = nullptr;
   bool copying_ = false;  // something was queued on copies_
-  cublasHandle_t products_ = nullptr;
-  std::optional<cuda::Float8Products> float8Products_;  // where the card has them
   std::vector<PassSegment> segments_;
   std::vector<std::byte> passData_;
   cuda::Pass pass_;
   const std::int32_t* tokens_ = nullptr;
-  DeviceMemory passRoom_, productRoom_, staging_, scratch_, dequantized_, stepCounters_;
-  DeviceMemory float8Rows_, float8Scales_, float8Workspace_;
+  DeviceMemory passRoom_, staging_, scratch_, stepCounters_;
   Records records_;
+  Products products_;
   std::vector<cudaEvent_t> marks_;
   std::map<std::string, DeviceMemory> lists_;  // by their bytes
 };

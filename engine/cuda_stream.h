@@ -1,5 +1,5 @@
-// The CUDA back end's streams: cuBLAS for products of many rows with weights, own kernels (cuda_few.h, cuda_kernels.h)
-// for the rest.
+// The CUDA back end's streams: products with weights are those of cuda_products.h, all else is by own kernels
+// (cuda_kernels.h, cuda_step.h).
 #pragma once
 
 #include <memory>

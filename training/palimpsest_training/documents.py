@@ -210,7 +210,7 @@ class DocumentMaker:
         if length >= 1500 and rng.random() < 0.7:
             questions.append(self.card(prose, len(tokens)))
         if self.sectioned:
-            questions += self.section_cards(prose, strewn, rng.choice((0, 1, 2)))
+            questions += self.section_cards(prose, strewn, rng.choice((1, 2)))
         questions += self.natural(prose, max(2, stage.questions - len(questions)), len(tokens), strewn if self.sectioned else None)
         return tokens, questions, {q for q, _ in prose.questions}
 
