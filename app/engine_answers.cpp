@@ -128,19 +128,20 @@ void EngineWorker::refuseUnread() const {
              .arg(toQt(model_->name())));
 }
 
-// The model may misspell a rare word. What the index of the book does not hold is not listed.
+// The model may misspell a rare word: what the index of the book does not hold is not listed. And that counts better.
 void EngineWorker::sumUp(const AnswerJob& job, const engine::BookMemory& book, const storage::TextRange& range,
                          AnswerResult& result) {
   const auto onText = [&](std::string_view text) {
     emit piece(job.number, job.id, QString::fromUtf8(text.data(), std::ssize(text)));
   };
   const storage::Library library(database());
-  const auto standsIn = [&](const std::string& item) {
-    return std::ranges::all_of(storage::searchWords(item), [&](const std::string& word) {
+  const auto standing = [&](const std::string& item) -> std::optional<int> {
+    const bool isHeld = std::ranges::all_of(storage::searchWords(item), [&](const std::string& word) {
       return !library.search(job.id, word, 1, range).empty();
     });
+    return isHeld ? std::optional(library.countOccurrences(job.id, item, range)) : std::nullopt;
   };
-  const engine::Generation made = generator_->summarize(book, job.sampling, onText, job.stop, standsIn);
+  const engine::Generation made = generator_->summarize(book, job.sampling, onText, job.stop, standing);
   result.turn.answer = made.text;
   result.turn.finished = made.end != engine::Generation::End::Stopped;
 }

@@ -11,6 +11,7 @@ struct Candidate {
   std::string item;
   int votes = 0;
   double sooner = 0;  // sum of 1 / rank
+  int standing = 0;   // how often it stands in the text, of a name that an index knows
 };
 
 struct Tally {
@@ -49,13 +50,29 @@ void count(std::vector<Tally>& tallies, const CardLine& line) {
     if (std::find(line.items.begin(), line.items.begin() + static_cast<std::ptrdiff_t>(rank), item) !=
         line.items.begin() + static_cast<std::ptrdiff_t>(rank))
       continue;  // said before
-    Candidate& candidate = findOrAdd(tally.candidates, item, &Candidate::item, Candidate{item, 0, 0});
+    Candidate& candidate = findOrAdd(tally.candidates, item, &Candidate::item, Candidate{item});
     candidate.votes += 1;
     candidate.sooner += 1.0 / static_cast<double>(rank + 1);
   }
 }
 
+bool isName(std::string_view item) {
+  const auto first = static_cast<unsigned char>(item.front());
+  return (first < 'a' || first > 'z') && (first < '0' || first > '9');
+}
+
+int votesOf(const Tally& tally, const std::string& item) {
+  const auto found = std::ranges::find(tally.candidates, item, &Candidate::item);
+  return found == tally.candidates.end() ? 0 : found->votes;
+}
+
+// The label that most sections give an item, of equals the first.
+const Tally& homeOf(const std::vector<Tally>& tallies, const std::string& item) {
+  return *std::ranges::max_element(tallies, {}, [&](const Tally& tally) { return votesOf(tally, item); });
+}
+
 bool before(const Candidate& a, const Candidate& b) {
+  if (a.standing != b.standing) return a.standing > b.standing;
   return a.votes != b.votes ? a.votes > b.votes : a.sooner > b.sooner;
 }
 
@@ -81,21 +98,25 @@ std::optional<std::vector<CardLine>> parseCard(std::string_view text) {
   return lines;
 }
 
-std::optional<std::string> mergeCards(std::span<const std::string> cards, const CardFilter& mayStand) {
+std::optional<std::string> mergeCards(std::span<const std::string> cards, const CardIndex& index) {
   std::vector<Tally> tallies;
   for (const std::string& card : cards)
     for (const CardLine& line : parseCard(card).value_or(std::vector<CardLine>{})) count(tallies, line);
   if (tallies.empty()) return {};
   std::string text;
-  std::vector<std::string> told;
-  for (Tally& tally : tallies) {
-    std::vector<Candidate>& listed = tally.candidates;
-    std::erase_if(listed, [&](const Candidate& candidate) {
-      return std::ranges::find(told, candidate.item) != told.end() || (mayStand && !mayStand(candidate.item));
-    });
+  for (const Tally& tally : tallies) {
+    std::vector<Candidate> listed;
+    for (Candidate candidate : tally.candidates) {
+      if (&homeOf(tallies, candidate.item) != &tally) continue;
+      if (index) {
+        const std::optional<int> standing = index(candidate.item);
+        if (!standing) continue;
+        if (isName(candidate.item)) candidate.standing = *standing;
+      }
+      listed.push_back(std::move(candidate));
+    }
     std::ranges::stable_sort(listed, before);
     listed.resize(std::min(listed.size(), tally.longest));
-    for (const Candidate& candidate : listed) told.push_back(candidate.item);
     text += (text.empty() ? "" : "\n") + tally.label + ": ";
     for (const Candidate& candidate : listed) text += (&candidate == &listed.front() ? "" : ", ") + candidate.item;
     text += listed.empty() ? "none." : ".";

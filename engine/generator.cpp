@@ -279,7 +279,7 @@ Generation Generator::summarize(const CompressiveMemory& memory, const SamplingO
 }
 
 Generation Generator::summarize(const BookMemory& book, const SamplingOptions& sampling, const TextCallback& onText,
-                                std::stop_token stop, const CardFilter& mayStand) {
+                                std::stop_token stop, const CardIndex& index) {
   const auto& infini = model_->config().infiniAttention;
   if (!infini || infini->sections == 1) return summarize(book.whole(), sampling, onText, std::move(stop));
   const auto sections = book.fewerSections(cardsFor(book.whole().tokens()));  // of a short text one: no item twice
@@ -301,7 +301,7 @@ Generation Generator::summarize(const BookMemory& book, const SamplingOptions& s
       std::ranges::for_each(summarizeTogether(some, sampling, stop), add);
     }
   }
-  const std::optional<std::string> merged = mergeCards(cards, mayStand);
+  const std::optional<std::string> merged = mergeCards(cards, index);
   if (!merged && together.end != Generation::End::Stopped)
     return summarize(book.whole(), sampling, onText, std::move(stop));
   together.text = merged.value_or("");

@@ -130,10 +130,10 @@ class Generator {
                        const TextCallback& onText = {}, std::stop_token stop = {});
   // Of a book in sections: the card that their cards make together (see book_card.h), told in one piece; the tokens are
   // those of all. A book too short for several has one. Where the sections' summaries are no cards, and of a book
-  // without sections: as from its whole memory. On a stop the sections that are done make the card. mayStand: what may be
-  // listed in a merged card, asked on this thread; what it throws is thrown.
+  // without sections: as from its whole memory. On a stop the sections that are done make the card. index: of
+  // mergeCards(), asked on this thread; what it throws is thrown.
   Generation summarize(const BookMemory& book, const SamplingOptions& sampling = {}, const TextCallback& onText = {},
-                       std::stop_token stop = {}, const CardFilter& mayStand = {});
+                       std::stop_token stop = {}, const CardIndex& index = {});
 
  private:
   // Each memory's summary, token by token side by side. What a stop cut off is Stopped and incomplete.

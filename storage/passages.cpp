@@ -21,6 +21,8 @@ constexpr const char* kMatches =
     "AND f.rowid >= (SELECT min(id) FROM passages WHERE document_id = ?2) "
     "AND f.rowid <= (SELECT max(id) FROM passages WHERE document_id = ?2) ";
 
+constexpr const char* kInRange = "AND p.begin >= ?4 AND p.begin + length(CAST(p.text AS BLOB)) <= ?5 ";
+
 PassageRecord passageOf(SQLite::Statement& row) {
   PassageRecord passage;
   passage.id = row.getColumn(0).getInt64();
@@ -103,6 +105,24 @@ int Library::countPassages(Id id, std::string_view words) const {
   });
 }
 
+int Library::countOccurrences(Id id, std::string_view phrase, const TextRange& range) const {
+  const std::string wanted = ftsPhrase(phrase);
+  if (wanted.empty()) return 0;
+  return withErrors(*database_, "counting a phrase", [&](SQLite::Database& connection) {
+    SQLite::Statement query(connection,
+                            std::string("SELECT p.text FROM passages_fts f JOIN passages p ON p.id = f.rowid "
+                                        "WHERE ") +
+                                kMatches + kInRange);
+    query.bind(1, wanted);
+    query.bind(2, id);
+    query.bind(4, range.begin);
+    query.bind(5, range.end);
+    int times = 0;
+    while (query.executeStep()) times += occurrencesOf(phrase, query.getColumn(0).getString());
+    return times;
+  });
+}
+
 std::vector<PassageRecord> Library::search(Id id, std::string_view words, int limit, const TextRange& range) const {
   const std::string wanted = ftsQuery(words);
   if (wanted.empty() || limit <= 0) return {};
@@ -112,9 +132,7 @@ std::vector<PassageRecord> Library::search(Id id, std::string_view words, int li
                                 "FROM passages_fts f JOIN passages p ON p.id = f.rowid "
                                 "LEFT JOIN chapters c ON c.document_id = p.document_id AND c.ordinal = p.chapter "
                                 "WHERE " +
-                                kMatches +
-                                "AND p.begin >= ?4 AND p.begin + length(CAST(p.text AS BLOB)) <= ?5 "
-                                "ORDER BY bm25(passages_fts), p.begin LIMIT ?3");
+                                kMatches + kInRange + "ORDER BY bm25(passages_fts), p.begin LIMIT ?3");
     query.bind(1, wanted);
     query.bind(2, id);
     query.bind(3, limit);

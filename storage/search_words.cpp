@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 namespace palimpsest::storage {
 
@@ -34,6 +35,18 @@ bool startsPunctuation(std::string_view text, std::size_t i, std::size_t& length
   if (byte(i) == 0xE2 && (byte(i + 1) == 0x80 || byte(i + 1) == 0x81)) return length = 3, true;
   if (byte(i) == 0xE3 && byte(i + 1) == 0x80) return length = 3, true;
   return false;
+}
+
+bool isWordAt(std::string_view text, std::size_t i) {
+  const auto byte = static_cast<unsigned char>(text[i]);
+  std::size_t length = 0;
+  return byte < 0x80 ? std::isalnum(byte) != 0 : !startsPunctuation(text, i, length);
+}
+
+bool isWordBefore(std::string_view text, std::size_t end) {
+  std::size_t i = end - 1;
+  while (i > 0 && (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80) --i;  // a character's first byte
+  return isWordAt(text, i);
 }
 
 std::vector<std::string> allWords(std::string_view text) {
@@ -76,6 +89,23 @@ std::vector<std::string> searchWords(std::string_view text) {
   if (kept.empty()) kept = std::move(all);
   if (kept.size() > kMostWords) kept.resize(kMostWords);
   return kept;
+}
+
+std::string ftsPhrase(std::string_view phrase) {
+  std::string query;
+  for (const char c : phrase) query += c == '"' ? ' ' : c;
+  return allWords(phrase).empty() ? "" : '"' + query + '"';
+}
+
+int occurrencesOf(std::string_view phrase, std::string_view text) {
+  if (phrase.empty()) return 0;
+  int times = 0;
+  for (std::size_t at = text.find(phrase); at != text.npos; at = text.find(phrase, at + phrase.size())) {
+    const std::size_t end = at + phrase.size();
+    const bool inside = (at > 0 && isWordBefore(text, at)) || (end < text.size() && isWordAt(text, end));
+    times += inside ? 0 : 1;
+  }
+  return times;
 }
 
 std::string ftsQuery(std::string_view text) {

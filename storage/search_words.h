@@ -11,6 +11,13 @@ namespace palimpsest::storage {
 // no single letters. Where nothing else is left, all words. At most 64.
 std::vector<std::string> searchWords(std::string_view text);
 
+// The words of `phrase` one after another, for FTS5; its passages are then to be looked at for the very letters. Empty
+// if it has no words.
+std::string ftsPhrase(std::string_view phrase);
+
+// How often `phrase` stands in `text`, letter for letter, neither end of it inside a word.
+int occurrencesOf(std::string_view phrase, std::string_view text);
+
 // "weena" OR "machine" ...: every word in double quotes. Empty if `text` has no words.
 std::string ftsQuery(std::string_view text);
 

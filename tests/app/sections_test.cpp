@@ -12,6 +12,7 @@
 #include "engine/book_card.h"
 #include "engine/generator.h"
 #include "fixture.h"
+#include "storage/library.h"
 #include "storage/search_words.h"
 
 namespace palimpsest::app {
@@ -249,7 +250,7 @@ TEST_F(SectionsTest, AFactIsAnsweredFromTheSectionThatItStandsIn) {
   EXPECT_NE(card.text, generator.summarize(book.whole()).text);
 }
 
-TEST_F(SectionsTest, ACardOfTheShippedModelListsOnlyWhatTheIndexHolds) {
+TEST_F(SectionsTest, ACardOfTheShippedModelListsWhatTheIndexHoldsAndNamesByHowOften) {
   AssistantOptions given = options();
   given.modelFolder = toPath(S(PALIMPSEST_SOURCE_DIR "/resources/models/palimpsest-mini"));
   start(given);
@@ -261,6 +262,10 @@ TEST_F(SectionsTest, ACardOfTheShippedModelListsOnlyWhatTheIndexHolds) {
   };
   const auto before = people();
   ASSERT_GE(before.size(), 2U);
+  storage::Database opened = storage::Database::open(toPath(database()), storage::Access::ReadOnly);
+  std::vector<int> standing;
+  for (const std::string& name : before) standing.push_back(storage::Library(opened).countOccurrences(id, name));
+  EXPECT_TRUE(std::ranges::is_sorted(standing, std::greater())) << testing::PrintToString(before);
   const std::string taken = before.front();  // out of the index, and so off the card
   {
     SQLite::Database connection(database().toStdString(), SQLite::OPEN_READWRITE);

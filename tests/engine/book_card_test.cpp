@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace palimpsest::engine {
 namespace {
 
@@ -46,25 +48,38 @@ TEST(BookCard, OfSectionsListsWhatMostOfThemNameAndThenWhatTheyNameSooner) {
   EXPECT_EQ(mergeCards(cards), "People: Deronda, Gwendolen, Mirah.\nPlaces: Genoa.");
 }
 
-TEST(BookCard, WhatAnEarlierLabelListsIsNotListedAgain) {
+TEST(BookCard, AnItemStandsUnderTheLabelThatMostSectionsGiveIt) {
   const std::vector<std::string> cards = {
-      "People: Filby, Weena.\nPlaces: Weena, London.",
+      "People: Filby, Weena, Kew.\nPlaces: Weena, London, Kew.",
       "People: Filby, Weena.\nPlaces: Weena.",
       "People: Filby, London.\nPlaces: Weena, London.",
   };
-  // London is named as a person once, but is not among the two who are listed
-  EXPECT_EQ(mergeCards(cards), "People: Filby, Weena.\nPlaces: London.");
+  EXPECT_EQ(mergeCards(cards), "People: Filby, Kew.\nPlaces: Weena, London.") << "Kew: of equals the first";
 }
 
-TEST(BookCard, WhatMayNotStandMakesRoomForTheNext) {
+TEST(BookCard, WhatMayNotBeListedMakesRoomForTheNext) {
   const std::vector<std::string> cards = {
       "People: Fillby, Filby.\nKeywords: starld, harvest.",
       "People: Fillby, Weena.\nKeywords: starld, sphinx.",
   };
-  const auto spelt = [](const std::string& item) { return item != "Fillby" && item != "starld"; };
+  const auto spelt = [](const std::string& item) {
+    return item != "Fillby" && item != "starld" ? std::optional(1) : std::nullopt;
+  };
   EXPECT_EQ(mergeCards(cards), "People: Fillby, Filby.\nKeywords: starld, harvest.");
   EXPECT_EQ(mergeCards(cards, spelt), "People: Filby, Weena.\nKeywords: harvest, sphinx.");
-  EXPECT_EQ(mergeCards(cards, [](const std::string&) { return false; }), "People: none.\nKeywords: none.");
+  EXPECT_EQ(mergeCards(cards, [](const std::string&) { return std::nullopt; }), "People: none.\nKeywords: none.");
+}
+
+TEST(BookCard, NamesAreListedByHowOftenTheyStandInTheText) {
+  const std::vector<std::string> cards = {
+      "People: Filby, Weena.\nKeywords: harvest, sphinx.",
+      "People: Filby, Élodie.\nKeywords: harvest, match.",
+  };
+  const std::map<std::string, int> index = {{"Filby", 3},   {"Weena", 40}, {"Élodie", 9},
+                                            {"sphinx", 50}, {"match", 0},  {"harvest", 1}};
+  EXPECT_EQ(mergeCards(cards, [&](const std::string& item) { return index.at(item); }),
+            "People: Weena, Élodie.\nKeywords: harvest, sphinx.")
+      << "a keyword is what most sections name";
 }
 
 TEST(BookCard, WhatIsNoCardIsLeftOut) {

@@ -35,6 +35,26 @@ TEST(SearchWords, AQuestionOfStopWordsOnlyIsStillAQuestion) {
   EXPECT_EQ(ftsQuery(" ?! -- \"\" "), "");
 }
 
+TEST(SearchWords, APhraseStandsWhereItIsNoPartOfAWord) {
+  EXPECT_EQ(occurrencesOf("Weena", "Weena’s “Weena” Weenas. weena, Rweena—Weena"), 3);
+  EXPECT_EQ(occurrencesOf("Mr. Knight", "Mr. Knightley, Mr. Knight and Mr. Knight"), 2);
+  EXPECT_EQ(occurrencesOf("Zoë", "Zoë, Zoëa, Azoë, ÄZoë"), 1);
+  EXPECT_EQ(occurrencesOf("", "Weena"), 0);
+}
+
+TEST_F(SearchTest, APhraseIsCountedAsItIsWrittenInItsPartOfTheBook) {
+  const Id id = add("h1", {"Stone said: “Mr. Stone?”", "A stone, and stones.", "Stone again."});
+  add("h2", {"Stone, of another book."});
+  EXPECT_EQ(library_.countOccurrences(id, "Stone"), 3);
+  EXPECT_EQ(library_.countOccurrences(id, "Mr. Stone"), 1);
+  EXPECT_EQ(library_.countOccurrences(id, "stone"), 1);
+  EXPECT_EQ(library_.countOccurrences(id, "\"Stone\""), 0);
+  EXPECT_EQ(library_.countOccurrences(id, "?!"), 0);
+  const auto begin = library_.passages(id).at(1).begin;
+  EXPECT_EQ(library_.countOccurrences(id, "Stone", {.begin = begin}), 1);
+  EXPECT_EQ(library_.countOccurrences(id, "Stone", {.begin = 0, .end = begin}), 2);
+}
+
 TEST(SearchWords, ALongTextBecomesABoundedQuery) {
   std::string text;
   for (int i = 0; i < 10000; ++i) text += "word" + std::to_string(i) + " ";

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -33,9 +34,10 @@ def parse(text: str) -> list[tuple[str, list[str]]] | None:
     return lines or None
 
 
-def merge(cards: list[str]) -> str | None:
-    """Each label lists what most sections name, each section once; of equals, what they name sooner. What an earlier
-    label has listed is not listed again."""
+def merge(cards: list[str], index=None) -> str | None:
+    """An item stands under the label that most sections give it, of equals the first. Each label lists what most sections name, each
+    section once; of equals, what they name sooner. index(item): how often it stands in the text, None where it may not be listed; names
+    (what begins with no small letter) are listed by that first."""
     votes: dict[str, dict[str, list[float]]] = {}
     longest: dict[str, int] = {}
     for label, items in (line for card in cards for line in parse(card) or []):
@@ -45,11 +47,20 @@ def merge(cards: list[str]) -> str | None:
             entry = counted.setdefault(item, [0, 0.0])
             entry[0] += 1
             entry[1] += 1 / (items.index(item) + 1)
+    home = lambda item: max(votes, key=lambda label: votes[label].get(item, [0])[0])
+    standing = lambda item: index(item) if index else 0
+    is_name = lambda item: not re.match(r"[a-z0-9]", item)
     lists: dict[str, list[str]] = {}
     for label, counted in votes.items():
-        left = [i for i in counted if not any(i in earlier for earlier in lists.values())]
-        lists[label] = sorted(left, key=lambda i: (-counted[i][0], -counted[i][1]))[: longest[label]]
+        left = {i: s for i in counted if home(i) == label and (s := standing(i)) is not None}
+        lists[label] = sorted(left, key=lambda i: (-left[i] * is_name(i), -counted[i][0], -counted[i][1]))[: longest[label]]
     return "\n".join(f"{label}: {', '.join(items) or 'none'}." for label, items in lists.items()) or None
+
+
+def index_of(text: str):
+    """How often an item stands in a text, neither end of it inside a word; None: never. (The program's index lets also those stand
+    whose words all do, last.)"""
+    return lambda item: len(re.findall(rf"(?<!\w){re.escape(item)}(?!\w)", text)) or None
 
 
 def people_of(card: str) -> list[str]:

@@ -41,19 +41,21 @@ def of_shares(top: np.ndarray, bottom: np.ndarray, change=lambda x: x, rounds: i
 
 def cards(reader: Reader, books: Books, size: int, count: int, seed: int, sections: int | None = None) -> dict:
     """Recall of the five most frequent people of a stretch, from memory, zeroed and swapped. Of sections (as many as the
-    engine takes if None): by the card that their cards make."""
+    engine takes if None): by the card that their cards make. "indexed": with its names in the order of an index of the text, as the
+    program has it."""
     sections = min(reader.model.c.sections, book_cards.cards_for(size)) if sections is None else sections
     spans = book_cards.stretches(books, size, count, seed)
     states = [reader.read_sections(reader.segments(books.tokens[a:b]), sections) for a, b in spans]
     prompt = books.tokenizer.encode(PROMPTS["summary"], add_special_tokens=False).ids
     out = {"documents": count, "sections": sections}
     for name, used in {"memory": states, "zeroed": [[zeroed(s) for s in d] for d in states], "swapped": states[1:] + states[:1]}.items():
-        given = []
-        for document in used:
-            each = [g[0] for g in reader.answer([[prompt]] * len(document), document, max_new=90)]
-            given.append(each[0] if len(each) == 1 else book_cards.merge(each) or "")
+        cards_of = [[g[0] for g in reader.answer([[prompt]] * len(document), document, max_new=90)] for document in used]
+        given = [each[0] if len(each) == 1 else book_cards.merge(each) or "" for each in cards_of]
         out[name] = round(float(np.mean(book_cards.recall(books, spans, given))), 4)
         if name == "memory":
+            texts = [books.tokenizer.decode(books.tokens[a:b].tolist()) for a, b in spans]
+            indexed = [book_cards.merge(each, book_cards.index_of(text)) or "" for each, text in zip(cards_of, texts)]
+            out["indexed"] = round(float(np.mean(book_cards.recall(books, spans, indexed))), 4)
             out["examples"] = [[book_card(*books.card(a, b)), text] for (a, b), text in list(zip(spans, given))[:3]]
     return out
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from palimpsest_training.book_cards import cards_for, faultless, merge, parse, people_of, recall, stretches
+from palimpsest_training.book_cards import cards_for, faultless, index_of, merge, parse, people_of, recall, stretches
 from palimpsest_training.books import book_card
 
 
@@ -17,9 +17,16 @@ def test_a_card_of_sections_lists_what_most_of_them_name():
              "People: Mirah, Gwendolen, Deronda.\nPlaces: none."]
     assert merge(cards) == "People: Deronda, Gwendolen, Mirah.\nPlaces: Genoa."
     assert merge(["Once upon a time.", "People: Weena.\nPlaces: none."]) == "People: Weena.\nPlaces: none."
-    assert merge(["People: Filby, Weena.\nPlaces: Weena, London.", "People: Filby, Weena.\nPlaces: Weena.",
-                  "People: Filby, London.\nPlaces: Weena, London."]) == "People: Filby, Weena.\nPlaces: London."
+    assert merge(["People: Filby, Weena, Kew.\nPlaces: Weena, London, Kew.", "People: Filby, Weena.\nPlaces: Weena.",
+                  "People: Filby, London.\nPlaces: Weena, London."]) == "People: Filby, Kew.\nPlaces: Weena, London."
     assert merge(["Once upon a time."]) is None and merge([]) is None
+
+
+def test_names_are_listed_by_how_often_they_stand_in_the_text():
+    cards = ["People: Filby, Weena, Wee.\nKeywords: harvest, sphinx.", "People: Filby, Élodie.\nKeywords: harvest, match."]
+    text = "Filby. Weena, “Weena” Weena’s. Élodie and Élodie. A sphinx, a sphinx, a harvest."
+    assert merge(cards, index_of(text)) == "People: Weena, Élodie, Filby.\nKeywords: harvest, sphinx."
+    assert merge(cards, index_of("Filby")) == "People: Filby.\nKeywords: none."
 
 
 def test_a_longer_text_takes_more_cards():
