@@ -45,8 +45,8 @@ class Library {
   std::vector<PassageRecord> search(Id id, std::string_view words, int limit, const TextRange& range = {}) const;
   // How many of a document's passages hold any of `words`; all of them where `words` is empty.
   int countPassages(Id id, std::string_view words = {}) const;
-  // How often `phrase` stands in a document's text as it is written, capitals and all, and not inside longer words; only
-  // in passages that lie whole in `range`.
+  // How often `phrase` stands in a document's text as it is written, and not inside a longer word or name (see
+  // occurrencesOf()); only in passages that lie whole in `range`.
   int countOccurrences(Id id, std::string_view phrase, const TextRange& range = {}) const;
 
  private:

@@ -49,6 +49,23 @@ bool isWordBefore(std::string_view text, std::size_t end) {
   return isWordAt(text, i);
 }
 
+bool isCapital(char c) { return c >= 'A' && c <= 'Z'; }
+
+// Whether a name goes on beyond one of its ends: "Miss | Bates", "Mr. | Knightley", "Sancho | Panza".
+bool goesOnBefore(std::string_view text, std::size_t begin) {
+  constexpr std::array<std::string_view, 9> kTitles = {"Mr.",   "Mrs.",  "Ms.",  "Dr.", "St.",
+                                                       "Prof.", "Capt.", "Col.", "Rev."};
+  if (begin < 2 || text[begin - 1] != ' ') return false;
+  std::string_view word = text.substr(0, begin - 1);
+  word.remove_prefix(word.find_last_of(" \n") + 1);  // npos + 1: nothing
+  if (word.empty() || !isCapital(word.front())) return false;
+  return isWordBefore(text, begin - 1) || std::ranges::find(kTitles, word) != kTitles.end();
+}
+
+bool goesOnBehind(std::string_view text, std::size_t end) {
+  return end + 1 < text.size() && text[end] == ' ' && isCapital(text[end + 1]);
+}
+
 std::vector<std::string> allWords(std::string_view text) {
   std::vector<std::string> words;
   std::string word;
@@ -103,7 +120,8 @@ int occurrencesOf(std::string_view phrase, std::string_view text) {
   for (std::size_t at = text.find(phrase); at != text.npos; at = text.find(phrase, at + phrase.size())) {
     const std::size_t end = at + phrase.size();
     const bool inside = (at > 0 && isWordBefore(text, at)) || (end < text.size() && isWordAt(text, end));
-    times += inside ? 0 : 1;
+    const bool ofName = isCapital(phrase.front()) && (goesOnBefore(text, at) || goesOnBehind(text, end));
+    times += inside || ofName ? 0 : 1;
   }
   return times;
 }

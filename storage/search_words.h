@@ -15,7 +15,8 @@ std::vector<std::string> searchWords(std::string_view text);
 // if it has no words.
 std::string ftsPhrase(std::string_view phrase);
 
-// How often `phrase` stands in `text`, letter for letter, neither end of it inside a word.
+// How often `phrase` stands in `text`, letter for letter: neither end of it inside a word, nor, where it begins with a
+// capital of ASCII, inside a longer name ("Bates" in "Miss Bates").
 int occurrencesOf(std::string_view phrase, std::string_view text);
 
 // "weena" OR "machine" ...: every word in double quotes. Empty if `text` has no words.

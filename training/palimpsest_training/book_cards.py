@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 
 from .books import Books, book_card
 
+_TITLES = {"Mr.", "Mrs.", "Ms.", "Dr.", "St.", "Prof.", "Capt.", "Col.", "Rev."}
+
 
 def cards_for(tokens: int) -> int:
     """How many sections' cards make the card of a text of so many tokens."""
@@ -58,9 +60,15 @@ def merge(cards: list[str], index=None) -> str | None:
 
 
 def index_of(text: str):
-    """How often an item stands in a text, neither end of it inside a word; None: never. (The program's index lets also those stand
-    whose words all do, last.)"""
-    return lambda item: len(re.findall(rf"(?<!\w){re.escape(item)}(?!\w)", text)) or None
+    """How often an item stands in a text, neither inside a word nor, with a capital, inside a longer name (occurrencesOf() of
+    storage/search_words.h); None: never. (The program lets also those stand whose words all do, last.)"""
+
+    def alone(item: str, at: re.Match) -> bool:
+        before = re.search(r"(\S+) $", text[max(0, at.start() - 40) : at.start()])
+        goes_on = before and re.match(r"[A-Z]", before[1]) and (re.search(r"\w$", before[1]) or before[1] in _TITLES)
+        return not item[:1].isupper() or not (goes_on or re.match(r" [A-Z]", text[at.end() : at.end() + 2]))
+
+    return lambda item: sum(alone(item, at) for at in re.finditer(rf"(?<!\w){re.escape(item)}(?!\w)", text)) or None
 
 
 def people_of(card: str) -> list[str]:
