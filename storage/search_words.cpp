@@ -58,6 +58,7 @@ bool goesOnBefore(std::string_view text, std::size_t begin) {
   if (begin < 2 || text[begin - 1] != ' ') return false;
   std::string_view word = text.substr(0, begin - 1);
   word.remove_prefix(word.find_last_of(" \n") + 1);  // npos + 1: nothing
+  while (!word.empty() && std::isalnum(static_cast<unsigned char>(word.front())) == 0) word.remove_prefix(1);  // “Mr.
   if (word.empty() || !isCapital(word.front())) return false;
   return isWordBefore(text, begin - 1) || std::ranges::find(kTitles, word) != kTitles.end();
 }

@@ -64,7 +64,7 @@ def index_of(text: str):
     storage/search_words.h); None: never. (The program lets also those stand whose words all do, last.)"""
 
     def alone(item: str, at: re.Match) -> bool:
-        before = re.search(r"(\S+) $", text[max(0, at.start() - 40) : at.start()])
+        before = re.search(r"([A-Za-z0-9]\S*) $", text[max(0, at.start() - 40) : at.start()])
         goes_on = before and re.match(r"[A-Z]", before[1]) and (re.search(r"\w$", before[1]) or before[1] in _TITLES)
         return not item[:1].isupper() or not (goes_on or re.match(r" [A-Z]", text[at.end() : at.end() + 2]))
 

@@ -24,7 +24,7 @@ def test_a_card_of_sections_lists_what_most_of_them_name():
 
 def test_names_are_listed_by_how_often_they_stand_in_the_text():
     cards = ["People: Filby, Weena, Wee.\nKeywords: harvest, sphinx.", "People: Filby, Élodie.\nKeywords: harvest, match."]
-    text = "Filby. Weena, “Weena” Weena’s. Miss Filby, Mrs. Filby, Filby Filby. Élodie and Élodie. A sphinx, a sphinx, a harvest."
+    text = "Filby. Weena, “Weena” Weena’s. “Miss Filby, Mrs. Filby, Filby Filby. Élodie and Élodie. A sphinx, a sphinx, a harvest."
     assert merge(cards, index_of(text)) == "People: Weena, Élodie, Filby.\nKeywords: harvest, sphinx."
     assert merge(cards, index_of("Filby")) == "People: Filby.\nKeywords: none."
 
