@@ -21,7 +21,7 @@ struct RopeScaling {
 constexpr int kMinSegmentLength = 8;
 
 // Of one book; more would only be slower to ask.
-constexpr int kMaxSections = 64;
+constexpr int kMaxSections = 256;
 
 enum class MemoryUpdate { Linear, Delta };
 
