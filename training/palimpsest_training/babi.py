@@ -260,15 +260,19 @@ SIMULATED_LENGTH = (4, 40)
 class Stories:
     """Training's side, retold with other names, places and things each time; never as a story of the evaluation."""
 
-    def __init__(self, files):
+    def __init__(self, files, weights: dict[str, float] | None = None):
+        """weights: how often each task is drawn, beside the others; of those that it does not name WEIGHTS."""
         self.of_task = load(files, evaluation=False)
+        if unknown := set(weights or {}) - set(WEIGHTS):
+            raise ValueError(f"{', '.join(sorted(unknown))}: no task of stories; there are {', '.join(WEIGHTS)}")
+        self.weights = WEIGHTS | (weights or {})
 
     def draw(self, rng: random.Random, names: Names, taken: set[str], length: tuple[int, int] | None = None) -> tuple[str, ...]:
         """The sentences of a story about nobody and nothing that is `taken`; what it takes is added. One of the files', of which
         one in four begins in the middle, or a simulated one: always, where it is to have a `length` (fewest and most sentences)."""
         made = length or (SIMULATED_LENGTH if rng.random() < SIMULATED_SHARE else None)
         tasks = [t for t, stories in self.of_task.items() if stories or made]
-        task = rng.choices(tasks, [WEIGHTS[t] for t in tasks])[0]
+        task = rng.choices(tasks, [self.weights[t] for t in tasks])[0]
         stories = self.of_task[task]
         while True:
             if made:

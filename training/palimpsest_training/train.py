@@ -218,7 +218,10 @@ def train_together(args, ranks: Ranks) -> None:
     device = ranks.device(args.device)
     tokenizer = Tokenizer.from_file(str(Path(args.tokenizer) / "tokenizer.json"))
     books = Books(tokenizer, *args.data)  # before the fork: the workers share its pages
-    stories = Stories(args.babi) if args.babi else None
+    try:
+        stories = Stories(args.babi, {task: float(w) for task, _, w in (s.partition("=") for s in args.story_weights)}) if args.babi else None
+    except ValueError as error:
+        raise SystemExit(f"train: {error}") from error
     if not stories and any(STAGES[s.partition("=")[0]].stories for s in (*(args.stages or ()), *(args.opening or ()))):
         raise SystemExit("a stage of stories needs --babi")
     context = multiprocessing.get_context("fork")
@@ -320,6 +323,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", type=Path, nargs="+", required=True, help="packed books (prepare.py), in one part or several")
     p.add_argument("--tokenizer", required=True)
     p.add_argument("--babi", type=Path, nargs="*", default=[], metavar="FILE.jsonl", help="bAbI stories (babi.py), for stage babi")
+    p.add_argument("--story-weights", nargs="*", default=[], metavar="TASK=WEIGHT", help="draw the stories of a task more or less often: qa4=9")
     p.add_argument("--init", help="a checkpoint (.pt) or an exported folder to go on from")
     p.add_argument("--out", required=True)
     p.add_argument("--config", help="JSON of ModelConfig fields")

@@ -69,6 +69,14 @@ def test_two_stories_of_a_text_share_nobody(tmp_path):
             assert tuple(s for k, s in merged if k == i) == sentences
 
 
+def test_a_task_is_drawn_as_often_as_is_asked_for(tmp_path):
+    stories, rng = babi.Stories([written(tmp_path)], {"qa4": 1e9}), random.Random(3)
+    drawn = [stories.draw(rng, Names(rng, False), set(), (2, 6)) for _ in range(6)]
+    assert all(sentence.startswith("The ") for sentences in drawn for sentence in sentences)
+    with pytest.raises(ValueError, match="qa9: no task of stories; there are qa1"):
+        babi.Stories([written(tmp_path)], {"qa4": 1, "qa9": 1})
+
+
 @pytest.mark.parametrize("told, question, answer", [
     (1, "Where is Mary?", "kitchen"), (4, "Where is Mary?", "office"), (3, "Where is the milk?", "kitchen"), (4, "Where is the milk?", "office"),
     (6, "Where is the milk?", "office"), (7, "Where is the apple?", "garden"), (8, "Where is the apple?", "hallway"),
