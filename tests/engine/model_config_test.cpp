@@ -220,11 +220,11 @@ TEST(ModelConfig, WrongMemoryDescriptionsAreRefused) {
   EXPECT_THAT(errorWith(withMemory(), at + "memory_value_dim", 0), HasSubstr("memory_value_dim"));
   EXPECT_THAT(errorWith(withMemory(), at + "memory_value_dim", 2000), HasSubstr("memory_value_dim"));
   EXPECT_THAT(errorWith(withMemory(), at + "memory_value_dim", {8, 8, 8}), HasSubstr("one entry for each of the 2"));
-  for (const int sections : {0, -8, 65})
+  for (const int sections : {0, -8, 257})
     EXPECT_THAT(errorWith(withMemory(), at + "sections", sections),
-                HasSubstr("\"infini_attention.sections\" must be a whole number from 1 to 64, not " +
+                HasSubstr("\"infini_attention.sections\" must be a whole number from 1 to 256, not " +
                           std::to_string(sections)));
-  EXPECT_THAT(errorWith(withMemory(), at + "sections", 2.5), HasSubstr("whole number from 1 to 64"));
+  EXPECT_THAT(errorWith(withMemory(), at + "sections", 2.5), HasSubstr("whole number from 1 to 256"));
   Json huge = withMemory();
   huge["infini_attention"].update({{"memory_heads", 1024}, {"memory_kv_heads", 1024}, {"memory_head_dim", 1024}});
   EXPECT_THAT(errorOf(huge), HasSubstr("more than 4 GiB"));
