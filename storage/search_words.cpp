@@ -60,7 +60,10 @@ bool goesOnBefore(std::string_view text, std::size_t begin) {
   word.remove_prefix(word.find_last_of(" \n") + 1);  // npos + 1: nothing
   while (!word.empty() && std::isalnum(static_cast<unsigned char>(word.front())) == 0) word.remove_prefix(1);  // “Mr.
   if (word.empty() || !isCapital(word.front())) return false;
-  return isWordBefore(text, begin - 1) || std::ranges::find(kTitles, word) != kTitles.end();
+  if (!isWordBefore(text, begin - 1)) return std::ranges::find(kTitles, word) != kTitles.end();
+  std::string lowered(word);
+  lowered.front() = static_cast<char>(lowered.front() | 0x20);
+  return word.size() > 1 && !isStopWord(lowered);  // "The | Time Traveller", where a sentence begins
 }
 
 bool goesOnBehind(std::string_view text, std::size_t end) {

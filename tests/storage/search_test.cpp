@@ -39,6 +39,7 @@ TEST(SearchWords, AShorterNameIsNotCountedInALongerOne) {
   EXPECT_EQ(occurrencesOf("Bates", "Miss Bates and Mrs. Bates, Bates’s; it was Bates. Miss\nBates"), 3);
   EXPECT_EQ(occurrencesOf("Sancho", "Sancho Panza, Sancho and Sancho. He"), 2);
   EXPECT_EQ(occurrencesOf("Weena", "There sat Ann. Weena slept.  Weena woke. “Oh, Weena”"), 3);
+  EXPECT_EQ(occurrencesOf("Time Traveller", "The Time Traveller. And Time Traveller; Old Time Traveller"), 2);
   EXPECT_EQ(occurrencesOf("machine", "Time machine, The machine"), 2) << "no name";
 }
 

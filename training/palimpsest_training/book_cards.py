@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from .books import Books, book_card
 
+_FIRST_WORDS = set("The A An And But Then So When If As In At On To For From With That This It He She They There Here Now Oh Yes No".split())
 _TITLES = {"Mr.", "Mrs.", "Ms.", "Dr.", "St.", "Prof.", "Capt.", "Col.", "Rev."}
 
 
@@ -65,7 +66,7 @@ def index_of(text: str):
 
     def alone(item: str, at: re.Match) -> bool:
         before = re.search(r"([A-Za-z0-9]\S*) $", text[max(0, at.start() - 40) : at.start()])
-        goes_on = before and re.match(r"[A-Z]", before[1]) and (re.search(r"\w$", before[1]) or before[1] in _TITLES)
+        goes_on = before and re.match(r"[A-Z]", before[1]) and (re.search(r"\w$", before[1]) and before[1] not in _FIRST_WORDS or before[1] in _TITLES)
         return not item[:1].isupper() or not (goes_on or re.match(r" [A-Z]", text[at.end() : at.end() + 2]))
 
     return lambda item: sum(alone(item, at) for at in re.finditer(rf"(?<!\w){re.escape(item)}(?!\w)", text)) or None
