@@ -128,7 +128,8 @@ void EngineWorker::refuseUnread() const {
              .arg(toQt(model_->name())));
 }
 
-// The model may misspell a rare word: what the index of the book does not hold is not listed. And that counts better.
+// The model may misspell a rare word: what the index of the book does not hold is not listed. And how often a
+// name stands there is counted, not guessed.
 void EngineWorker::sumUp(const AnswerJob& job, const engine::BookMemory& book, const storage::TextRange& range,
                          AnswerResult& result) {
   const auto onText = [&](std::string_view text) {
