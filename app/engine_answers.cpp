@@ -128,8 +128,8 @@ void EngineWorker::refuseUnread() const {
              .arg(toQt(model_->name())));
 }
 
-// The model may misspell a rare word: what the index of the book does not hold is not listed. And how often a
-// name stands there is counted, not guessed.
+// The model may misspell a rare word: what the index of the book does not hold is not listed. How often a name stands
+// there is counted, not guessed.
 void EngineWorker::sumUp(const AnswerJob& job, const engine::BookMemory& book, const storage::TextRange& range,
                          AnswerResult& result) {
   const auto onText = [&](std::string_view text) {
@@ -137,10 +137,11 @@ void EngineWorker::sumUp(const AnswerJob& job, const engine::BookMemory& book, c
   };
   const storage::Library library(database());
   const auto standing = [&](const std::string& item) -> std::optional<int> {
+    if (const int times = library.countOccurrences(job.id, item, range); times > 0) return times;
     const bool isHeld = std::ranges::all_of(storage::searchWords(item), [&](const std::string& word) {
       return !library.search(job.id, word, 1, range).empty();
     });
-    return isHeld ? std::optional(library.countOccurrences(job.id, item, range)) : std::nullopt;
+    return isHeld ? std::optional(0) : std::nullopt;
   };
   const engine::Generation made = generator_->summarize(book, job.sampling, onText, job.stop, standing);
   result.turn.answer = made.text;

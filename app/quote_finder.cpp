@@ -31,12 +31,11 @@ std::size_t closingMark(std::string_view text, std::size_t i) {
 
 // "Mr." or "H." before the full stop at `dot`: the sentence goes on.
 bool abbreviation(std::string_view text, std::size_t dot) {
-  static const std::set<std::string_view> kKnown = {"Mr",  "Mrs",  "Ms",  "Dr",  "St", "Prof",
-                                                    "Rev", "Capt", "Col", "Gen", "No", "vs"};
   std::size_t start = dot;
   while (start > 0 && std::isalpha(static_cast<unsigned char>(text[start - 1]))) --start;
   const std::string_view word = text.substr(start, dot - start);
-  return kKnown.contains(word) || (word.size() == 1 && isUpper(word[0]) && word != "I");
+  return storage::isTitle(word) || word == "No" || word == "vs" ||
+         (word.size() == 1 && isUpper(word[0]) && word != "I");
 }
 
 bool opensSentence(std::string_view text, std::size_t i) {

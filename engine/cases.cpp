@@ -64,6 +64,11 @@ Question questionOf(const CaseQuestion& asked) {
   return question;
 }
 
+Generation finished(Generation made) {
+  if (made.end == Generation::End::Stopped) throw Stopped();
+  return made;
+}
+
 CaseTally& tallyOf(std::vector<CaseTally>& tallies, const std::string& row, const std::string& size) {
   const auto known =
       std::ranges::find_if(tallies, [&](const CaseTally& tally) { return tally.row == row && tally.size == size; });
@@ -128,18 +133,13 @@ class Examination {
     if (options_.answered) options_.answered(asked);
   }
 
-  Generation putTo(const CompressiveMemory* section, const CaseQuestion& question) {
-    Generation made = generator_.answer(section, questionOf(question), {}, stop_);
-    if (made.end == Generation::End::Stopped) throw Stopped();
-    return made;
-  }
-
   std::map<std::size_t, Generation> askEach(const BookMemory& book, const CaseQuestion& question,
                                             const Generation& answered) {
     std::map<std::size_t, Generation> said{{*answered.section, answered}};
     const auto sections = book.sections();
     for (std::size_t i = 0; i < answered.doubts.size(); ++i)
-      if (answered.doubts[i] < kMayAnswer && !said.contains(i)) said.emplace(i, putTo(sections[i], question));
+      if (answered.doubts[i] < kMayAnswer && !said.contains(i))
+        said.emplace(i, finished(generator_.answer(sections[i], questionOf(question), {}, stop_)));
     return said;
   }
 
@@ -244,9 +244,7 @@ Generation askCase(Generator& generator, const BookMemory& book, const CaseQuest
                    bool mustAnswer) {
   Question asked = questionOf(question);
   asked.mustAnswer = mustAnswer;
-  Generation made = generator.answer(book, asked, {}, std::move(stop));
-  if (made.end == Generation::End::Stopped) throw Stopped();
-  return made;
+  return finished(generator.answer(book, asked, {}, std::move(stop)));
 }
 
 CasesReport runCases(const std::shared_ptr<const Model>& model, CasesFile& file, const CasesOptions& options,

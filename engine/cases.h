@@ -102,6 +102,7 @@ struct CasesReport {
   std::int64_t tokens = 0;         // that were read
 };
 
+// Above every sure_doubt that is worth a trial (SURE in training/palimpsest_training/scores.py).
 inline constexpr double kMayAnswer = 0.25;
 
 struct CasesOptions {

@@ -20,7 +20,7 @@ struct RopeScaling {
 // The shortest segment that can be cut: a character may need several tokens.
 constexpr int kMinSegmentLength = 8;
 
-// Of one book; more would only be slower to ask.
+// Of one book. Each takes its room and its part of the time of every question.
 constexpr int kMaxSections = 256;
 
 enum class MemoryUpdate { Linear, Delta };

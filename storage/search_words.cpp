@@ -53,14 +53,12 @@ bool isCapital(char c) { return c >= 'A' && c <= 'Z'; }
 
 // Whether a name goes on beyond one of its ends: "Miss | Bates", "Mr. | Knightley", "Sancho | Panza".
 bool goesOnBefore(std::string_view text, std::size_t begin) {
-  constexpr std::array<std::string_view, 9> kTitles = {"Mr.",   "Mrs.",  "Ms.",  "Dr.", "St.",
-                                                       "Prof.", "Capt.", "Col.", "Rev."};
   if (begin < 2 || text[begin - 1] != ' ') return false;
   std::string_view word = text.substr(0, begin - 1);
   word.remove_prefix(word.find_last_of(" \n") + 1);  // npos + 1: nothing
   while (!word.empty() && std::isalnum(static_cast<unsigned char>(word.front())) == 0) word.remove_prefix(1);  // “Mr.
   if (word.empty() || !isCapital(word.front())) return false;
-  if (!isWordBefore(text, begin - 1)) return std::ranges::find(kTitles, word) != kTitles.end();
+  if (!isWordBefore(text, begin - 1)) return word.ends_with('.') && isTitle(word.substr(0, word.size() - 1));
   std::string lowered(word);
   lowered.front() = static_cast<char>(lowered.front() | 0x20);
   return word.size() > 1 && !isStopWord(lowered);  // "The | Time Traveller", where a sentence begins
@@ -110,6 +108,12 @@ std::vector<std::string> searchWords(std::string_view text) {
   if (kept.empty()) kept = std::move(all);
   if (kept.size() > kMostWords) kept.resize(kMostWords);
   return kept;
+}
+
+bool isTitle(std::string_view word) {
+  constexpr std::array<std::string_view, 10> kTitles = {"Mr",   "Mrs",  "Ms",  "Dr",  "St",
+                                                        "Prof", "Capt", "Col", "Gen", "Rev"};
+  return std::ranges::find(kTitles, word) != kTitles.end();
 }
 
 std::string ftsPhrase(std::string_view phrase) {

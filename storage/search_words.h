@@ -15,6 +15,9 @@ std::vector<std::string> searchWords(std::string_view text);
 // if it has no words.
 std::string ftsPhrase(std::string_view phrase);
 
+// "Mr", "Dr", ...: a title that is written with a full stop behind it, which ends no sentence.
+bool isTitle(std::string_view word);
+
 // How often `phrase` stands in `text`, letter for letter: neither end of it inside a word, nor, where it begins with a
 // capital of ASCII, inside a longer name ("Bates" in "Miss Bates").
 int occurrencesOf(std::string_view phrase, std::string_view text);

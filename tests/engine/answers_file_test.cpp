@@ -16,8 +16,14 @@ using Json = nlohmann::json;
 using testing::HasSubstr;
 
 RowAnswers someAnswers() {
-  RowAnswers asked{
-      .row = "facts-8", .size = "8K", .document = 3, .tokens = 8209, .questions = {}, .answers = {}, .forced = {}, .bySection = {}};
+  RowAnswers asked{.row = "facts-8",
+                   .size = "8K",
+                   .document = 3,
+                   .tokens = 8209,
+                   .questions = {},
+                   .answers = {},
+                   .forced = {},
+                   .bySection = {}};
   asked.answers.resize(2);
   asked.forced.resize(2);
   asked.bySection.resize(2);

@@ -16,9 +16,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from .books import Books, book_card
+from .mining import TITLES
 
 _FIRST_WORDS = set("The A An And But Then So When If As In At On To For From With That This It He She They There Here Now Oh Yes No".split())
-_TITLES = {"Mr.", "Mrs.", "Ms.", "Dr.", "St.", "Prof.", "Capt.", "Col.", "Rev."}
+_TITLES = set(TITLES.split("|"))
 
 
 def cards_for(tokens: int) -> int:
@@ -61,12 +62,12 @@ def merge(cards: list[str], index=None) -> str | None:
 
 
 def index_of(text: str):
-    """How often an item stands in a text, neither inside a word nor, with a capital, inside a longer name (occurrencesOf() of
-    storage/search_words.h); None: never. (The program lets also those stand whose words all do, last.)"""
+    """How often an item stands in a text, neither inside a word nor, with a capital, inside a longer name, nearly as occurrencesOf()
+    of storage/search_words.h counts, whose words are more; None: never. (The program lets also those stand whose words all do, last.)"""
 
     def alone(item: str, at: re.Match) -> bool:
         before = re.search(r"([A-Za-z0-9]\S*) $", text[max(0, at.start() - 40) : at.start()])
-        goes_on = before and re.match(r"[A-Z]", before[1]) and (re.search(r"\w$", before[1]) and before[1] not in _FIRST_WORDS or before[1] in _TITLES)
+        goes_on = before and re.match(r"[A-Z]", before[1]) and (re.search(r"\w$", before[1]) and before[1] not in _FIRST_WORDS or before[1].removesuffix(".") in _TITLES)
         return not item[:1].isupper() or not (goes_on or re.match(r" [A-Z]", text[at.end() : at.end() + 2]))
 
     return lambda item: sum(alone(item, at) for at in re.finditer(rf"(?<!\w){re.escape(item)}(?!\w)", text)) or None

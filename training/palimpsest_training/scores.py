@@ -65,6 +65,7 @@ def by_unknown_bias(said: list[tuple[Asked, str, float]]) -> dict:
                      share([lead <= b for a, _, lead in said if a.kind == "unknown"])] for b in BIASES}
 
 
+# Below the engine's kMayAnswer (engine/cases.h), for which it asks.
 SURE = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0)
 
 

@@ -41,7 +41,7 @@ STAGES = {
     "stream": Stage(256, 32, (0.04, 3), 24, stream=True),
     # Who is where by now, and with what: drawn where there are files of stories. Many are asked of a section of the text that
     # has been read as a whole: to know in it where the milk is, what is written when John moves must tell what he carries.
-    # In segments as the model reads: what is learned in shorter ones is not known in these (docs/memory.md).
+    # In segments as the model reads.
     "babi-512": Stage(256, 2, (0, 0), 16, strangers=8, stories=(1, 2), told=(2, 12)),
     "babi-2k": Stage(256, 8, (0, 0), 28, strangers=14, stories=(1, 3), told=(4, 30)),
     "babi": Stage(256, 64, (0, 0), 24, shortest=8, stories=(1, 4)),
