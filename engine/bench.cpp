@@ -41,7 +41,7 @@ class EndlessText {
   EndlessText(std::shared_ptr<const Model> model, std::string_view once) : model_(std::move(model)), once_(once) {
     const auto& infini = model_->config().infiniAttention;
     const int segment = infini ? infini->segmentLength : 0;
-    ahead_ = kBytesPerToken * static_cast<std::size_t>(segment * model_->transformer().passSegments());
+    ahead_ = kBytesPerToken * static_cast<std::size_t>(segment * model_->transformer().passSize().segments);
   }
   // Valid until the next call.
   TextPasses& beyond(std::int64_t position) {
@@ -241,7 +241,7 @@ BenchReport runBench(std::shared_ptr<const Model> model, std::string_view text, 
   report.model = model->name();
   report.device = model->device();
   report.segmentLength = model->config().infiniAttention ? model->config().infiniAttention->segmentLength : 0;
-  report.segmentsPerPass = model->transformer().passSegments();
+  report.segmentsPerPass = model->transformer().passSize().segments;
   report.weightBytes = model->transformer().weightBytes();
   BookMemory book(model);
   if (model->hasMemory()) benchReading(model, text, options.seconds, stop, book, report);

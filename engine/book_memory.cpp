@@ -75,10 +75,12 @@ void BookMemory::advance(Generator& generator, std::string_view text, std::stop_
 void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_token stop) {
   const std::int64_t before = whole_.reading.segments;
   std::optional<MemorySnapshot> begin;
+  PassPortions portions = std::exchange(spare_, {});
   const auto keepBegin = [&] {
     if (mostSections() == 1) return;
-    begin = appendLastPass();  // for its room
-    if (begin) {
+    if (std::optional<LastPass> last = appendLastPass()) {
+      spare_ = std::move(last->portions);
+      begin = std::move(last->before);
       std::ranges::copy(std::as_const(whole_.memory).values(), begin->memory.values().begin());
       begin->memory.setTokens(whole_.memory.tokens());
       begin->reading = whole_.reading;
@@ -87,11 +89,12 @@ void BookMemory::advance(Generator& generator, TextPasses& passes, std::stop_tok
       begin = copyOf(whole_);
     }
   };
-  whole_.reading = generator.read(whole_.memory, passes, whole_.reading, places_, notes_, std::move(stop), keepBegin);
+  whole_.reading = generator.read(whole_.memory, passes, whole_.reading, places_, notes_, std::move(stop), keepBegin,
+                                  mostSections() == 1 ? nullptr : &portions);
   whole_.arithmetic = {model_->precision(), generator.threads(), model_->card(), model_->weights()};
   if (whole_.reading.segments == before) return;  // nothing but white space was left
   opened_.clear();
-  if (begin) lastPass_ = {std::move(*begin), whole_.reading};
+  if (begin) lastPass_ = {std::move(*begin), whole_.reading, std::move(portions)};
 }
 
 void BookMemory::noteBetween(std::vector<std::int64_t> places, std::span<const std::byte> last) {
@@ -165,12 +168,20 @@ std::vector<SavedPart> BookMemory::takeNotes() {
   return taken;
 }
 
-std::optional<MemorySnapshot> BookMemory::appendLastPass() const {
-  if (!lastPass_) return std::nullopt;
-  LastPass pass = *std::exchange(lastPass_, std::nullopt);
-  append({SectionMemory(whole_.memory, pass.before.memory), pass.before.reading, pass.end});
-  join(sections_, mostSections());
-  return std::move(pass.before);
+std::optional<BookMemory::LastPass> BookMemory::appendLastPass() const {
+  std::optional<LastPass> pass = std::exchange(lastPass_, std::nullopt);
+  if (!pass) return pass;
+  const CompressiveMemory* from = &pass->before.memory;
+  ReadingPosition begin = pass->before.reading;
+  const auto add = [&](const CompressiveMemory& to, const ReadingPosition& end) {
+    append({SectionMemory(to, *from), begin, end});
+    join(sections_, mostSections());
+    from = &to;
+    begin = end;
+  };
+  for (std::size_t i = 0; i < pass->portions.ends.size(); ++i) add(pass->portions.memories[i], pass->portions.ends[i]);
+  add(whole_.memory, pass->end);
+  return pass;
 }
 
 void BookMemory::append(SectionSnapshot section, SnapshotBlob blob) const {

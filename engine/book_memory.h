@@ -1,7 +1,7 @@
 // What a book leaves behind: its memory, and what each section of its text has written.
 //
-//   section   what one or several passes of the reading have written, rounded to four bits (section_memory.h). Each
-//             pass is a section at first; when there are too many, two neighbours are joined
+//   section   what a stretch of the text has written, rounded to four bits (section_memory.h). Each portion of a pass,
+//             some 256 tokens, is a section at first; when there are too many, two neighbours are joined
 //   note      the memory as it was at a place that was chosen (the end of a chapter); what a chapter wrote, given
 //             the text before it, is the difference of two notes. Or, where there are many, that difference itself,
 //             rounded as a section is: of the same places an eighth of the room
@@ -38,6 +38,12 @@ struct PlaceMemory {
   CompressiveMemory memory;
 };
 
+// The memory where each portion of a pass ends but the last: each portion is a section of the book at first.
+struct PassPortions {
+  std::vector<ReadingPosition> ends;
+  std::vector<CompressiveMemory> memories;  // at `ends`, in that order; there may be room for more
+};
+
 // A part of what is kept of a book. Two of one reading with the same position and tokens are the same.
 struct SavedPart {
   std::int64_t position = 0;  // bytes of the stored text that had been read where it ends
@@ -70,7 +76,7 @@ class BookMemory {
   // What noteBetween() needs to go on from here, an ordinary snapshot; empty = nothing. Call it behind takeNotes().
   std::vector<std::byte> lastNote() const;
 
-  // Reads one pass (see Generator::read), which is a section at first. Throws ModelError, Stopped; unchanged then.
+  // Reads one pass (see Generator::read). Throws ModelError, Stopped; unchanged then.
   void advance(Generator& generator, std::string_view text, std::stop_token stop = {});
   void advance(Generator& generator, TextPasses& passes, std::stop_token stop = {});
 
@@ -118,10 +124,16 @@ class BookMemory {
     mutable SnapshotBlob blob;  // once it has been saved
   };
   using Sections = std::vector<std::shared_ptr<const Section>>;
+  // The last pass becomes sections when these are asked for, or while the next pass is computed.
+  struct LastPass {
+    MemorySnapshot before;
+    ReadingPosition end;
+    PassPortions portions;
+  };
   std::size_t mostSections() const;
   void append(SectionSnapshot section, SnapshotBlob blob = nullptr) const;
   static void join(Sections& sections, std::size_t most);
-  std::optional<MemorySnapshot> appendLastPass() const;  // returns where that pass began, which is not needed any more
+  std::optional<LastPass> appendLastPass() const;  // returns it: its room can be used again
   void appendSince(const MemorySnapshot& begin);
   std::vector<SavedPart> takeNotesBetween();
 
@@ -131,12 +143,8 @@ class BookMemory {
   std::vector<PlaceMemory> notes_;
   bool notesBetween_ = false;
   std::optional<PlaceMemory> lastNote_;  // of noteBetween(); none: the place before is the beginning
-  // The last pass becomes a section when that is asked for, or while the next pass is computed.
-  struct LastPass {
-    MemorySnapshot before;
-    ReadingPosition end;
-  };
   mutable std::optional<LastPass> lastPass_;
+  PassPortions spare_;  // room for the next pass
   mutable Sections sections_;
   mutable std::vector<CompressiveMemory> opened_;  // sections_; empty = not opened yet
 };

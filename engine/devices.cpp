@@ -152,10 +152,11 @@ std::size_t bytesNeeded(const ModelFolder& folder, bool bfloat16, WeightType wei
   const PassSize size = passSizeOf(config, true);
   const std::size_t rows = size.rows;
   const std::size_t angles = sizeof(float) * std::max<std::size_t>(config.maxPositionEmbeddings, rows) * config.headDim;
-  const std::size_t pass = rows * (sizeof(float) * hidden + element * (hidden + 2 * widest + 3 * middle)) +
-                           sizeof(float) * (static_cast<std::size_t>(size.segments) + 1) * states +
-                           (weights > WeightType::Full ? std::min(largest, kDequantizedBytes) : 0) +
-                           (weights == WeightType::Fp8 ? float8RowBytes(rows, mostInputs) + kFloat8Workspace : 0);
+  const std::size_t pass =
+      rows * (sizeof(float) * hidden + element * (hidden + 2 * widest + 3 * middle)) +
+      sizeof(float) * static_cast<std::size_t>(size.segments + 1 + config.numLayers * size.portions()) * states +
+      (weights > WeightType::Full ? std::min(largest, kDequantizedBytes) : 0) +
+      (weights == WeightType::Fp8 ? float8RowBytes(rows, mostInputs) + kFloat8Workspace : 0);
   // A segment that is answered keeps its keys and values of every layer.
   const std::size_t kept = element * config.numLayers * widest * rows / size.segments;
   return bytes + angles + kThreads * pass + kept + kLibraries;

@@ -87,17 +87,17 @@ ReadingPosition Generator::read(CompressiveMemory& memory, std::string_view text
                                 std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
                                 std::stop_token stop) {
   checkReading(text, reading, stop);
-  const auto most = static_cast<std::size_t>(model_->transformer().passSegments());
+  const auto most = static_cast<std::size_t>(model_->transformer().passSize().segments);
   const TextPass pass = cutPass(workspace_->cutter, text, reading.position, most);
   return readPass(memory, text, pass, reading, places, noted, std::move(stop));
 }
 
 ReadingPosition Generator::read(CompressiveMemory& memory, TextPasses& passes, ReadingPosition reading,
                                 std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted,
-                                std::stop_token stop, const std::function<void()>& meanwhile) {
+                                std::stop_token stop, const std::function<void()>& meanwhile, PassPortions* portions) {
   checkReading(passes.text(), reading, stop);
   return readPass(memory, passes.text(), passes.take(reading.position), reading, places, noted, std::move(stop),
-                  meanwhile);
+                  meanwhile, portions);
 }
 
 void Generator::checkReading(std::string_view text, const ReadingPosition& reading, const std::stop_token& stop) const {
@@ -115,7 +115,15 @@ void Generator::checkReading(std::string_view text, const ReadingPosition& readi
 ReadingPosition Generator::readPass(CompressiveMemory& memory, std::string_view text, const TextPass& pass,
                                     ReadingPosition reading, std::span<const std::int64_t> places,
                                     std::vector<PlaceMemory>& noted, std::stop_token stop,
-                                    const std::function<void()>& meanwhile) {
+                                    const std::function<void()>& meanwhile, PassPortions* portions) {
+  const Transformer& transformer = model_->transformer();
+  const PassSize& size = transformer.passSize();
+  if (portions) {
+    portions->ends.clear();
+    portions->memories.reserve(static_cast<std::size_t>(size.portions()));
+    while (std::ssize(portions->memories) < size.portions())
+      portions->memories.push_back(transformer.memoryForDevice());
+  }
   std::vector<PassPlace> inPass;
   std::vector<ReadingPosition> placesReached;
   auto place = std::ranges::upper_bound(places, reading.position);
@@ -132,9 +140,12 @@ ReadingPosition Generator::readPass(CompressiveMemory& memory, std::string_view 
     reading.position = pass.ends[i];
     reading.tokens += static_cast<std::int64_t>(tokens.size());
     reading.segments += 1;
+    if (portions && i + 1 < pass.segments.size() && (i + 1) % static_cast<std::size_t>(size.sectionSegments) == 0)
+      portions->ends.push_back(reading);
   }
   if (!pass.segments.empty()) {
-    model_->transformer().read(*workspace_->transformer, pass.segments, memory, stop, inPass, meanwhile);
+    transformer.read(*workspace_->transformer, pass.segments, memory, stop, inPass, meanwhile,
+                     portions ? std::span(portions->memories) : std::span<CompressiveMemory>());
   }
   for (std::size_t i = 0; i < inPass.size(); ++i) noted.push_back({placesReached[i], std::move(inPass[i].memory)});
   reading.complete = pass.ended || text.find_first_not_of(kWhiteSpace, static_cast<std::size_t>(reading.position)) ==
@@ -258,7 +269,7 @@ AnswerScore Generator::score(const CompressiveMemory* memory, const Question& qu
   double sum = logProbability(first, scored[0]);
   // The rest in passes: row i of the logits [rows x V] tells of the token after the i-th put in.
   const auto V = static_cast<std::size_t>(config.vocabSize);
-  const auto most = static_cast<std::size_t>(transformer.passRows());
+  const auto most = static_cast<std::size_t>(transformer.passSize().rows);
   for (std::size_t done = 0; done + 1 < scored.size();) {
     const std::size_t rows = std::min(most, scored.size() - 1 - done);
     const std::span<const float> logits =

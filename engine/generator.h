@@ -93,9 +93,10 @@ class Generator {
 
   // The same, with the same bits, of a text whose next pass is cut while this one is computed. `meanwhile` is called
   // while a device computes, and `memory` is still the old one then; not at all where the pass has no tokens.
+  // `portions` is filled in, its room used again.
   ReadingPosition read(CompressiveMemory& memory, TextPasses& passes, ReadingPosition reading,
                        std::span<const std::int64_t> places, std::vector<PlaceMemory>& noted, std::stop_token stop = {},
-                       const std::function<void()>& meanwhile = {});
+                       const std::function<void()>& meanwhile = {}, PassPortions* portions = nullptr);
 
   // `memory` == nullptr: from passages only. The memory is never changed (generation works on a clone).
   // When `stop` is requested the text so far is returned with End::Stopped.
@@ -144,7 +145,7 @@ class Generator {
   ReadingPosition readPass(CompressiveMemory& memory, std::string_view text, const TextPass& pass,
                            ReadingPosition reading, std::span<const std::int64_t> places,
                            std::vector<PlaceMemory>& noted, std::stop_token stop,
-                           const std::function<void()>& meanwhile = {});
+                           const std::function<void()>& meanwhile = {}, PassPortions* portions = nullptr);
   Prompt promptOf(const Question& question) const;
   struct Begun;
   void checkSections(std::span<const CompressiveMemory* const> sections) const;

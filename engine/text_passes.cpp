@@ -37,7 +37,7 @@ TextPasses::TextPasses(std::shared_ptr<const Model> model, std::string_view text
 TextPasses::~TextPasses() = default;  // of a future of std::async: waits
 
 TextPass TextPasses::take(std::int64_t position) {
-  const auto most = static_cast<std::size_t>(model_->transformer().passSegments());
+  const auto most = static_cast<std::size_t>(model_->transformer().passSize().segments);
   TextPass pass;
   if (ahead_.valid() && aheadPosition_ == position) {
     pass = ahead_.get();

@@ -1,7 +1,6 @@
 #include "engine/transformer.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <string>
 #include <utility>
@@ -56,7 +55,7 @@ void Transformer::makeRoom(Workspace& w, int rows) const {
   w.activated = s.allocate(padded, config_.intermediateSize, Element::Compute);
   if (hasMemory()) {
     w.memoryKv = s.allocate(padded, layers_[lastMemoryLayer_].memoryKv->outputs(), Element::Heads);
-    if (!w.states) w.states = s.allocate(passSegments_ + 1, static_cast<int>(largestLayer()), Element::Float32);
+    if (!w.states) w.states = s.allocate(pass_.segments + 1, static_cast<int>(largestLayer()), Element::Float32);
   }
   w.rows = rows;
 }
@@ -226,13 +225,13 @@ void Transformer::keep(Workspace& w, const Buffer& qkv,
 }
 
 void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
-                       std::stop_token stop, std::span<PassPlace> places,
-                       const std::function<void()>& meanwhile) const {
+                       std::stop_token stop, std::span<PassPlace> places, const std::function<void()>& meanwhile,
+                       std::span<CompressiveMemory> portions) const {
   if (!hasMemory())
     throw ModelError("The model '" + config_.name + "' has no memory to read into. Choose one with memory heads.");
   checkMemory(memory);
-  if (segments.empty() || segments.size() > static_cast<std::size_t>(passSegments_)) {
-    throw ModelError("A pass takes 1 to " + std::to_string(passSegments_) + " segments, not " +
+  if (segments.empty() || segments.size() > static_cast<std::size_t>(pass_.segments)) {
+    throw ModelError("A pass takes 1 to " + std::to_string(pass_.segments) + " segments, not " +
                      std::to_string(segments.size()) + ".");
   }
   checkPlaces(segments, places);
@@ -257,11 +256,20 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
       place.memory.setTokens(memory.tokens() + written + place.tokens);
     }
     written += static_cast<std::int64_t>(tokens.size());
+    const std::size_t read = w.segments.size(), section = static_cast<std::size_t>(pass_.sectionSegments);
+    if (read % section == 0 && read / section <= portions.size() && read < segments.size())
+      portions[read / section - 1].setTokens(memory.tokens() + written);
   }
-  makeRoom(w, std::max(passRows_, static_cast<int>(w.tokens.size())));
+  makeRoom(w, std::max(pass_.rows, static_cast<int>(w.tokens.size())));
   w.places = places;
+  w.portions = portions.first(
+      std::min(portions.size(), (segments.size() - 1) / static_cast<std::size_t>(pass_.sectionSegments)));
   Stream& s = *w.stream;
   if (!places.empty() && !w.placeStates) w.placeStates = s.allocate(2, w.states->columns(), Element::Float32);
+  if (!w.portions.empty() && !w.portionStates) {
+    w.portionStates = s.allocate(config_.numLayers * pass_.portions(), w.states->columns(), Element::Float32);
+    ++w.buffers;
+  }
   if (!w.carried) w.carried = s.allocate(config_.numLayers, w.states->columns(), Element::Float32);
   s.wait();  // for what an earlier one that was stopped left queued
   if (!w.next.roomWasGiven()) w.next = memoryForDevice();
@@ -276,8 +284,10 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
   }
   s.beginPass(w.segments, w.tokens);
   if (places.empty()) {
-    const std::array<std::uint64_t, 3> key = {static_cast<std::uint64_t>(Workspace::Operations::Reading), w.buffers,
-                                              reinterpret_cast<std::uintptr_t>(w.next.values().data())};
+    std::vector<std::uint64_t> key = {static_cast<std::uint64_t>(Workspace::Operations::Reading), w.buffers,
+                                      reinterpret_cast<std::uintptr_t>(w.next.values().data())};
+    for (const CompressiveMemory& portion : w.portions)
+      key.push_back(reinterpret_cast<std::uintptr_t>(portion.values().data()));
     s.replay(key, [&] { readLayers(w, stop); });
   } else {
     readLayers(w, stop);
@@ -315,13 +325,20 @@ void Transformer::readLayers(Workspace& w, const std::stop_token& stop) const {
       s.normedLinear(*w.x, {*layer.attentionNorm, config_.rmsNormEps, *w.normed}, *layer.memoryKv, *w.memoryKv);
       writePass(index, w, *w.memoryKv, *w.memoryKv, layer.aloneBase, layer.aloneAdded);
     }
+    for (int i = 0; i < std::ssize(w.portions); ++i) {  // copied first: the next layer has the same states
+      const int row = index * pass_.portions() + i;
+      s.copyRows(*w.states, (i + 1) * pass_.sectionSegments, 0, 1, floats, *w.portionStates, row, 0);
+      s.queueDownload(*w.portionStates,
+                      static_cast<std::size_t>(row) * static_cast<std::size_t>(w.portionStates->columns()),
+                      w.portions[static_cast<std::size_t>(i)].layer(index));
+    }
     s.copyRows(*w.states, segments, 0, 1, floats, *w.carried, index, 0);
     s.queueDownload(*w.carried, static_cast<std::size_t>(index) * static_cast<std::size_t>(w.carried->columns()), next);
   }
 }
 
 double Transformer::runReadingProducts(Workspace& w, int rows) const {
-  makeRoom(w, std::max(passRows_, rows));
+  makeRoom(w, std::max(pass_.rows, rows));
   Stream& s = *w.stream;
   w.segments.assign(1, {.begin = 0, .rows = rows});
   s.beginPass(w.segments);

@@ -68,7 +68,10 @@ struct PassPlace {
 // What read() takes at once; fixed for a model. bos: whether one opens every segment.
 struct PassSize {
   int segments = 1;
-  int rows = 0;  // of the longest pass, be it of read() or of extend()
+  int sectionSegments = 1;  // that a section of a book has at least; a pass takes one such portion or several
+  int rows = 0;             // of the longest pass, be it of read() or of extend()
+
+  int portions() const { return segments / sectionSegments - 1; }  // that read() can fill in
 };
 PassSize passSizeOf(const ModelConfig& config, bool bos);
 // The heads of a layer of this folder.
@@ -88,7 +91,7 @@ class Transformer {
   WeightType weights() const { return weights_; }
   bool hasMemory() const { return lastMemoryLayer_ >= 0; }
   const std::vector<CompressiveMemory::LayerShape>& memoryShapes() const { return memoryShapes_; }
-  int passSegments() const { return passSegments_; }  // segments that read() takes at once
+  const PassSize& passSize() const { return pass_; }
   std::size_t weightBytes() const;
 
   // Buffers of one thread. They grow with the longest pass seen and are then kept.
@@ -100,12 +103,15 @@ class Transformer {
   WorkspacePointer makeWorkspace(int threads = 0) const;                 // 0 = as many as the back end's
   WorkspacePointer makeWorkspace(std::unique_ptr<Stream> stream) const;  // of the back end, or handing on to one
 
-  // Reads one pass: 1..passSegments() segments of 1..S tokens, BOS not among them. `memory` takes them all, in order.
-  // Throws Stopped, seen between two layers; the memory is unchanged then. The memory at each of `places` is filled in
-  // beside it; the bits of `memory` are the same with and without. `meanwhile` is called while a device computes, and
-  // `memory` is still the old one then.
+  // Reads one pass: 1..passSize().segments segments of 1..S tokens, BOS not among them. `memory` takes them all, in
+  // order. Throws Stopped, seen between two layers; the memory is unchanged then. The memory at each of `places` is
+  // filled in beside it; the bits of `memory` are the same with and without. `meanwhile` is called while a device
+  // computes, and `memory` is still the old one then. portions[i] (best of memoryForDevice()) is filled with the memory
+  // after (i + 1) * passSize().sectionSegments segments, of as many as there are and as the pass goes on behind.
   void read(Workspace& workspace, std::span<const std::vector<TokenId>> segments, CompressiveMemory& memory,
-            std::stop_token stop, std::span<PassPlace> places = {}, const std::function<void()>& meanwhile = {}) const;
+            std::stop_token stop, std::span<PassPlace> places = {}, const std::function<void()>& meanwhile = {},
+            std::span<CompressiveMemory> portions = {}) const;
+  CompressiveMemory memoryForDevice() const;  // of zeros, where a device writes fastest
 
   // A fresh segment that reads `memory` (nullptr = the empty one). The memory is copied, not kept.
   SegmentState beginSegment(Workspace& workspace, const CompressiveMemory* memory) const;
@@ -114,7 +120,7 @@ class Transformer {
   SegmentState beginCandidate(const CompressiveMemory& memory) const;
   void takeMemory(Workspace& workspace, SegmentState& segment) const;
   // Appends tokens (the caller puts the BOS) and returns the logits [lastRows x V] that follow the last ones; valid
-  // until the workspace is used again. lastRows <= tokens.size() and <= passRows(). Throws Stopped.
+  // until the workspace is used again. lastRows <= tokens.size() and <= passSize().rows. Throws Stopped.
   std::span<const float> extend(Workspace& workspace, SegmentState& segment, std::span<const TokenId> tokens,
                                 std::stop_token stop, int lastRows = 1) const;
   // The same tokens after several fresh segments of other memories at once: the layers below the first memory are
@@ -137,7 +143,6 @@ class Transformer {
   // against. Returns their floating-point operations. Read a pass with the workspace first: the numbers that it leaves
   // are multiplied here, and zeros would cost a card less power, and so less time.
   double runReadingProducts(Workspace& workspace, int rows) const;
-  int passRows() const { return passRows_; }  // rows of the longest pass
 
  private:
   struct Layer {
@@ -155,7 +160,6 @@ class Transformer {
   void makeRopeTables();
   void makeRoom(Workspace& workspace, int rows) const;
   void uploadMemory(Workspace& workspace, SegmentState& segment, const CompressiveMemory* memory) const;
-  CompressiveMemory memoryForDevice() const;
   void readLayers(Workspace& workspace, const std::stop_token& stop) const;
   enum class GoingOn { Together, OneByOne, LastRows };
   void forward(int index, Workspace& workspace, std::span<SegmentState> segments,
@@ -206,8 +210,7 @@ class Transformer {
   std::vector<CompressiveMemory::LayerShape> memoryShapes_;
   int firstMemoryLayer_ = 0;  // below it segments of the same tokens are the same; the number of layers = no memory
   int lastMemoryLayer_ = -1;  // reading ends here; -1 = no memory at all
-  int passSegments_ = 1;
-  int passRows_ = 0;
+  PassSize pass_;
 };
 
 }  // namespace palimpsest::engine

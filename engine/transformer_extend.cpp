@@ -185,7 +185,7 @@ int Transformer::extendAlone(Workspace& w, SegmentState& segment, std::span<cons
   Stream& s = *w.stream;
   int rows = 0;
   for (int done = 0; done < total; done += rows) {
-    rows = std::min(passRows_, total - done);
+    rows = std::min(pass_.rows, total - done);
     makeRoom(w, rows);
     beginAlone(w, segment, tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(rows)));
     s.embed(*embedding_, *w.x);
@@ -205,7 +205,7 @@ std::span<const float> Transformer::extendAll(Workspace& w, std::span<SegmentSta
   checkRoom(0, rows);
   for (const SegmentState& segment : segments)
     if (segment.positions_ > 0) throw ModelError("Only fresh segments can be begun together. Extend this one alone.");
-  const auto together = static_cast<std::size_t>(std::max(1, passRows_ / rows));
+  const auto together = static_cast<std::size_t>(std::max(1, pass_.rows / rows));
   w.hostLogits.clear();
   for (std::size_t done = 0, count = 0; done < segments.size(); done += count) {
     count = std::min(together, segments.size() - done);

@@ -11,8 +11,9 @@ namespace palimpsest::engine {
 
 namespace {
 
-constexpr int kPassTokens = 1024;  // about so many make matrix products large enough; a section of a book is no shorter
-constexpr int kLeastRows = 2048;   // of the room for a pass: many sections are asked a question in one
+constexpr int kPassTokens = 1024;    // about so many make matrix products large enough
+constexpr int kSectionTokens = 256;  // about so many are a section of a short book: the fewer, the better it answers
+constexpr int kLeastRows = 2048;     // of the room for a pass: many sections are asked a question in one
 
 // The weights below each other: [sum of rows x columns].
 RowSource stacked(std::vector<const Weight*> parts) {
@@ -85,8 +86,9 @@ std::vector<double> ropeFrequencies(const ModelConfig& config) {
 PassSize passSizeOf(const ModelConfig& config, bool bos) {
   const int segmentLength =
       config.infiniAttention ? config.infiniAttention->segmentLength : config.maxPositionEmbeddings;
-  const int segments = std::max(1, kPassTokens / segmentLength);
-  return {segments, std::max(kLeastRows, segments * (segmentLength + (bos ? 1 : 0)))};
+  const int section = std::max(1, kSectionTokens / segmentLength);
+  const int segments = section * std::max(1, kPassTokens / (section * segmentLength));
+  return {segments, section, std::max(kLeastRows, segments * (segmentLength + (bos ? 1 : 0)))};
 }
 
 AttentionLayout layoutOf(const ModelFolder& folder, int layer) {
@@ -116,9 +118,7 @@ Transformer::Transformer(const ModelFolder& folder, std::unique_ptr<Backend> bac
     rule_ = config_.infiniAttention->memoryUpdate;
     epsilon_ = config_.infiniAttention->epsilon;
   }
-  const PassSize pass = passSizeOf(config_, bos_.has_value());
-  passSegments_ = pass.segments;
-  passRows_ = pass.rows;
+  pass_ = passSizeOf(config_, bos_.has_value());
 
   const int steps = config_.numLayers + 1;
   const auto tell = [&](int done) {
@@ -200,7 +200,7 @@ void Transformer::loadLayer(const ModelFolder& folder, int index) {
 
 void Transformer::makeRopeTables() {
   const std::vector<double> frequencies = ropeFrequencies(config_);
-  const int positions = std::max(config_.maxPositionEmbeddings, passRows_);
+  const int positions = std::max(config_.maxPositionEmbeddings, pass_.rows);
   const int half = static_cast<int>(frequencies.size());
   std::vector<float> cosines, sines;
   for (int position = 0; position < positions; ++position) {

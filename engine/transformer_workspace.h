@@ -40,6 +40,8 @@ class Transformer::Workspace {
   std::uint64_t carriedContents = 0;             // of the memory whose values `carried` holds; 0 = of none
   CompressiveMemory next;                        // where a pass that reads puts the memory after it
   std::span<PassPlace> places;                   // of the pass, whose memories are wanted too
+  std::span<CompressiveMemory> portions;         // of the pass, see Transformer::read()
+  std::unique_ptr<Buffer> portionStates;         // [layers x portions of a pass x floats of M and z]  f32
   std::unique_ptr<Buffer> placeStates;           // [2 x floats of M and z]  f32, before and after a part of a segment
   std::unique_ptr<Buffer> lastRows, lastNormed;  // [rows x D] f32 and compute
   std::unique_ptr<Buffer> logits;                // [rows x V] f32

@@ -71,7 +71,7 @@ TEST(Allocation, TheSegmentLoopMakesNoBuffers) {
   const auto workspace = model.makeWorkspace();
   CompressiveMemory memory(model.memoryShapes());
   const auto segments =
-      randomSegments(static_cast<std::size_t>(model.passSegments()), 32, model.config().vocabSize, 21);
+      randomSegments(static_cast<std::size_t>(model.passSize().segments), 32, model.config().vocabSize, 21);
   const auto read = [&] { model.read(*workspace, segments, memory, {}); };
   EXPECT_GT(buffersAllocatedBy(read), 0);  // the counter counts
   EXPECT_EQ(buffersAllocatedBy(read), 0);

@@ -8,6 +8,7 @@
 
 #include "engine/errors.h"
 #include "engine/memory_sum.h"
+#include "engine/text_passes.h"
 #include "engine/transformer.h"
 #include "tests/engine/generator_fixture.h"
 #include "tests/engine/sentence.h"
@@ -97,29 +98,37 @@ TEST_F(BookMemoryTest, ItsSectionsAddUpToTheWhole) {
   EXPECT_LT(read_->bytes(), 2 * static_cast<double>(read_->whole().bytes()));
 }
 
-// The memory after each pass, as reading without sections gives it.
+// The memory after each portion that can be a section, as reading without sections gives it.
 std::vector<MemorySnapshot> memoriesOf(const std::shared_ptr<const Model>& model, std::string_view text) {
+  const PassSize& size = model->transformer().passSize();
+  SegmentCutter cutter = cutterOf(*model);
+  std::vector<std::int64_t> ends;
+  for (TextPass pass; !pass.ended;) {
+    pass = cutPass(cutter, text, ends.empty() ? 0 : ends.back(), static_cast<std::size_t>(size.sectionSegments));
+    if (!pass.ends.empty()) ends.push_back(pass.ends.back());
+  }
   Generator generator(model);
-  std::vector<MemorySnapshot> memories;
-  memories.push_back({model->emptyMemory(), {}, model->fingerprint(), arithmeticOf(*model)});
   CompressiveMemory memory = model->emptyMemory();
   ReadingPosition reading;
-  while (!reading.complete) {
-    reading = generator.read(memory, text, reading);
-    memories.push_back({memory.clone(), reading, model->fingerprint(), arithmeticOf(*model)});
-  }
+  std::vector<PlaceMemory> noted;
+  while (!reading.complete) reading = generator.read(memory, text, reading, ends, noted);
+  std::vector<MemorySnapshot> memories;
+  memories.push_back({model->emptyMemory(), {}, model->fingerprint(), arithmeticOf(*model)});
+  for (PlaceMemory& note : noted)
+    memories.push_back({std::move(note.memory), note.reading, model->fingerprint(), arithmeticOf(*model)});
+  memories.back().reading = reading;
   return memories;
 }
 
 TEST_F(BookMemoryTest, ASectionIsWhatWasWrittenThereToFourBits) {
-  const auto model = withSections(64);
+  const auto model = withSections(256);
   const auto memories = memoriesOf(model, text_);
-  ASSERT_GT(memories.size(), 5U);
+  ASSERT_GT(memories.size(), 20U);
   Generator generator(model);
   BookMemory book(model);
   readWhole(book, generator, text_);
   const auto sections = book.sections();
-  ASSERT_EQ(sections.size(), memories.size() - 1) << "each pass";
+  ASSERT_EQ(sections.size(), memories.size() - 1) << "each portion of a pass";
   for (std::size_t i = 0; i < sections.size(); ++i) {
     const CompressiveMemory written = subtractMemories(*model, memories[i + 1], memories[i]);
     EXPECT_EQ(copyOf(sections[i]->values()), copyOf(SectionMemory(written).opened().values()));
@@ -127,7 +136,7 @@ TEST_F(BookMemoryTest, ASectionIsWhatWasWrittenThereToFourBits) {
   }
 }
 
-TEST_F(BookMemoryTest, ASectionThatWasJoinedIsWhatItsPassesWrote) {
+TEST_F(BookMemoryTest, ASectionThatWasJoinedIsWhatItsPortionsWrote) {
   const auto memories = memoriesOf(model_, text_);
   const std::vector<std::int64_t> ends = read_->ends();
   const auto sections = read_->sections();
@@ -210,7 +219,7 @@ TEST_F(BookMemoryTest, MemoriesOfEarlierPlacesBecomeSections) {
 
 // A place within a section, as chapters end at: what lies behind the sections before it is one more.
 TEST_F(BookMemoryTest, AnEarlierPlaceIsInTheSectionsBeforeItAndOneMore) {
-  const auto model = withSections(64);
+  const auto model = withSections(256);
   const auto memories = memoriesOf(model, text_);
   Generator generator(model);
   BookMemory book(model);
@@ -285,7 +294,22 @@ TEST_F(BookMemoryTest, ALongerBookIsKeptInNoMore) {
   EXPECT_EQ(book.bytes(), read_->bytes());
 }
 
-TEST_F(BookMemoryTest, ABookOfOnePassIsOneSection) {
+// Another book in between takes the same device and the same room for its passes.
+TEST_F(BookMemoryTest, TwoBooksReadInTurnHaveTheSectionsOfEachByItself) {
+  const auto model = withSections(256);
+  const std::string other = bookText(5000, 3);
+  Generator generator(model);
+  BookMemory alone(model), first(model), second(model);
+  readWhole(alone, generator, text_);
+  while (!first.reading().complete) {
+    first.advance(generator, text_);
+    if (!second.reading().complete) second.advance(generator, other);
+  }
+  EXPECT_GT(first.sections().size(), 64U);
+  EXPECT_EQ(blobsOf(first), blobsOf(alone));
+}
+
+TEST_F(BookMemoryTest, ABookOfOnePortionIsOneSection) {
   Generator generator(model_);
   for (const char* text : {"The clock stood.", "", " \n "}) {
     BookMemory book(model_);
@@ -305,7 +329,7 @@ TEST_F(BookMemoryTest, AStoppedPassChangesNothing) {
   source.request_stop();
   EXPECT_THROW(book.advance(generator, text_, source.get_token()), Stopped);
   EXPECT_EQ(blobsOf(book), before);
-  EXPECT_EQ(before.size(), 3U);
+  EXPECT_EQ(before.size(), 4U);
 }
 
 TEST_F(BookMemoryTest, AnotherNumberOfSectionsKeepsWhatItWouldHaveKept) {

@@ -59,7 +59,7 @@ class Golden : public testing::TestWithParam<Case> {
     return {all.begin(), all.end()};
   }
   void readAll() {
-    const auto most = static_cast<std::size_t>(transformer_->passSegments());
+    const auto most = static_cast<std::size_t>(transformer_->passSize().segments);
     for (std::size_t at = 0; at < segments_.size(); at += most) {
       transformer_->read(*workspace_, std::span(segments_).subspan(at, std::min(most, segments_.size() - at)), memory_,
                          {});

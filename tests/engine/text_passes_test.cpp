@@ -17,7 +17,7 @@ class TextPassesTest : public testing::Test {
 
   static TextPass alone(std::string_view text, std::int64_t position) {
     SegmentCutter cutter = cutterOf(*model_);
-    return cutPass(cutter, text, position, static_cast<std::size_t>(model_->transformer().passSegments()));
+    return cutPass(cutter, text, position, static_cast<std::size_t>(model_->transformer().passSize().segments));
   }
   static void expectEqual(const TextPass& ours, const TextPass& theirs) {
     EXPECT_EQ(ours.ended, theirs.ended);

@@ -28,11 +28,11 @@ class TransformerTest : public testing::TestWithParam<Precision> {
     model_ = load(tinyFolder(), GetParam());
     workspace_ = model_->makeWorkspace();
     segments_ =
-        randomSegments(2 * static_cast<std::size_t>(model_->passSegments()) + 5, 32, model_->config().vocabSize, 1);
+        randomSegments(2 * static_cast<std::size_t>(model_->passSize().segments) + 5, 32, model_->config().vocabSize, 1);
   }
   CompressiveMemory empty() const { return CompressiveMemory(model_->memoryShapes()); }
   std::span<const std::vector<TokenId>> pass(std::size_t number) const {
-    const auto size = static_cast<std::size_t>(model_->passSegments());
+    const auto size = static_cast<std::size_t>(model_->passSize().segments);
     return std::span(segments_).subspan(number * size, std::min(size, segments_.size() - number * size));
   }
   std::vector<float> logits(const std::vector<TokenId>& tokens, const CompressiveMemory* memory) {
@@ -285,7 +285,7 @@ TEST(TransformerErrors, AreSentences) {
   const auto workspace = model->makeWorkspace();
   CompressiveMemory memory(model->memoryShapes());
   const std::vector<std::vector<TokenId>> wrongToken = {{3, 512}};
-  const std::vector<std::vector<TokenId>> tooMany(static_cast<std::size_t>(model->passSegments()) + 1, {3});
+  const std::vector<std::vector<TokenId>> tooMany(static_cast<std::size_t>(model->passSize().segments) + 1, {3});
   const std::vector<std::vector<TokenId>> fine = {{3}};
   EXPECT_THAT([&] { model->read(*workspace, wrongToken, memory, {}); },
               ThrowsMessage<ModelError>(HasSubstr("Token 512 is outside")));

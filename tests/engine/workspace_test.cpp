@@ -39,14 +39,14 @@ class WorkspaceTest : public testing::TestWithParam<Precision> {
   void SetUp() override {
     if (lacks(GetParam())) GTEST_SKIP() << "this device cannot";
     model_ = load(tinyFolder());
-    segments_ = randomSegments(3 * static_cast<std::size_t>(model_->passSegments()), 32, model_->config().vocabSize, 5);
+    segments_ = randomSegments(3 * static_cast<std::size_t>(model_->passSize().segments), 32, model_->config().vocabSize, 5);
   }
   static std::unique_ptr<Transformer> load(const std::filesystem::path& folder) {
     return std::make_unique<Transformer>(ModelFolder::open(folder), testBackend(GetParam()), kTinyBos);
   }
   // Three passes of other lengths; again from the first one on after them.
   std::span<const std::vector<TokenId>> pass(std::size_t number) const {
-    const auto size = static_cast<std::size_t>(model_->passSegments());
+    const auto size = static_cast<std::size_t>(model_->passSize().segments);
     return std::span(segments_).subspan(number % 3 * size, size);
   }
   static CompressiveMemory empty(const Transformer& model) { return CompressiveMemory(model.memoryShapes()); }

@@ -30,7 +30,7 @@ from .stages import STAGES, Stage
 
 SECTIONS_SHARE = 0.6  # of the questions of which it is known where the text answers them: asked of a section of it
 STRANGERS = 3  # of a document's questions, one more for so many is of another document
-SHORTEST_SECTION = 512  # tokens, in sectioned batches; a quarter of a document that is shorter than four
+SHORTEST_SECTION = 256  # tokens, in sectioned batches, as the engine's; a quarter of a document that is shorter than four
 WHOLE_SHARE = 0.2  # of such a batch's questions: asked of all that has been read, as in other batches
 NEIGHBOURS_SHARE = 0.5  # of the batches: their documents are one book's, one after another
 

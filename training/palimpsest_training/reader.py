@@ -56,7 +56,7 @@ class Reader:
 
     def read_sections(self, segments: list, count: int) -> list:
         """What each of at most `count` sections of a document has written, all read in one row: a list of states. Where there are several
-        each is rounded to four bits, once (the engine does so with each pass, and again where two sections are joined)."""
+        each is rounded to four bits, once (the engine does so with each portion of a pass, and again where two sections are joined)."""
         sections, states, read = [], None, 0
         for end in section_ends(len(segments), self.model.c.segment_length, count):
             before, states = states, self.read(segments[read:end], states)

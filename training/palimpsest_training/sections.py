@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-PASS_TOKENS = 1024  # the engine reads about so many at once; a section ends where a pass does
+SECTION_TOKENS = 256  # about so many are a section at first
 
 
 def section_ends(segments: int, segment_length: int, sections: int) -> list[int]:
     """Segments read at the end of each section of a text of so many segments; the last end is `segments`.
 
-    A section ends with each pass. When there is one too many, the two neighbours that are the shortest together become
+    A section ends with each segment (of short ones with each few). When there is one too many, the two neighbours that are the shortest together become
     one, the earliest of equals: so there are always `sections` of them in a long text, none much longer than another
     (but the newest, which may be short), and what was merged before depends on the text read so far only.
     """
-    step = max(1, PASS_TOKENS // segment_length)
+    step = max(1, SECTION_TOKENS // segment_length)
     ends: list[int] = []
     for end in [*range(step, segments, step), segments]:
         ends.append(end)
