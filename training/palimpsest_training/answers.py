@@ -5,7 +5,8 @@
 
 Each file of answers stands beside its file of cases. The cells of these rows and sizes are replaced and say "by": "engine"; all
 others stay. A row and size of several files is one cell. What the engine does not tell is not in its cells: tokens_per_second, and
-by_unknown_bias and by_sure_doubt unless it was asked with --forced and --by-section.
+by_unknown_bias and by_sure_doubt unless it was asked with --forced and --by-section. With the latter, --sure-doubt X chooses again
+among what the sections said, as a model with that sure_doubt does; other memories' answers stay as they are.
 
 A line of answers (engine/answers_file.h) is one row of a document, asked under one condition:
     "size", "row"  as in the cases
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -28,7 +30,9 @@ import numpy as np
 
 from . import cases
 from .cases import SIZES, Document
+from .facts import UNKNOWN
 from .scores import by_sure_doubt, by_unknown_bias, cells_of, knocked_out, line_of, scored, with_examples
+from .sections import section_chosen
 
 CONDITIONS = ("memory", "zeroed", "swapped")
 
@@ -37,8 +41,19 @@ class AnswersError(ValueError):
     """What is wrong with a file, in a sentence."""
 
 
-def load(path: Path, documents: list[tuple[str, Document]]) -> dict[tuple[int, str, str], dict]:
-    """(document, row, condition) -> its line."""
+def chosen_again(answer: dict | None, sure: float) -> dict | None:
+    """The answer of a model with another sure_doubt, where it is told what each section said."""
+    if not answer or not answer.get("said"):
+        return answer
+    doubt = answer["doubts"][section := section_chosen(answer["doubts"], sure)]
+    if section == answer["section"]:
+        return answer
+    text = answer["said"][str(section)]
+    return answer | {"text": text, "unknown": text == UNKNOWN, "section": section, "doubt": doubt, "lead": math.log(doubt / (1 - doubt))}
+
+
+def load(path: Path, documents: list[tuple[str, Document]], sure: float | None = None) -> dict[tuple[int, str, str], dict]:
+    """(document, row, condition) -> its line. sure: chosen_again()."""
     found: dict = {}
     for number, text in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), 1):
         if not text:
@@ -47,6 +62,7 @@ def load(path: Path, documents: list[tuple[str, Document]]) -> dict[tuple[int, s
         try:
             line = json.loads(text)
             key, given = (line["document"], line["row"], line["condition"]), line["answers"]
+            given = given if sure is None else [chosen_again(answer, sure) for answer in given]
             said = [answer and answer["text"] for answer in given]
             forced = [answer and (answer.get("forced", None if answer.get("unknown") else answer["text"]), answer.get("lead")) for answer in given]
             sections = [answer and answer.get("said") and (answer["doubts"], answer["said"]) for answer in given]
@@ -95,12 +111,12 @@ def replaced(evaluation: dict, made: dict) -> dict:
     return evaluation | {"table": rows}
 
 
-def run(case_files: list[Path], answer_files: list[Path], into: Path) -> None:
+def run(case_files: list[Path], answer_files: list[Path], into: Path, sure: float | None = None) -> None:
     evaluation = json.loads(into.read_text(encoding="utf-8"))
     documents, answers = [], {}
     for case_file, answer_file in zip(case_files, answer_files):
         of_file = cases.load(case_file)[1]
-        answers |= {(len(documents) + place, row, condition): line for (place, row, condition), line in load(answer_file, of_file).items()}
+        answers |= {(len(documents) + place, row, condition): line for (place, row, condition), line in load(answer_file, of_file, sure).items()}
         documents += of_file
     made = table(documents, answers)
     into.write_text(json.dumps(replaced(evaluation, made), indent=1) + "\n", encoding="utf-8")
@@ -114,11 +130,12 @@ def main() -> None:
     p.add_argument("--cases", type=Path, nargs="+", required=True, metavar="CASES.jsonl")
     p.add_argument("--answers", type=Path, nargs="+", required=True, metavar="ANSWERS.jsonl", help="of each file of cases, in the same order")
     p.add_argument("--into", type=Path, required=True, metavar="evaluation.json", help="whose cells are replaced")
+    p.add_argument("--sure-doubt", type=float, metavar="X", help="choose again among what the sections said")
     a = p.parse_args()
     if len(a.cases) != len(a.answers):
         p.error("each file of cases needs its file of answers")
     try:
-        run(a.cases, a.answers, a.into)
+        run(a.cases, a.answers, a.into, a.sure_doubt)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
 

@@ -163,7 +163,7 @@ def cells(a: argparse.Namespace) -> list[str]:
         elif any(there[len(asked) :]):
             wrong.append(f"{name} is left out: {sum(there[len(asked):])} of {parts} parts are answered")
     if drawn:
-        answers.run(drawn, given, a.into)
+        answers.run(drawn, given, a.into, a.sure_doubt)
     return wrong
 
 
@@ -184,6 +184,7 @@ def main() -> None:
     p.add_argument("--at-once", type=int, default=1, help="ask: files at a time on each device; five of the shipped model fill an H200")
     p.add_argument("--wait", type=float, default=600, help="ask: seconds for files that are still being drawn")
     p.add_argument("--into", type=Path, help="cells: evaluation.json")
+    p.add_argument("--sure-doubt", type=float, metavar="X", help="cells: choose again among what the sections said (answers.py)")
     a = p.parse_args()
     needs = {"cases": ["data", "tokenizer"], "ask": ["bench", "model"], "cells": ["into"]}[a.command]
     for name in needs:

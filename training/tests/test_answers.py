@@ -87,11 +87,11 @@ def write_lines(path, lines):
     return path
 
 
-def into(folder, monkeypatch, case_files, answer_files, evaluation):
+def into(folder, monkeypatch, case_files, answer_files, evaluation, *more):
     """What the command makes of evaluation.json."""
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     monkeypatch.setattr(sys, "argv", ["answers", "--cases", *map(str, case_files), "--answers", *map(str, answer_files), "--into",
-                                      str(folder / "evaluation.json")])
+                                      str(folder / "evaluation.json"), *more])
     answers.main()
     return json.loads((folder / "evaluation.json").read_text())
 
@@ -135,12 +135,14 @@ def test_what_each_section_said_tells_what_other_bounds_of_sureness_would(evalua
 
     def sections(line: dict) -> dict:  # the first doubts least and is right, the last, less sure, is wrong, and the one that answers
         asked = documents[line["document"]][1].rows[line["row"]]
-        tell = lambda a: {"text": "wrong", "unknown": False, "doubts": [0.003, 0.5, 0.03], "said": {"0": a.answer, "2": "wrong"}}
+        tell = lambda a: {"text": "wrong", "unknown": False, "section": 2, "doubts": [0.003, 0.5, 0.03], "said": {"0": a.answer, "2": "wrong"}}
         return line | {"answers": [said and tell(a) for a, said in zip(asked, line["answers"])]} if line["condition"] == "memory" else line
 
     file = write_lines(folder / "s.jsonl", [sections(line) for line in lines])
     by_sure = into(folder, monkeypatch, [folder / "cases.jsonl"], [file], {"table": {}})["table"]["facts-8"]["2K"]["by_sure_doubt"]
     assert by_sure["0.05"] == by_sure["0.2"] == [0, 1] and by_sure["0.02"] == by_sure["0.005"] == by_sure["0"] == [1, 0]
+    exact = lambda *more: into(folder, monkeypatch, [folder / "cases.jsonl"], [file], {"table": {}}, *more)["table"]["facts-8"]["2K"]["memory"]["all"]["exact"]
+    assert exact() == exact("--sure-doubt", "0.05") == 0 and exact("--sure-doubt", "0.02") == 1
 
 
 def test_knock_outs_of_a_pass_key_and_missing_ones_are_left_out(evaluated, monkeypatch):
