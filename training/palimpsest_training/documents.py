@@ -171,7 +171,7 @@ class DocumentMaker:
         before = rng.randint(0, total)
         tokens = np.array(intro + filler * before + needle + filler * (total - before), np.uint16)
         at = len(intro) + before * len(filler)
-        return tokens, self.qa(PASSKEY_QUESTION, key, at + len(needle), told_at=at)
+        return tokens, self.qa(PASSKEY_QUESTION, key, at + len(needle), elsewhere=True, told_at=at)
 
     def document(self, stage: Stage, met: Acquaintances | None = None) -> tuple[np.ndarray, list[Question], set]:
         """Tokens, what is asked, and what else is told (Question.about). met: of whom other documents of the batch tell."""
@@ -182,7 +182,7 @@ class DocumentMaker:
             return self.story_document(stage, length)
         if rng.random() < 0.05:
             tokens, asked = self.passkey_document(length)
-            return tokens, [asked] * 2, set()
+            return tokens, [asked, replace(asked)], set()
         low, high = stage.facts
         count = round(low * (high / low) ** rng.random())
         absent = sum(rng.random() < ABSENT_RATE for _ in range(count))
@@ -204,8 +204,8 @@ class DocumentMaker:
         tokens, ends = strewn.tokens, strewn.ends
         questions = [self.qa(f.question, f.answer, at, again=True, elsewhere=True, about=f.about, told_at=begin)
                      for f, begin, at in zip(facts, strewn.begins, ends)]
-        if key:  # other documents have keys too
-            questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1], told_at=strewn.begins[-1]))
+        if key:
+            questions.append(self.qa(PASSKEY_QUESTION, key, ends[-1], elsewhere=True, told_at=strewn.begins[-1]))
         questions += [self.qa(f.question, UNKNOWN, again=True) for f in unknown]
         if length >= 1500 and rng.random() < 0.7:
             questions.append(self.card(prose, len(tokens)))

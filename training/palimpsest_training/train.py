@@ -223,7 +223,9 @@ def train_together(args, ranks: Ranks) -> None:
     except ValueError as error:
         raise SystemExit(f"train: {error}") from error
     if not stories and any(STAGES[s.partition("=")[0]].stories for s in (*(args.stages or ()), *(args.opening or ()))):
-        raise SystemExit("a stage of stories needs --babi")
+        raise SystemExit("train: a stage of stories needs --babi")
+    if args.story_weights and not stories:
+        raise SystemExit("train: --story-weights needs --babi")
     context = multiprocessing.get_context("fork")
     progress, stop, queue = context.Value("d", 0.0), context.Event(), context.Queue(maxsize=2 * args.workers)
     seed = args.seed * 100 + ranks.rank

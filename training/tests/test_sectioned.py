@@ -7,7 +7,7 @@ import pytest
 
 from palimpsest_training import documents
 from palimpsest_training.batches import BatchMaker
-from palimpsest_training.facts import UNKNOWN
+from palimpsest_training.facts import PASSKEY_QUESTION, UNKNOWN
 from palimpsest_training.questions import IGNORE, Question, section_around, section_without
 
 CUTS = [100, 200, 300, 400, 500, 600, 700, 800]
@@ -85,6 +85,23 @@ def test_what_is_answered_stands_in_the_section_and_what_is_refused_does_not(pla
                 assert statement in section
                 right += 1
     assert right > 100 and sections > 60 and refused >= contested > 20
+
+
+def test_a_pass_key_is_refused_where_nothing_but_filler_stands(plain_books):
+    """As most sections of such a text are."""
+    maker = BatchMaker(plain_books, seed=8, tokens_per_batch=8192, sectioned_share=1.0)
+    maker.rng.random = lambda: 0.04  # always a document of filler, whose questions are asked of sections
+    right = refused = 0
+    for _ in range(4):
+        for _, _, question, answer, section, whole in asked(maker.memory_batch("4k"), plain_books.tokenizer.decode):
+            assert question == PASSKEY_QUESTION and "pass key is" in whole
+            if answer.startswith(UNKNOWN[:-1]):
+                assert "pass key is" not in section
+                refused += 1
+            else:
+                assert f"pass key is {answer.removesuffix('</s>').strip()}" in section
+                right += 1
+    assert right and refused > right
 
 
 def test_a_documents_own_sections_contest_what_it_tells(plain_books):

@@ -11,7 +11,7 @@ from palimpsest_training.batches import BatchMaker
 from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.questions import IGNORE, Question, memories, section_begins
 from palimpsest_training.stages import CURRICULUM, STAGES, stage_at
-from palimpsest_training.train import draw_stage, parser
+from palimpsest_training.train import draw_stage, parser, train
 
 SENTENCE = re.compile("|".join(re.sub(r"\((?!\?)", "(?:", p.pattern) for p in (babi._MOVED, babi._TOOK, babi._DROPPED, babi._GAVE, babi._LIES)))
 
@@ -108,3 +108,10 @@ def test_a_run_may_open_with_stages_of_its_own():
                                 "babi-512=3", "babi-2k", "--opening-share", "0.4", "--base-share", "0"])
     opening, rest = (Counter(draw_stage(args, progress, rng) for _ in range(2000)) for progress in (0.39, 0.4))
     assert set(rest) == {"2k"} and set(opening) == {"babi-512", "babi-2k"} and 2.4 < opening["babi-512"] / opening["babi-2k"] < 3.7
+
+
+@pytest.mark.parametrize("wanted", [["--stages", "babi=1"], ["--story-weights", "qa4=9"]])
+def test_stories_are_wanted_and_there_are_none(plain_books, tmp_path, wanted):
+    arguments = ["--phase", "all", "--data", str(plain_books.folder / "books.npz"), "--tokenizer", str(plain_books.folder / "tokenizer"), "--device", "cpu"]
+    with pytest.raises(SystemExit, match="^train: .*needs --babi$"):
+        train(parser().parse_args([*arguments, "--out", str(tmp_path / "out.pt"), *wanted]))
