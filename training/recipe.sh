@@ -55,7 +55,7 @@ data=(--data "$out/train.npz" --tokenizer "$out/tokenizer")
 [[ -f $out/last.pt ]] || train --phase all "${data[@]}" "${last[@]}" "${train_flags[@]}" "${stories[@]}" --base-share 0.1 --contest-weight 0.4 --sectioned-share 0.6 --muon-lr 0.004 --adam-lr 6e-4 --decay 1 --init "$out/all.pt" --out "$out/last.pt"
 
 # 5. int8 folder, and its tables.
-module export --weights "$out/last.pt" --tokenizer "$out/tokenizer" --sections 64 --out "$out/palimpsest-mini"
+module export --weights "$out/last.pt" --tokenizer "$out/tokenizer" --sections 128 --sure-doubt 0.02 --out "$out/palimpsest-mini"
 module evaluate --model "$out/palimpsest-mini" --data "$out/heldout.npz" --tokenizer "$out/tokenizer" --sizes "${sizes[@]}" --documents $documents "${stories[@]}" "${rows[@]}" --out "$out/palimpsest-mini/evaluation.json"
 
 # When the folder takes the place of resources/models/palimpsest-mini, what was computed with its weights follows:

@@ -104,13 +104,13 @@ def main() -> None:
     p.add_argument("--name", default="palimpsest-mini")
     p.add_argument("--unknown-bias", type=float, help="instead of the checkpoint's (see config.py)")
     p.add_argument("--sections", type=int, help="likewise")
+    p.add_argument("--sure-doubt", type=float, help="likewise")
     a = p.parse_args()
     saved = torch.load(a.weights, map_location="cpu", weights_only=True)
     config = ModelConfig(**saved["config"])
-    if a.unknown_bias is not None:
-        config.unknown_bias = a.unknown_bias
-    if a.sections is not None:
-        config.sections = a.sections
+    for name in ("unknown_bias", "sections", "sure_doubt"):
+        if (value := getattr(a, name)) is not None:
+            setattr(config, name, value)
     export(config, saved["weights"], a.tokenizer, a.out, a.dtype, a.name)
 
 

@@ -128,6 +128,7 @@ def test_transformers_reads_the_exported_base(recipe, tmp_path):
 
 def test_int8_changes_little(recipe):
     exact, rounded = load_model(recipe[0] / "last.pt").eval(), load_folder(recipe[0] / "palimpsest-mini").eval()
+    assert (rounded.c.sections, rounded.c.sure_doubt) == (128, 0.02)
     ids, write = torch.randint(2, 500, (1, 3, 40)), torch.ones(1, 3, 40, dtype=torch.bool)
     with torch.no_grad():
         a, b = (m.head(m.read_and_ask(ids, write)[0]).log_softmax(-1) for m in (exact, rounded))
