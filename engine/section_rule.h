@@ -1,5 +1,6 @@
-// Where a book is cut into sections. While it is read, every pass ends one; when there are too many, two neighbours are
-// merged, so that a long book has always the same number and none of them is much longer than another.
+// Where a book is cut into sections. While it is read, every portion of a pass (some 256 tokens) ends one; when there
+// are too many, two neighbours are merged, so that a long book has always the same number and none of them is much
+// longer than another.
 #pragma once
 
 #include <cstddef>

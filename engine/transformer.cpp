@@ -266,10 +266,8 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
       std::min(portions.size(), (segments.size() - 1) / static_cast<std::size_t>(pass_.sectionSegments)));
   Stream& s = *w.stream;
   if (!places.empty() && !w.placeStates) w.placeStates = s.allocate(2, w.states->columns(), Element::Float32);
-  if (!w.portions.empty() && !w.portionStates) {
+  if (!w.portions.empty() && !w.portionStates)
     w.portionStates = s.allocate(config_.numLayers * pass_.portions(), w.states->columns(), Element::Float32);
-    ++w.buffers;
-  }
   if (!w.carried) w.carried = s.allocate(config_.numLayers, w.states->columns(), Element::Float32);
   s.wait();  // for what an earlier one that was stopped left queued
   if (!w.next.roomWasGiven()) w.next = memoryForDevice();
@@ -283,16 +281,21 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
                static_cast<std::size_t>(index) * static_cast<std::size_t>(w.carried->columns()));
   }
   s.beginPass(w.segments, w.tokens);
-  if (places.empty()) {
-    std::vector<std::uint64_t> key = {static_cast<std::uint64_t>(Workspace::Operations::Reading), w.buffers,
-                                      reinterpret_cast<std::uintptr_t>(w.next.values().data())};
-    for (const CompressiveMemory& portion : w.portions)
-      key.push_back(reinterpret_cast<std::uintptr_t>(portion.values().data()));
-    s.replay(key, [&] { readLayers(w, stop); });
-  } else {
-    readLayers(w, stop);
+  try {
+    if (places.empty()) {
+      std::vector<std::uint64_t> key = {static_cast<std::uint64_t>(Workspace::Operations::Reading), w.buffers,
+                                        reinterpret_cast<std::uintptr_t>(w.next.values().data())};
+      for (const CompressiveMemory& portion : w.portions)
+        key.push_back(reinterpret_cast<std::uintptr_t>(portion.values().data()));
+      s.replay(key, [&] { readLayers(w, stop); });
+    } else {
+      readLayers(w, stop);
+    }
+    if (meanwhile) meanwhile();
+  } catch (...) {
+    s.wait();  // for what is queued, and writes into `portions`
+    throw;
   }
-  if (meanwhile) meanwhile();
   s.wait();
   if (stop.stop_requested()) throw Stopped();
   // From now on two memories take turns. Made before, so that where there is no room the old one is as it was.

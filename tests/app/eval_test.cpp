@@ -132,7 +132,7 @@ TEST_F(EvalTest, OfAMemoryInSectionsEachAnswerSaysWhichOneGaveIt) {
   EXPECT_LT(answers[0][u"section"].toInt(), 4);
   EXPECT_GT(answers[0][u"doubt"].toDouble(), 0.0);
   EXPECT_LT(answers[0][u"doubt"].toDouble(), 1.0);
-  EXPECT_TRUE(answers[1][u"section"].isUndefined()) << "a text of one pass is one section";
+  EXPECT_TRUE(answers[1][u"section"].isUndefined()) << "a text of one segment is one section";
   EXPECT_TRUE(out[u"table"][u"facts-8"][u"4K"][u"zeroed"].isObject());
   EXPECT_TRUE(out[u"table"][u"facts-8"][u"4K"][u"swapped"].isObject());
 }

@@ -15,11 +15,11 @@ using testing::ElementsAre;
 
 using Counts = std::vector<std::int64_t>;
 
-// The ends of the sections of a book of so many segments, read in passes of `pass` segments.
-Counts endsOf(std::int64_t segments, std::size_t sections = 8, std::int64_t pass = 8) {
+// The ends of the sections of a book of so many segments, read in portions of `portion` segments.
+Counts endsOf(std::int64_t segments, std::size_t sections = 8, std::int64_t portion = 8) {
   Counts ends;
   for (std::int64_t read = 0; read < segments;) {
-    read = std::min(segments, read + pass);
+    read = std::min(segments, read + portion);
     ends.push_back(read);
     while (ends.size() > sections) ends.erase(ends.begin() + static_cast<std::ptrdiff_t>(leastNeededEnd(ends)));
   }
@@ -32,7 +32,7 @@ Counts sizesOf(const Counts& ends) {
   return sizes;
 }
 
-TEST(SectionRule, AShortBookHasASectionForEachPass) {
+TEST(SectionRule, AShortBookHasASectionForEachPortion) {
   EXPECT_THAT(endsOf(5), ElementsAre(5));
   EXPECT_THAT(endsOf(20), ElementsAre(8, 16, 20));
   EXPECT_THAT(endsOf(64), ElementsAre(8, 16, 24, 32, 40, 48, 56, 64));
@@ -43,7 +43,7 @@ TEST(SectionRule, TheSmallestNeighboursAreMergedAndTheEarliestOfEqualOnes) {
   EXPECT_EQ(leastNeededEnd(Counts{16, 24, 32}), 1U);      // 24 and 16
   EXPECT_EQ(leastNeededEnd(Counts{16, 32, 40, 44}), 2U);  // 32, 24 and 12: the last end is never the one
   EXPECT_EQ(leastNeededEnd(Counts{3, 4}), 0U);
-  // By hand: nine passes of 8 merge the first two, ten the next two, and so on.
+  // By hand: nine portions of 8 merge the first two, ten the next two, and so on.
   EXPECT_THAT(endsOf(72), ElementsAre(16, 24, 32, 40, 48, 56, 64, 72));
   EXPECT_THAT(endsOf(80), ElementsAre(16, 32, 40, 48, 56, 64, 72, 80));
   EXPECT_THAT(endsOf(100), ElementsAre(16, 32, 48, 64, 72, 80, 88, 100));

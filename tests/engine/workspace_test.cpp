@@ -27,6 +27,26 @@ class CrampedStream : public ForwardingStream {
   int& left_;
 };
 
+// Asks for a stop while a pass is computed, and knows whether what was queued is waited for.
+class StoppingStream : public ForwardingStream {
+ public:
+  StoppingStream(std::unique_ptr<Stream> inner, std::stop_source& stop, bool& queued)
+      : ForwardingStream(std::move(inner)), stop_(stop), queued_(queued) {}
+  void queueDownload(const Buffer& from, std::size_t offset, std::span<float> to) override {
+    ForwardingStream::queueDownload(from, offset, to);
+    queued_ = true;
+    stop_.request_stop();
+  }
+  void wait() override {
+    ForwardingStream::wait();
+    queued_ = false;
+  }
+
+ private:
+  std::stop_source& stop_;
+  bool& queued_;
+};
+
 // The device that is tested, which is said to pay for recording: then buffers are handed on from answer to answer.
 class HandingOnBackend : public ForwardingBackend {
  public:
@@ -39,7 +59,8 @@ class WorkspaceTest : public testing::TestWithParam<Precision> {
   void SetUp() override {
     if (lacks(GetParam())) GTEST_SKIP() << "this device cannot";
     model_ = load(tinyFolder());
-    segments_ = randomSegments(3 * static_cast<std::size_t>(model_->passSize().segments), 32, model_->config().vocabSize, 5);
+    segments_ =
+        randomSegments(3 * static_cast<std::size_t>(model_->passSize().segments), 32, model_->config().vocabSize, 5);
   }
   static std::unique_ptr<Transformer> load(const std::filesystem::path& folder) {
     return std::make_unique<Transformer>(ModelFolder::open(folder), testBackend(GetParam()), kTinyBos);
@@ -162,6 +183,25 @@ TEST_P(WorkspaceTest, AfterADeviceHadNoRoomEverythingIsAsBefore) {
     if (left > 0) break;  // it took fewer
   }
   EXPECT_GT(failures, 20);
+}
+
+// Its portions may be gone then, and the device must not write to them any more.
+TEST_P(WorkspaceTest, APassThatIsStoppedLeavesNothingQueued) {
+  std::stop_source stop;
+  bool queued = false;
+  const auto workspace =
+      model_->makeWorkspace(std::make_unique<StoppingStream>(model_->backend().makeStream(), stop, queued));
+  CompressiveMemory memory = empty(*model_);
+  std::vector<CompressiveMemory> portions;
+  for (int i = 0; i < model_->passSize().portions(); ++i) portions.push_back(model_->memoryForDevice());
+  EXPECT_THROW(model_->read(*workspace, pass(0), memory, stop.get_token(), {}, {}, portions), Stopped);
+  EXPECT_FALSE(queued);
+  EXPECT_EQ(memory.tokens(), 0);
+  model_->read(*workspace, pass(0), memory, {}, {}, {}, portions);
+  const auto fresh = model_->makeWorkspace();
+  CompressiveMemory expected = empty(*model_);
+  model_->read(*fresh, pass(0), expected, {});
+  EXPECT_EQ(copyOf(std::as_const(memory).values()), copyOf(std::as_const(expected).values()));
 }
 
 INSTANTIATE_TEST_SUITE_P(, WorkspaceTest, testing::Values(Precision::Float32, Precision::BFloat16),

@@ -31,7 +31,7 @@ import numpy as np
 from . import cases
 from .cases import SIZES, Document
 from .facts import UNKNOWN
-from .scores import by_sure_doubt, by_unknown_bias, cells_of, knocked_out, line_of, scored, with_examples
+from .scores import SURE, by_sure_doubt, by_unknown_bias, cells_of, knocked_out, line_of, scored, with_examples
 from .sections import section_chosen
 
 CONDITIONS = ("memory", "zeroed", "swapped")
@@ -42,13 +42,14 @@ class AnswersError(ValueError):
 
 
 def chosen_again(answer: dict | None, sure: float) -> dict | None:
-    """The answer of a model with another sure_doubt, where it is told what each section said."""
+    """The answer of a model with another sure_doubt, where it is told what each section said. By how much "unknown" leads there is only
+    known to be no less than "lead": all other words together have what it has not."""
     if not answer or not answer.get("said"):
         return answer
-    doubt = answer["doubts"][section := section_chosen(answer["doubts"], sure)]
+    section = section_chosen(answer["doubts"], sure)
     if section == answer["section"]:
         return answer
-    text = answer["said"][str(section)]
+    text, doubt = answer["said"][str(section)], max(1e-9, answer["doubts"][section])
     return answer | {"text": text, "unknown": text == UNKNOWN, "section": section, "doubt": doubt, "lead": math.log(doubt / (1 - doubt))}
 
 
@@ -132,6 +133,8 @@ def main() -> None:
     p.add_argument("--into", type=Path, required=True, metavar="evaluation.json", help="whose cells are replaced")
     p.add_argument("--sure-doubt", type=float, metavar="X", help="choose again among what the sections said")
     a = p.parse_args()
+    if a.sure_doubt is not None and not 0 <= a.sure_doubt <= SURE[0]:
+        p.error(f"--sure-doubt is from 0 to {SURE[0]}: what doubts more was not asked")
     if len(a.cases) != len(a.answers):
         p.error("each file of cases needs its file of answers")
     try:

@@ -70,12 +70,13 @@ SURE = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0)
 
 
 def by_sure_doubt(said: list[tuple[Asked, str, tuple[list[float], dict[str, str]] | None]]) -> dict:
-    """What other values of sure_doubt would give: by value, the share of right answers (names and numbers), and of unanswerable
-    questions answered. said: of each question its answer, and where sections were asked the doubts of all, and what those answered
+    """What other values of sure_doubt would give: by value, the share of right answers (names and numbers, where there are such), and of
+    unanswerable questions answered. said: of each question its answer, and where sections were asked the doubts of all, and what those answered
     that have less than the largest value here."""
     share = lambda hits: round(sum(hits) / max(1, len(hits)), 4)
     texts = lambda sure: [(a, s[1][str(section_chosen(s[0], sure))] if s else text) for a, text, s in said]
-    return {str(sure): [share([text == a.answer for a, text in texts(sure) if a.is_open]),
+    some_open = any(a.is_open for a, _, _ in said)
+    return {str(sure): [share([text == a.answer for a, text in texts(sure) if a.kind != "unknown" and (a.is_open or not some_open)]),
                         share([text != UNKNOWN for a, text in texts(sure) if a.kind == "unknown"])] for sure in SURE}
 
 

@@ -12,7 +12,7 @@ from palimpsest_training.config import ModelConfig
 from palimpsest_training.evaluate import Reader, run_cases
 from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.model import InfiniLlama
-from palimpsest_training.scores import with_examples
+from palimpsest_training.scores import by_sure_doubt, with_examples
 from palimpsest_training.tables import table
 from palimpsest_training.tokenizer import train_tokenizer
 
@@ -143,6 +143,14 @@ def test_what_each_section_said_tells_what_other_bounds_of_sureness_would(evalua
     assert by_sure["0.05"] == by_sure["0.2"] == [0, 1] and by_sure["0.02"] == by_sure["0.005"] == by_sure["0"] == [1, 0]
     exact = lambda *more: into(folder, monkeypatch, [folder / "cases.jsonl"], [file], {"table": {}}, *more)["table"]["facts-8"]["2K"]["memory"]["all"]["exact"]
     assert exact() == exact("--sure-doubt", "0.05") == 0 and exact("--sure-doubt", "0.02") == 1
+    with pytest.raises(SystemExit):
+        exact("--sure-doubt", "0.3")
+
+
+def test_bounds_of_sureness_are_told_of_rows_without_names_and_numbers(evaluated):
+    asked = Asked("closed:place", "Where is Mary?", "garden")
+    assert not asked.is_open
+    assert by_sure_doubt([(asked, "kitchen", ([0.03, 0.01], {"0": "kitchen", "1": "garden"}))])["0.02"] == [1, 0]
 
 
 def test_knock_outs_of_a_pass_key_and_missing_ones_are_left_out(evaluated, monkeypatch):
