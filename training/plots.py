@@ -37,7 +37,7 @@ def recall() -> None:
                        color=plt.get_cmap("viridis_r")(0.1 + 0.9 * i / (len(versions) - 1)))
         panel.set(title=title, xticks=range(len(SIZES)), xticklabels=SIZES, xlim=(-0.2, 4.2), ylim=(0, 1), xlabel="tokens read")
     panels[0].set_ylabel("names and numbers right")
-    panels[-1].legend(title="version", frameon=False, loc="upper right")
+    panels[-1].legend(title="version", frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=7)
     save(figure, "recall.svg")
 
 
