@@ -235,6 +235,8 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
                      std::to_string(segments.size()) + ".");
   }
   checkPlaces(segments, places);
+  const auto section = static_cast<std::size_t>(pass_.sectionSegments);
+  w.portions = portions.first(std::min(portions.size(), (segments.size() - 1) / section));
   w.segments.clear();
   w.tokens.clear();
   std::int64_t written = 0;
@@ -256,14 +258,12 @@ void Transformer::read(Workspace& w, std::span<const std::vector<TokenId>> segme
       place.memory.setTokens(memory.tokens() + written + place.tokens);
     }
     written += static_cast<std::int64_t>(tokens.size());
-    const std::size_t read = w.segments.size(), section = static_cast<std::size_t>(pass_.sectionSegments);
-    if (read % section == 0 && read / section <= portions.size() && read < segments.size())
-      portions[read / section - 1].setTokens(memory.tokens() + written);
+    const std::size_t read = w.segments.size();
+    if (read % section == 0 && read / section <= w.portions.size())
+      w.portions[read / section - 1].setTokens(memory.tokens() + written);
   }
   makeRoom(w, std::max(pass_.rows, static_cast<int>(w.tokens.size())));
   w.places = places;
-  w.portions = portions.first(
-      std::min(portions.size(), (segments.size() - 1) / static_cast<std::size_t>(pass_.sectionSegments)));
   Stream& s = *w.stream;
   if (!places.empty() && !w.placeStates) w.placeStates = s.allocate(2, w.states->columns(), Element::Float32);
   if (!w.portions.empty() && !w.portionStates)
