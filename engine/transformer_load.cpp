@@ -11,10 +11,9 @@ namespace palimpsest::engine {
 
 namespace {
 
-constexpr int kPassTokens = 1024;  // about so many make matrix products large enough
-constexpr int kSectionTokens =
-    256;  // about so many are a section at first: most is known of the shortest (docs/memory.md)
-constexpr int kLeastRows = 2048;  // of the room for a pass: many sections are asked a question in one
+constexpr int kPassTokens = 1024;    // about so many make matrix products large enough
+constexpr int kSectionTokens = 256;  // about so many are a section at first; the shortest know most (docs/memory.md)
+constexpr int kLeastRows = 2048;     // of the room for a pass: many sections are asked a question in one
 
 // The weights below each other: [sum of rows x columns].
 RowSource stacked(std::vector<const Weight*> parts) {
