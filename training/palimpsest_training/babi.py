@@ -17,7 +17,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from .facts import COMMON_FIRST, Names
+from .facts import COMMON_FIRST, UNKNOWN, Names
+from .steps import BEFORE, quoted
 
 TASKS = {"qa1": "one supporting fact", "qa2": "two supporting facts", "qa4": "two-argument relations", "qa5": "three-argument relations"}
 HELD_OUT_SHARE = 4  # one story in four is the evaluation's
@@ -36,6 +37,7 @@ _TOOK = re.compile(r"(\w+) (?:grabbed|got|picked up|took) the (\w+) there\.")
 _DROPPED = re.compile(r"(\w+) (?:left|discarded|dropped|put down) the (\w+)(?: there)?\.")
 _GAVE = re.compile(r"(\w+) (?:gave|passed|handed) the (\w+) to (\w+)\.")
 _LIES = re.compile(r"The (\w+) is (north|south|east|west) of the (\w+)\.")
+_SIDE = re.compile(r"What is (?:\w+ of the (\w+)|the (\w+) \w+ of)\?")
 _FORMS = {"qa1": re.compile(r"Where is [A-Z]\w+\?"), "qa2": re.compile(r"Where is the \w+\?"), "qa4": re.compile(r"What is .+"),
           "qa5": re.compile(r"(Who|What did) .+")}
 
@@ -47,8 +49,10 @@ class World:
         self.where: dict[str, str] = {}  # person -> place
         self.holder: dict[str, str] = {}  # object -> who carries it
         self.at: dict[str, str] = {}  # object -> place where it was put down
+        self.left_by: dict[str, str] = {}  # object -> who put it down last
         self.gifts: list[tuple[str, str, str]] = []  # giver, object, receiver
         self.sides: dict[str, set[str]] = defaultdict(set)  # question -> places
+        self.relations: list[str] = []  # sentences
         self.heard = 0  # sentences
         self.said: dict[str, int] = {}  # question -> how many had been heard when one last told its answer, if only together with others
 
@@ -67,12 +71,14 @@ class World:
         elif found := _DROPPED.fullmatch(sentence):
             self.holder.pop(found[2], None)
             self.at.pop(found[2], None)
+            self.left_by[found[2]] = found[1]
             if found[1] in self.where:
                 self.at[found[2]] = self.where[found[1]]
             told = [f"Where is the {found[2]}?"]
         elif found := _LIES.fullmatch(sentence):
             a, side, b = found.groups()
             told = []
+            self.relations.append(sentence)
             for x, s, y in ((a, side, b), (b, OPPOSITE[side], a)):
                 for question, place in ((f"What is {s} of the {y}?", x), (f"What is the {x} {s} of?", y)):
                     self.sides[question].add(place)
@@ -98,11 +104,53 @@ class World:
         return out | {q: next(iter(places)) for q, places in self.sides.items() if len(places) == 1}
 
 
-def answers(sentences) -> dict[str, str]:
+    def to_say(self, question: str) -> str | None:
+        """What a memory of these sentences alone is to say to a question, in steps (steps.py): who carries a thing may go on elsewhere in
+        the book, so where he is is asked on; which side of a place is meant is told from the sentence, once it is recalled. None: nothing."""
+        if found := re.fullmatch(r"Where is the (\w+)\?", question):
+            thing = found[1]
+            if thing in self.holder:
+                return f"Where is {self.holder[thing]}?"
+            return self.at.get(thing) or (f"{BEFORE}Where is {self.left_by[thing]}?" if thing in self.left_by else None)
+        if found := _SIDE.fullmatch(question):
+            room = found[1] or found[2]
+            for sentence in reversed(self.relations):
+                if question in (one := heard([sentence])).sides:
+                    return quoted(sentence, next(iter(one.sides[question])))
+            others = [s for s in self.relations if re.search(rf"\b{room}\b", s)]
+            return quoted(others[-1], UNKNOWN) if others else None
+        return self.answers().get(question)
+
+
+def heard(sentences) -> World:
     world = World()
     for s in sentences:
         world.hear(s)
-    return world.answers()
+    return world
+
+
+def answers(sentences) -> dict[str, str]:
+    return heard(sentences).answers()
+
+
+def last_of_thing(sentences, question: str) -> int | None:
+    """The last of the sentences that tells who has, or had, the thing that "Where is the ...?" asks for; None: it asks for none, or none does."""
+    thing = re.fullmatch(r"Where is the (\w+)\?", question)
+    found = [i for i, s in enumerate(sentences) if thing and any((m := p.fullmatch(s)) and m[2] == thing[1] for p in (_TOOK, _DROPPED, _GAVE))]
+    return found[-1] if found else None
+
+
+@dataclass(frozen=True)
+class Strewn:
+    """The sentences of a document's stories in the order of its text, and at which tokens each begins and ends."""
+
+    sentences: tuple[str, ...]
+    begins: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def said(self, question, begin: int, end: int) -> str | None:
+        """What a memory of tokens `begin` to `end` is to say (World.to_say)."""
+        return heard(s for s, a, b in zip(self.sentences, self.begins, self.ends) if begin <= a and b <= end).to_say(question)
 
 
 def is_held_out(sentences) -> bool:
@@ -213,7 +261,7 @@ def simulated(rng: random.Random, task: str, count: int) -> tuple[str, ...]:
         company = [p for p in people if p != person and here and where.get(p) == here]
         acts = {"go": 2.0}
         if task != "qa1":
-            acts |= {"take": 2.0 * bool(near), "drop": 0.8 * bool(own)}
+            acts |= {"take": 2.0 * bool(near), "drop": 1.6 * bool(own)}
         if task == "qa5":
             acts |= {"give": 4.0 * bool(own and company)}
         act = rng.choices(list(acts), list(acts.values()))[0]

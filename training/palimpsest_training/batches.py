@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .absent import Acquaintances
-from .babi import Stories
+from .babi import Stories, Strewn
 from .books import Books
 from .contests import OWN_SECTIONS, Contest, draw_contests
 from .cutter import cut_tokens
@@ -27,8 +27,10 @@ from .documents import DocumentMaker
 from .facts import UNKNOWN
 from .questions import BOS, EOS, IGNORE, Question, by_length, memories, section_around, section_begins, section_without
 from .stages import STAGES, Stage
+from .steps import parted
 
 SECTIONS_SHARE = 0.6  # of the questions of which it is known where the text answers them: asked of a section of it
+TIGHT_SHARE = 0.5  # of a story's questions: asked of few segments, as the sections of a short book are
 STRANGERS = 3  # of a document's questions, one more for so many is of another document
 SHORTEST_SECTION = 256  # tokens, in sectioned batches, as the engine's; a quarter of a document that is shorter than four
 WHOLE_SHARE = 0.2  # of such a batch's questions: asked of all that has been read, as in other batches
@@ -144,20 +146,31 @@ class BatchMaker(DocumentMaker):
     def put_to(self, b: int, documents: list[tuple], own: list[Question], contests: list[Contest], stage: Stage, strangers: int) -> list[Put]:
         """All that document b is asked: its own questions, what others of the batch tell, and of its own sections what another one tells."""
         _, cuts, asked, told = documents[b]
+        tale = next((q.story for q in asked if q.story), None)
         contestant = {id(c.question): g for g, c in enumerate(contests, 1) if c.teller == b and c.answered}
         refused, others = [], []
         for g, c in enumerate(contests, 1):
             if c.teller != b:
                 if c.shared and self.untold(asked, told, [c.question]):
-                    refused.append(Question(c.question.prompt, self.refusal()))
+                    refused.append(self.refused(c.question))
                     contestant[id(refused[-1])] = -g
             elif c.question.told_at is not None and (self.sectioned or stage.stories):
                 sections = (section_without(self.rng, c.question, cuts, self.shortest_section(stage)) for _ in range(OWN_SECTIONS))
-                others += [Put(c.question, *section, self.refusal(), -g) for section in sections if section]
+                others += [self.put(tale, c.question, cuts, *section, self.refusal(), -g) for section in sections if section]
         others = others[: strangers - len(refused)]
         elsewhere = [d[2] for d in documents[:b] + documents[b + 1 :]]
         refused += self.strangers(strangers - len(refused) - len(others), asked, told, elsewhere)
-        return [Put(question, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
+        return [self.put(tale, question, cuts, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
+
+    def put(self, tale: Strewn | None, question: Question, cuts: list[int], begin: int, read: int, answer: list[int], contest: int) -> Put:
+        """What a section of a document of stories answers is told by those of its sentences that it holds. One that recalls the wrong sentence
+        does not refuse with its first token, which a contest is about; one that was to refuse and has another answer is asked alone."""
+        if question.story:
+            said = tale.said(question.about, cuts[begin - 1] if begin else 0, cuts[read - 1])
+            answer = self.encode(" " + said) + [EOS] if said else self.refusal()
+            if said and (contest < 0 or parted(said)[1] == UNKNOWN):
+                contest = 0
+        return Put(question, begin, read, answer, contest)
 
     def strangers(self, count: int, own: list[Question], told: set, others: list[list[Question]]) -> list[Question]:
         """What other documents of the batch are asked: this one does not say. So a section learns what is not in it, above all
@@ -170,7 +183,10 @@ class BatchMaker(DocumentMaker):
         drawn = {id(q) for q in chosen}
         rest = [q for q in asked if id(q) not in drawn]
         chosen += self.rng.sample(rest, min(count - len(chosen), len(rest)))
-        return [Question(q.prompt, self.refusal()) for q in chosen]
+        return [self.refused(q) for q in chosen]
+
+    def refused(self, question: Question) -> Question:
+        return Question(question.prompt, self.refusal(), about=question.about, story=question.story)
 
     @staticmethod
     def untold(own: list[Question], told: set, asked: list[Question]) -> list[Question]:
@@ -182,6 +198,8 @@ class BatchMaker(DocumentMaker):
         """Of which segments of its document a question is asked, the first and the one behind the last, and what is answered of them."""
         rng, may_read = self.rng, memories(question, cuts)
         if not self.sectioned:
+            if stage.stories and question.told_at is not None and rng.random() < TIGHT_SHARE:
+                return section_begins(question, cuts, may_read[0])[0][-1], may_read[0], question.answer
             read = may_read[-1] if rng.random() < 0.6 else rng.choice(may_read)
             begin, answer = self.of_section(question, cuts, read) if stage.stories and rng.random() < SECTIONS_SHARE else (0, question.answer)
             return begin, read, answer

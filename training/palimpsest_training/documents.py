@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .absent import Acquaintances, draw_training_facts
-from .babi import Stories, answers as answers_now, interleaved, spells, unanswered
+from . import babi
+from .babi import Stories, interleaved, last_of_thing, spells, unanswered
 from .books import Books, Stretch, Strewn
 from .config import PROMPTS
 from .facts import PASSKEY_FILLER, PASSKEY_INTRO, PASSKEY_QUESTION, UNKNOWN, Fact, Names, passkey_sentence
@@ -230,6 +231,7 @@ class DocumentMaker:
         prose = self.prose(max(16, length - taking(statements)))
         strewn = self.strew(prose, statements)
         tokens, begins, ends = strewn.tokens, strewn.begins, strewn.ends
+        tale = babi.Strewn(tuple(statements), tuple(begins), tuple(ends))
         lasting, passing, known, answered = [], [], set(), set()
         for i, story in enumerate(told):
             places = [n for n, (k, _) in enumerate(merged) if k == i]  # of its sentences among all
@@ -239,13 +241,16 @@ class DocumentMaker:
                 after, ends_it = (ends[places[s.first - 1]] if s.first else 0), s.last < len(story)
                 if ends_it and not begins[places[s.last]]:
                     continue  # ended before anything was read
+                teller = last_of_thing(story[: s.first], s.question)
                 q = self.qa(s.question, s.answer or UNKNOWN, after, elsewhere=s.answer is not None and not ends_it,
-                            until=begins[places[s.last]] if ends_it else 0, told_at=begins[places[s.first - 1]] if s.answer else None)
-                q = replace(q, other_before=s.question in answered)
+                            until=begins[places[s.last]] if ends_it else 0, told_at=begins[places[s.first - 1 if teller is None else teller]] if s.answer else None)
+                q = replace(q, other_before=s.question in answered, story=tale)
                 known.add(s.question)
                 if s.answer:
                     answered.add(s.question)
                 # Who is where is known first; where things are needs it.
+                if teller is not None and teller != s.first - 1 and rng.random() < 0.8:
+                    continue  # who has it goes on: who has it is asked once
                 if carried and re.match(r"Where is (?!the )", s.question) and rng.random() < 0.5:
                     continue
                 passing.append((q, s.answer is not None)) if ends_it else lasting.append(q)
@@ -255,7 +260,7 @@ class DocumentMaker:
         asked += some([q for q, said in passing if said], len(asked)) + some([q for q, said in passing if not said], few)
         # One sentence tells of two places; what lies on their other sides is what such a section is asked in vain.
         absent = unanswered(rng, statements, few, sum(q.about.startswith("What is ") for q in asked) // 3)
-        return tokens, asked + [self.qa(q, UNKNOWN) for q in absent] + self.natural(prose, 4, len(tokens)), known | {q for q, _ in prose.questions}
+        return tokens, asked + [replace(self.qa(q, UNKNOWN), story=tale) for q in absent] + self.natural(prose, 4, len(tokens)), known | {q for q, _ in prose.questions}
 
     def natural(self, prose: Stretch, most: int, after: int, strewn: Strewn | None = None) -> list[Question]:
         """Questions mined from a stretch, and some about other places, which the book does not answer. They are asked when all has been
@@ -322,8 +327,10 @@ class DocumentMaker:
         tokens = self.strew(prose, [s for _, s in told]).tokens
         asked = [self.qa(f.question, f.answer) for f in facts] + [self.qa(f.question, UNKNOWN) for f in unknown]
         asked += [self.qa(q, a) for q, a in prose.questions]
-        last = answers_now(story)
-        asked += [self.qa(q, last[q]) for q in rng.sample(list(last), min(4, len(last)))]
+        world = babi.heard(story)
+        last = world.answers()
+        asked += [self.qa(q, world.to_say(q)) for q in rng.sample(list(last), min(4, len(last)))]
+        asked += [self.qa(q, world.to_say(q) or UNKNOWN) for q in unanswered(rng, story, 0, len(last) // 8)]
         if prose.questions and rng.random() < 0.3:
             asked.append(self.qa(self.foreign_question(), UNKNOWN))
         rng.shuffle(asked)

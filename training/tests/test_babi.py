@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 
 import pytest
 
 from palimpsest_training import babi
 from palimpsest_training.facts import Names
+from palimpsest_training.steps import asked_on, parted
 
 STORY = ("Mary went to the kitchen.", "John moved to the garden.", "Mary picked up the milk there.", "Mary journeyed to the office.",
          "Mary dropped the milk.", "Mary went back to the hallway.", "John grabbed the apple there.", "John gave the apple to Mary.")
@@ -151,3 +153,27 @@ def test_unanswered_questions_are_never_answered():
 def test_a_sentence_of_another_task_is_refused():
     with pytest.raises(ValueError, match="Bill is either"):
         babi.answers(["Bill is either in the school or the park."])
+
+
+@pytest.mark.parametrize("sentences, question, said", [
+    ("Mary got the milk there. Mary went to the office.", "Where is the milk?", "Where is Mary?"),  # she may have gone on in another section
+    ("Mary went to the office. Mary put down the milk. Mary went to the garden.", "Where is the milk?", "office"),
+    ("Mary left the milk there. Mary went to the garden.", "Where is the milk?", "Before: Where is Mary?"),
+    ("Mary left the milk. John took the milk there.", "Where is the milk?", "Where is John?"),
+    ("Mary went to the office.", "Where is the milk?", None),
+    ("Mary went to the office.", "Where is Mary?", "office"),
+    ("The office is north of the kitchen. The garden is south of the kitchen.", "What is the kitchen north of?",
+     '"The garden is south of the kitchen." garden'),
+    ("The office is north of the kitchen.", "What is the kitchen north of?", '"The office is north of the kitchen." The book does not say.'),
+    ("The office is north of the kitchen.", "What is the garden north of?", None),
+    ("Fred gave the milk to Bill.", "Who gave the milk to Bill?", "Fred"),
+])
+def test_what_a_memory_of_some_sentences_is_to_say(sentences, question, said):
+    assert babi.heard(re.findall(r"[A-Z][^.]*\.", sentences)).to_say(question) == said
+
+
+def test_steps_of_an_answer():
+    assert parted('"The garden is south of the kitchen." garden') == ("The garden is south of the kitchen.", "garden")
+    assert parted("garden") == ("", "garden") and parted('"Yes."') == ("", '"Yes."') and parted('"Yes') == ("", '"Yes') and parted("") == ("", "")
+    assert asked_on("Where is Mary?") == ("Where is Mary?", False) and asked_on("Before: Where is Mary?") == ("Where is Mary?", True)
+    assert asked_on('"She had it." Where is Mary?') == ("Where is Mary?", False) and asked_on("office") is None
