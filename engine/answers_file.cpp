@@ -16,6 +16,8 @@ Json jsonOf(const Generation& answer, const std::optional<Generation>& forced,
   Json json{{"text", answer.text}, {"unknown", answer.unknown}, {"doubt", nullptr}, {"section", nullptr}};
   if (answer.unknownLead) json["lead"] = *answer.unknownLead;
   if (forced) json["forced"] = forced->text;
+  if (!answer.recalled.empty()) json["recalled"] = answer.recalled;
+  for (const AnswerStep& step : answer.steps) json["steps"].push_back({step.question, step.said});
   if (answer.section) {
     json["doubt"] = answer.doubt();
     json["section"] = *answer.section;

@@ -13,6 +13,7 @@ namespace palimpsest::engine {
 // A line: {"size", "row", "document", "tokens", "condition": "memory"|"zeroed"|"swapped", "answers"}; an answer:
 // {"text", "unknown", "doubt", "section"}, the last two null where no section was chosen; null where it was not asked.
 // "sections" where one of so many was, "lead": Generation::unknownLead, "forced": what CasesOptions::forced asked for.
+// "recalled": Generation::recalled, "steps": [[question, said], ...], where there are such.
 // Where CasesOptions::bySection was: "doubts" of all sections, and "said", {"3": text}, by the sections that were
 // asked.
 class AnswersFile {

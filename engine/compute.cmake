@@ -6,6 +6,7 @@ find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)
 find_library(DNNL_LIBRARY dnnl REQUIRED)
 
 list(APPEND ENGINE_SOURCES
+  answer_steps.cpp
   answer_writer.cpp
   answers_file.cpp
   attention_layout.cpp

@@ -1,10 +1,13 @@
 #include "engine/generator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
 #include <utility>
 
+#include "engine/answer_steps.h"
 #include "engine/answer_writer.h"
 #include "engine/book_card.h"
 #include "engine/errors.h"
@@ -17,6 +20,10 @@ namespace palimpsest::engine {
 namespace {
 
 constexpr std::size_t kCardsTogether = 16;  // on a CPU: each takes some ten megabytes of keys and values
+// Sections that recall a sentence first are few; of more, those that doubt most are taken by their first token.
+constexpr std::size_t kMostRecalls = 8;
+constexpr int kRecallTokens = 48;
+constexpr double kMayRecall = 0.5;  // what doubts more does not answer, whatever it would recall
 constexpr std::string_view kWhiteSpace = " \t\r\n";
 
 std::string trimmed(const std::string& text) {
@@ -67,6 +74,13 @@ struct Generator::Workspace {
 struct Generator::Begun {
   AnswerWriter writer;
   std::vector<float> logits;  // [V] after the prompt
+};
+
+// The sentence with which a section's answer begins.
+struct Generator::Recall {
+  std::vector<TokenId> tokens;  // up to its closing mark
+  std::string sentence;         // as it stands between its marks
+  double doubt = 0;             // behind it
 };
 
 Generator::Generator(std::shared_ptr<const Model> model, int threads)
@@ -168,8 +182,57 @@ Generator::Begun Generator::begin(const CompressiveMemory* memory, std::span<con
   return begun;
 }
 
+bool Generator::answersInSteps() const {
+  const auto& infini = model_->config().infiniAttention;
+  return infini && infini->answersInSteps;
+}
+
+Generation Generator::inSteps(std::size_t sections, const Question& question, const TextCallback& onText,
+                              const std::function<Generation(std::size_t, const Question&)>& once) {
+  Generation answer = once(sections, question);
+  Question asked = question;
+  std::size_t section = answer.section.value_or(0);
+  const auto further = [&] {
+    return answer.end == Generation::End::EndOfText ? furtherQuestion(answer.text) : std::nullopt;
+  };
+  while (const auto next = further()) {
+    answer.steps.push_back({asked.text, answer.text, section});
+    if (answer.steps.size() > kMostSteps) {
+      answer.text = promptText(model_->config(), "unknown");
+      answer.unknown = true;
+      break;
+    }
+    asked.text = next->question;
+    asked.earlierTurns.clear();
+    if (next->before) sections = section;
+    std::optional<Generation> said;
+    if (sections > 0) said = once(sections, asked);
+    // What was said before may stand in the same section.
+    if (next->before && (!said || said->unknown)) said = once(++sections, asked);
+    section = said->section.value_or(0);
+    answer.promptTokens += said->promptTokens;
+    answer.generatedTokens += said->generatedTokens;
+    answer.end = said->end;
+    answer.text = std::move(said->text);
+    answer.recalled = std::move(said->recalled);
+    answer.unknown = said->unknown;
+    if (said->unknownLead)
+      answer.unknownLead = std::max(*said->unknownLead, answer.unknownLead.value_or(*said->unknownLead));
+  }
+  if (!answer.steps.empty()) answer.steps.push_back({asked.text, answer.text, section});
+  if (onText && !answer.text.empty()) onText(answer.text);
+  return answer;
+}
+
 Generation Generator::answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
                              std::stop_token stop) {
+  if (!answersInSteps()) return answerOnce(memory, question, onText, std::move(stop));
+  return inSteps(1, question, onText,
+                 [&](std::size_t, const Question& asked) { return answerOnce(memory, asked, {}, stop); });
+}
+
+Generation Generator::answerOnce(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
+                                 std::stop_token stop) {
   return answerWith([&](const Prompt& prompt, Generation&) { return begin(memory, prompt.tokens, stop); }, question,
                     onText, stop);
 }
@@ -177,6 +240,14 @@ Generation Generator::answer(const CompressiveMemory* memory, const Question& qu
 Generation Generator::answer(std::span<const CompressiveMemory* const> sections, const Question& question,
                              const TextCallback& onText, std::stop_token stop) {
   checkSections(sections);
+  if (!answersInSteps()) return answerOnce(sections, question, onText, std::move(stop));
+  return inSteps(sections.size(), question, onText, [&](std::size_t count, const Question& asked) {
+    return answerOnce(sections.first(count), asked, {}, stop);
+  });
+}
+
+Generation Generator::answerOnce(std::span<const CompressiveMemory* const> sections, const Question& question,
+                                 const TextCallback& onText, std::stop_token stop) {
   return answerWith(
       [&](const Prompt& prompt, Generation& generation) {
         return beginFromSections(sections, question, prompt, generation, stop);
@@ -217,15 +288,70 @@ SectionChoice Generator::chooseBy(const Prompt& asked, std::span<const Compressi
                        *unknownToken(model_->config(), model_->tokenizer()), std::move(stop));
 }
 
+std::optional<Generator::Recall> Generator::recall(const CompressiveMemory& section, const Prompt& asked,
+                                                   std::stop_token stop) {
+  Begun begun = begin(&section, asked.tokens, stop);
+  StreamDecoder decoder(model_->tokenizer());
+  Recall recall;
+  std::string text;
+  while (std::ssize(recall.tokens) < kRecallTokens) {
+    recall.tokens.push_back(likeliest(begun.logits));
+    text += decoder.push(recall.tokens.back());
+    const std::span<const float> logits = begun.writer.put(std::span(&recall.tokens.back(), 1), stop);
+    begun.logits.assign(logits.begin(), logits.end());
+    const auto open = text.find(kRecallMark);
+    const auto close = open == text.npos ? open : text.find(kRecallMark, open + 1);
+    if (close == text.npos) continue;
+    recall.sentence = text.substr(open + 1, close - open - 1);
+    recall.doubt = std::exp(logProbability(begun.logits, *unknownToken(model_->config(), model_->tokenizer())));
+    return recall;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::map<std::size_t, Generator::Recall>> Generator::recallAndChoose(
+    std::span<const CompressiveMemory* const> sections, const Prompt& asked, SectionChoice& choice,
+    std::stop_token stop) {
+  const TokenId mark = answerTokens(model_->config(), model_->tokenizer(), std::string_view(&kRecallMark, 1)).front();
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < sections.size(); ++i)
+    if (choice.first[i] == mark && choice.doubts[i] < kMayRecall) places.push_back(i);
+  if (places.empty()) return std::nullopt;
+  std::ranges::stable_sort(places, {}, [&](std::size_t i) { return choice.doubts[i]; });
+  places.resize(std::min(places.size(), kMostRecalls));
+  std::map<std::size_t, Recall> recalls;
+  for (const std::size_t i : places) {
+    auto recalled = recall(*sections[i], asked, stop);
+    if (!recalled) continue;
+    choice.doubts[i] = 1 - (1 - choice.doubts[i]) * (1 - recalled->doubt);
+    recalls.emplace(i, *std::move(recalled));
+  }
+  choice.chosen = 0;
+  for (std::size_t i = 1; i < sections.size(); ++i)
+    if (takesOver(choice.doubts[i], choice.doubts[choice.chosen], model_->config().infiniAttention->sureDoubt))
+      choice.chosen = i;
+  return recalls;
+}
+
 Generator::Begun Generator::beginFromSections(std::span<const CompressiveMemory* const> sections,
                                               const Question& question, const Prompt& prompt, Generation& generation,
                                               std::stop_token stop) {
   Prompt asked = question.passages.empty() ? prompt : promptOf(withoutPassages(question));
   SectionChoice choice = chooseBy(asked, sections, stop);
+  std::optional<std::map<std::size_t, Recall>> recalls;
+  if (answersInSteps()) recalls = recallAndChoose(sections, asked, choice, stop);
   generation.section = choice.chosen;
   generation.doubts = std::move(choice.doubts);
   const CompressiveMemory& chosen = *sections[choice.chosen];
   if (asked.tokens != prompt.tokens) return begin(&chosen, prompt.tokens, std::move(stop));
+  if (recalls) {  // the choice's own segment may have had to make room
+    const auto recalled = recalls->find(choice.chosen);
+    if (recalled != recalls->end()) {
+      asked.tokens.insert(asked.tokens.end(), recalled->second.tokens.begin(), recalled->second.tokens.end());
+      generation.recalled = std::move(recalled->second.sentence);
+    }
+    return begin(&chosen, asked.tokens, std::move(stop));
+  }
   return {AnswerWriter(*model_, *workspace_->transformer, chosen, std::move(choice.segment), std::move(asked.tokens)),
           std::move(choice.logits)};
 }
@@ -247,6 +373,11 @@ Generation Generator::answerWith(const std::function<Begun(const Prompt&, Genera
     return answer;
   };
   generate(first, question.sampling, onText, std::move(stop), generation);
+  if (answersInSteps() && generation.end != Generation::End::Stopped) {
+    const AnswerParts parts = partsOf(generation.text);
+    if (!parts.recalled.empty()) generation.recalled = parts.recalled;
+    generation.text = std::string(parts.said);
+  }
   generation.unknown = isUnknownAnswer(config, generation.text);
   return generation;
 }

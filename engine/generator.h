@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,15 +34,25 @@ struct Question {
   bool mustAnswer = false;  // not prompts["unknown"]
 };
 
+// A question on the way to an answer (answer_steps.h), and what was said to it: the next one, or the answer.
+struct AnswerStep {
+  std::string question;
+  std::string said;
+  std::optional<std::size_t> section;  // that said it, as Generation::section
+};
+
 struct Generation {
   enum class End { EndOfText, MaxTokens, Stopped };
-  std::string text;  // trimmed
+  std::string text;  // trimmed; without its steps
   End end = End::EndOfText;
   bool unknown = false;  // the model said that the book does not say (prompts["unknown"])
   int promptTokens = 0;
   int generatedTokens = 0;
-  int passagesUsed = 0;  // how many of Question::passages fitted
-  // Where it was put to several sections: the one that answered, counted among them from 0, and the doubt of each.
+  int passagesUsed = 0;           // how many of Question::passages fitted
+  std::string recalled;           // the sentence that `text` rests on, empty where it was told without one
+  std::vector<AnswerStep> steps;  // where the question was not answered at once: the first is the question itself
+  // Where it was put to several sections: the one that answered (the first question, if there are steps), counted among
+  // them from 0, and the doubt of each.
   std::optional<std::size_t> section;
   std::vector<double> doubts;
   double doubt() const { return section ? doubts[*section] : 0; }  // of the one that answered
@@ -148,6 +159,22 @@ class Generator {
                            const std::function<void()>& meanwhile = {}, PassPortions* portions = nullptr);
   Prompt promptOf(const Question& question) const;
   struct Begun;
+  struct Recall;
+  bool answersInSteps() const;
+  // once: answers a question from the first so many sections.
+  Generation inSteps(std::size_t sections, const Question& question, const TextCallback& onText,
+                     const std::function<Generation(std::size_t sections, const Question& question)>& once);
+  Generation answerOnce(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
+                        std::stop_token stop);
+  Generation answerOnce(std::span<const CompressiveMemory* const> sections, const Question& question,
+                        const TextCallback& onText, std::stop_token stop);
+  // None: its answer begins with no sentence that ends.
+  std::optional<Recall> recall(const CompressiveMemory& section, const Prompt& asked, std::stop_token stop);
+  // Which section answers where some recall a sentence first: each of those doubts what it doubts behind it, too. By
+  // the sections' places; none where no section does, and the choice is as it was.
+  std::optional<std::map<std::size_t, Recall>> recallAndChoose(std::span<const CompressiveMemory* const> sections,
+                                                               const Prompt& asked, SectionChoice& choice,
+                                                               std::stop_token stop);
   void checkSections(std::span<const CompressiveMemory* const> sections) const;
   SectionChoice chooseBy(const Prompt& asked, std::span<const CompressiveMemory* const> sections, std::stop_token stop);
   Begun begin(const CompressiveMemory* memory, std::span<const TokenId> prompt, std::stop_token stop);

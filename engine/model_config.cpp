@@ -245,6 +245,7 @@ void readInfiniAttention(const Fields& fields, ModelConfig& config) {
     memory.memoryValueDim = infini.perLayer("memory_value_dim", config.numLayers, kMaxHeadDim, 0);
   memory.memoryScaled = infini.flag("memory_scaled", false);
   memory.epsilon = infini.real("epsilon", 0.0F, 1.0F, memory.epsilon);
+  memory.answersInSteps = infini.flag("answers_in_steps", false);
   memory.sureDoubt = infini.real("sure_doubt", 0.0F, 1.0F, memory.sureDoubt);
   memory.unknownBias = infini.real("unknown_bias", -30.0F, 30.0F, memory.unknownBias);
   memory.prompts = readPrompts(infini);

@@ -37,6 +37,7 @@ struct InfiniAttentionConfig {
   std::vector<int> memoryValueDim;             // of values; that of keys if config.json does not say
   bool memoryScaled = false;                   // memory heads scale what they read, see Stream::memoryRead
   float epsilon = 1e-6F;                       // on the denominator sigma(Q) z
+  bool answersInSteps = false;                 // see answer_steps.h
   float sureDoubt = 0.0F;                      // a section that doubts less is sure, see section_choice.h; 0: none is
   float unknownBias = 0.0F;                    // nats by which "unknown" must be likelier to be answered, see prompt.h
   std::map<std::string, std::string> prompts;  // "question", "summary", "passages", "unknown": see prompt.h

@@ -32,6 +32,7 @@ SectionChoice chooseSection(const Transformer& transformer, Transformer::Workspa
     for (std::size_t i = 0; i < segments.size(); ++i) {
       const std::span<const float> own = logits.subspan(i * V, V);
       choice.doubts.push_back(std::exp(logProbability(own, unknown)));
+      choice.first.push_back(likeliest(own));
       if (begin + i > 0 && !takesOver(choice.doubts.back(), choice.doubts[choice.chosen], sure)) continue;
       choice.chosen = begin + i;
       choice.segment = std::move(segments[i]);

@@ -20,6 +20,7 @@ bool takesOver(double doubt, double chosenDoubt, double sure);
 struct SectionChoice {
   std::size_t chosen = 0;      // place among the sections asked
   std::vector<double> doubts;  // of each of them, 0..1
+  std::vector<TokenId> first;  // the likeliest first token of the answer of each
   SegmentState segment;        // the chosen one's, after the prompt
   std::vector<float> logits;   // [V] that follow there
 };

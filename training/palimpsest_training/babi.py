@@ -301,6 +301,20 @@ def _relations(rng: random.Random, count: int) -> tuple[str, ...]:
     return tuple(out)
 
 
+def told_by_one(rng: random.Random) -> tuple[str, str, str]:
+    """A question about a side of a place, a sentence that names the place, and what that sentence says to it: in half of them nothing."""
+    places = PLACES if rng.random() < 0.6 else MORE_PLACES
+    a, b = rng.sample(places, 2)
+    sentence = f"The {a} is {rng.choice(list(OPPOSITE))} of the {b}."
+    told = heard([sentence]).sides
+    if rng.random() < 0.5:
+        question = rng.choice(list(told))
+        return question, sentence, next(iter(told[question]))
+    room = rng.choice((a, b))
+    untold = [q for side in OPPOSITE for q in (f"What is {side} of the {room}?", f"What is the {room} {side} of?") if q not in told]
+    return rng.choice(untold), sentence, UNKNOWN
+
+
 SIMULATED_SHARE = 0.4  # where a stage has no length of its own for stories
 SIMULATED_LENGTH = (4, 40)
 

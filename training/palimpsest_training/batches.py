@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .absent import Acquaintances
+from . import babi
 from .babi import Stories, Strewn
 from .books import Books
 from .contests import OWN_SECTIONS, Contest, draw_contests
@@ -27,10 +28,11 @@ from .documents import DocumentMaker
 from .facts import UNKNOWN
 from .questions import BOS, EOS, IGNORE, Question, by_length, memories, section_around, section_begins, section_without
 from .stages import STAGES, Stage
-from .steps import parted
+from .steps import parted, quoted
 
 SECTIONS_SHARE = 0.6  # of the questions of which it is known where the text answers them: asked of a section of it
 TIGHT_SHARE = 0.5  # of a story's questions: asked of few segments, as the sections of a short book are
+RECALLED_SHARE = 0.6  # of the base phase's rows, where there are stories: what a recalled sentence says, and nothing else
 STRANGERS = 3  # of a document's questions, one more for so many is of another document
 SHORTEST_SECTION = 256  # tokens, in sectioned batches, as the engine's; a quarter of a document that is shorter than four
 WHOLE_SHARE = 0.2  # of such a batch's questions: asked of all that has been read, as in other batches
@@ -234,15 +236,31 @@ class BatchMaker(DocumentMaker):
         answers = np.full((B, 1, length), IGNORE, np.int64)
         segments[:, :, 0] = BOS
         for b in range(B):
-            row, marks = self._base_row(length - 1)
+            prose = not self.stories or rng.random() >= RECALLED_SHARE
+            row, marks = self._base_row(length - 1) if prose else self._recalled_row(length - 1)
             row = row[: length - 1]
             segments[b, 0, 1 : len(row) + 1] = row
-            labels[b, 0, : len(row)] = row
+            if prose:
+                labels[b, 0, : len(row)] = row
             for at, target in marks:
                 if at < length:
                     answers[b, 0, at] = target
                     labels[b, 0, at] = IGNORE
         return dict(segments=segments, labels=labels, answers=answers)
+
+    def _recalled_row(self, room: int) -> tuple[list[int], list[tuple[int, int]]]:
+        """Of questions whose answers recall a sentence, what stands behind it alone: nothing but attention tells it."""
+        row, marks, gap = [], [], self.encode("\n\n")
+        while True:
+            question, sentence, said = babi.told_by_one(self.rng)
+            # as it is written in steps: the first token behind the sentence does not depend on what follows
+            recalled = self.prompt(question) + self.encode(" " + quoted(sentence, "").strip())
+            answer = self.encode(" " + said) + [EOS]
+            if len(row) + len(recalled) + len(answer) > room:
+                return row, marks
+            row += recalled
+            marks += [(len(row) + i, t) for i, t in enumerate(answer)]
+            row += answer[:-1] + gap
 
     def _base_row(self, room: int) -> tuple[list[int], list[tuple[int, int]]]:
         """Tokens without BOS, and (position in the row with BOS, target) of every answer token."""

@@ -43,6 +43,7 @@ class ModelConfig:
     memory_gate: bool = False  # beta on the base heads
     epsilon: float = 1e-6
     sections: int = 1  # so many parts of a book's memory are kept apart; one of them answers (sections.py)
+    answers_in_steps: bool = False  # recalls sentences and asks on, as it was taught to (steps.py)
     sure_doubt: float = 0.0  # sections that doubt less are sure; the newest of them answers (sections.py)
     unknown_bias: float = 0.0  # nats taken from the first token of prompts["unknown"] when an answer begins
     prompts: dict = field(default_factory=lambda: dict(PROMPTS))
@@ -92,7 +93,8 @@ class ModelConfig:
                 "memory_head_dim": each(self.memory_head_dim),
                 **({"memory_value_dim": each(self.value_dim)} if self.value_dim != self.memory_head_dim else {}),
                 "epsilon": self.epsilon, "sections": self.sections, "unknown_bias": self.unknown_bias, "prompts": self.prompts,
-            } | ({"memory_scaled": True} if self.memory_scaled else {}) | ({"sure_doubt": self.sure_doubt} if self.sure_doubt else {})
+            } | ({"memory_scaled": True} if self.memory_scaled else {}) | ({"sure_doubt": self.sure_doubt} if self.sure_doubt else {}) | (
+                {"answers_in_steps": True} if self.answers_in_steps else {})
         return out
 
     @staticmethod

@@ -76,7 +76,9 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
         if len(states) > 1:
             conditions["swapped"] = states[1:] + states[:1]
     bias = reader.model.c.unknown_bias
-    if sections > 1:
+    if sections == 1 and reader.model.c.answers_in_steps:
+        answers = {k: reader.answer_from_sections(prompts, [[x] for x in s], bias) for k, s in conditions.items()}
+    elif sections > 1:
         moved = {"swapped": counts and counts[1:] + counts[:1]}
         answers = {k: reader.answer_from_sections(prompts, s, bias, moved.get(k, counts)) for k, s in conditions.items()}
     else:

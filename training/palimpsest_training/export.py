@@ -105,10 +105,11 @@ def main() -> None:
     p.add_argument("--unknown-bias", type=float, help="instead of the checkpoint's (see config.py)")
     p.add_argument("--sections", type=int, help="likewise")
     p.add_argument("--sure-doubt", type=float, help="likewise")
+    p.add_argument("--answers-in-steps", action=argparse.BooleanOptionalAction, help="likewise")
     a = p.parse_args()
     saved = torch.load(a.weights, map_location="cpu", weights_only=True)
     config = ModelConfig(**saved["config"])
-    for name in ("unknown_bias", "sections", "sure_doubt"):
+    for name in ("unknown_bias", "sections", "sure_doubt", "answers_in_steps"):
         if (value := getattr(a, name)) is not None:
             setattr(config, name, value)
     export(config, saved["weights"], a.tokenizer, a.out, a.dtype, a.name)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from . import steps
+from .config import PROMPTS
 from .cutter import TokenTable, cut_tokens, text_segments
 from .export import load_model
 from .facts import UNKNOWN
@@ -67,8 +69,48 @@ class Reader:
     def answer_from_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0, books: list[list[int]] | None = None,
                              **options) -> list[list[str]]:
         """sections[document]: a list of states. Each question is answered from one section alone (sections.section_chosen); its doubt is
-        the probability of the unknown answer's first token. books: of each document, how many sections its books have, if it is a shelf."""
+        the probability of the unknown answer's first token. books: of each document, how many sections its books have, if it is a shelf. A model
+        that answers in steps has its further questions answered, too (steps.py)."""
+        answers, chosen = self.said_by_sections(prompts, sections, unknown_bias, books, **options)
+        if not self.model.c.answers_in_steps:
+            return answers
+        for d, states in enumerate(sections):
+            for q, answer in enumerate(answers[d]):
+                section, begin, end = int(chosen[d][q]), 0, len(states)
+                for n in books[d] if books else ():  # of a shelf the book that answers is asked on
+                    if begin + n > section:
+                        end = begin + n
+                        break
+                    begin += n
+                answers[d][q] = self.asked_on(answer, states[begin:end], section - begin, unknown_bias, **options)
+        return answers
+
+    def asked_on(self, answer: str, sections: list, section: int, unknown_bias: float, **options) -> str:
+        """What an answer of one of a book's sections comes to, its further questions answered, its recalled sentence left away."""
+        for _ in range(steps.MOST_STEPS):
+            further = steps.asked_on(answer)
+            if not further:
+                return steps.parted(answer)[1]
+            question, before = further
+            prompt = self.tokenizer.encode(PROMPTS["question"].format(question=question), add_special_tokens=False).ids
+            for asked in (sections[:section], sections[: section + 1]) if before else (sections,):
+                if not asked:
+                    continue
+                given, chosen = self.said_by_sections([[prompt]], [asked], unknown_bias, **options)
+                sections, answer, place = asked, given[0][0], int(chosen[0][0])
+                if answer != UNKNOWN:
+                    break
+            section = place
+        return UNKNOWN if steps.asked_on(answer) else steps.parted(answer)[1]
+
+    def said_by_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0, books: list[list[int]] | None = None,
+                         **options) -> tuple[list[list[str]], list[np.ndarray]]:
+        """What the chosen section says to each question, and which one it is. A section that recalls a sentence first doubts what it doubts
+        behind it, too."""
         doubts = [np.array(self.doubts([asked] * len(states), states)) for asked, states in zip(prompts, sections)]  # of [sections, Q]
+        if self.model.c.answers_in_steps:
+            for asked, states, doubt in zip(prompts, sections, doubts):
+                self.doubt_behind_recalls(asked, states, doubt)
         sure = self.model.c.sure_doubt
         chosen = [np.apply_along_axis(section_chosen, 0, d, sure, b) for d, b in zip(doubts, books or [None] * len(doubts))]
         used = [(d, k) for d, c in enumerate(chosen) for k in sorted(set(c.tolist()))]
@@ -78,7 +120,22 @@ class Reader:
             asked = [[p for p, c in zip(prompts[d], chosen[d]) if c == k] for d, k in part]
             given |= dict(zip(part, self.answer(asked, [sections[d][k] for d, k in part], unknown_bias=unknown_bias, **options)))
         left = {pair: iter(answers) for pair, answers in given.items()}
-        return [[next(left[d, int(k)]) for k in c] for d, c in enumerate(chosen)]
+        return [[next(left[d, int(k)]) for k in c] for d, c in enumerate(chosen)], chosen
+
+    def doubt_behind_recalls(self, asked: list[list[int]], sections: list, doubts: np.ndarray) -> None:
+        """doubts [sections, Q]: of those sections that recall a sentence, changed to the doubt behind it, as the engine does
+        (Generator::recallAndChoose)."""
+        mark = self.tokenizer.encode(f" {steps.MARK}", add_special_tokens=False).ids[0]
+        for q, prompt in enumerate(asked):
+            first = self.logits_behind([[prompt]] * len(sections), sections)[:, 0].argmax(-1).tolist()
+            places = [k for k in range(len(sections)) if first[k] == mark and doubts[k, q] < steps.MAY_RECALL]
+            for k in sorted(places, key=lambda k: doubts[k, q])[: steps.MOST_RECALLS]:
+                ids, text = list(prompt), ""
+                while len(ids) < len(prompt) + steps.RECALL_TOKENS and text.count(steps.MARK) < 2:
+                    ids.append(int(self.logits_behind([[ids]], [sections[k]])[0, 0].argmax()))
+                    text = self.tokenizer.decode(ids[len(prompt) :])
+                if text.count(steps.MARK) > 1:
+                    doubts[k, q] = 1 - (1 - doubts[k, q]) * (1 - self.doubts([[ids]], [sections[k]])[0][0])
 
     def batch_of(self, prompts: list[list[list[int]]], room: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids [documents, Q, longest prompt + 1 + room], BOS first and EOS behind; and how long each prompt is, BOS included."""
@@ -101,15 +158,20 @@ class Reader:
         """Of each answer's first token: the probability of the unknown one, and by how many nats it leads (below 0: follows)
         the likeliest other one. An unknown_bias above that lead makes the model answer."""
         unknown = self.tokenizer.encode(" " + UNKNOWN, add_special_tokens=False).ids[0]
+        logits = self.logits_behind(prompts, states)
+        p, own = logits.softmax(-1)[..., unknown].cpu(), logits[..., unknown].clone()
+        logits[..., unknown] = -torch.inf
+        lead = (own - logits.amax(-1)).cpu()
+        return [list(zip(p[b, : len(asked)].tolist(), lead[b, : len(asked)].tolist())) for b, asked in enumerate(prompts)]
+
+    @torch.no_grad()
+    def logits_behind(self, prompts: list[list[list[int]]], states) -> torch.Tensor:
+        """[documents, Q, V] of what follows each prompt."""
         ids, length = self.batch_of(prompts)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             _, hidden, _ = self.model.read_and_ask(None, None, ids, torch.zeros_like(length), states=joined(states))
             hidden = hidden.gather(2, (length - 1).clamp(min=0)[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
-            logits = self.model.head(hidden).float()
-            p, own = logits.softmax(-1)[..., unknown].cpu(), logits[..., unknown].clone()
-            logits[..., unknown] = -torch.inf
-            lead = (own - logits.amax(-1)).cpu()
-        return [list(zip(p[b, : len(asked)].tolist(), lead[b, : len(asked)].tolist())) for b, asked in enumerate(prompts)]
+            return self.model.head(hidden).float()
 
     @torch.no_grad()
     def answer(self, prompts: list[list[list[int]]], states, max_new: int = 24, unknown_bias: float = 0.0) -> list[list[str]]:

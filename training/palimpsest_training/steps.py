@@ -2,7 +2,7 @@
 
 An answer may begin with a sentence that is recalled from the memory, in quotation marks; what stands behind it rests on that sentence,
 and is told from it by attention, not by the memory. And an answer may be a question, which is asked in its place: of the whole book, or,
-behind BEFORE, of what stands before the section that said so. (Recall before reasoning: scratchpads, arXiv 2112.00114; asking on:
+behind BEFORE, of what stands before the section that said so (of that section as well where nothing before it answers). (Recall before reasoning: scratchpads, arXiv 2112.00114; asking on:
 self-ask, arXiv 2210.03350.)
 """
 
@@ -11,6 +11,9 @@ from __future__ import annotations
 MARK = '"'
 BEFORE = "Before: "
 MOST_STEPS = 3  # questions that may follow one another
+MOST_RECALLS = 8  # sections of which a sentence is recalled, for each question
+RECALL_TOKENS = 48
+MAY_RECALL = 0.5  # a section that doubts more is not asked for it
 
 
 def quoted(sentence: str, rest: str) -> str:
