@@ -20,10 +20,7 @@ namespace palimpsest::engine {
 namespace {
 
 constexpr std::size_t kCardsTogether = 16;  // on a CPU: each takes some ten megabytes of keys and values
-// Sections that recall a sentence first are few; of more, those that doubt most are taken by their first token.
-constexpr std::size_t kMostRecalls = 8;
 constexpr int kRecallTokens = 48;
-constexpr double kMayRecall = 0.5;  // what doubts more does not answer, whatever it would recall
 constexpr std::string_view kWhiteSpace = " \t\r\n";
 
 std::string trimmed(const std::string& text) {
@@ -55,6 +52,12 @@ int tokensBefore(const Tokenizer& tokenizer, std::string_view text, std::int64_t
   return static_cast<int>(same - tokens.begin());
 }
 
+// Steps are told at their end, in one piece.
+Generation told(Generation answer, const TextCallback& onText) {
+  if (onText && !answer.text.empty()) onText(answer.text);
+  return answer;
+}
+
 Question withoutPassages(Question question) {
   question.passages.clear();
   return question;
@@ -74,13 +77,6 @@ struct Generator::Workspace {
 struct Generator::Begun {
   AnswerWriter writer;
   std::vector<float> logits;  // [V] after the prompt
-};
-
-// The sentence with which a section's answer begins.
-struct Generator::Recall {
-  std::vector<TokenId> tokens;  // up to its closing mark
-  std::string sentence;         // as it stands between its marks
-  double doubt = 0;             // behind it
 };
 
 Generator::Generator(std::shared_ptr<const Model> model, int threads)
@@ -187,48 +183,12 @@ bool Generator::answersInSteps() const {
   return infini && infini->answersInSteps;
 }
 
-Generation Generator::inSteps(std::size_t sections, const Question& question, const TextCallback& onText,
-                              const std::function<Generation(std::size_t, const Question&)>& once) {
-  Generation answer = once(sections, question);
-  Question asked = question;
-  std::size_t section = answer.section.value_or(0);
-  const auto further = [&] {
-    return answer.end == Generation::End::EndOfText ? furtherQuestion(answer.text) : std::nullopt;
-  };
-  while (const auto next = further()) {
-    answer.steps.push_back({asked.text, answer.text, section});
-    if (answer.steps.size() > kMostSteps) {
-      answer.text = promptText(model_->config(), "unknown");
-      answer.unknown = true;
-      break;
-    }
-    asked.text = next->question;
-    asked.earlierTurns.clear();
-    if (next->before) sections = section;
-    std::optional<Generation> said;
-    if (sections > 0) said = once(sections, asked);
-    // What was said before may stand in the same section.
-    if (next->before && (!said || said->unknown)) said = once(++sections, asked);
-    section = said->section.value_or(0);
-    answer.promptTokens += said->promptTokens;
-    answer.generatedTokens += said->generatedTokens;
-    answer.end = said->end;
-    answer.text = std::move(said->text);
-    answer.recalled = std::move(said->recalled);
-    answer.unknown = said->unknown;
-    if (said->unknownLead)
-      answer.unknownLead = std::max(*said->unknownLead, answer.unknownLead.value_or(*said->unknownLead));
-  }
-  if (!answer.steps.empty()) answer.steps.push_back({asked.text, answer.text, section});
-  if (onText && !answer.text.empty()) onText(answer.text);
-  return answer;
-}
-
 Generation Generator::answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
                              std::stop_token stop) {
   if (!answersInSteps()) return answerOnce(memory, question, onText, std::move(stop));
-  return inSteps(1, question, onText,
-                 [&](std::size_t, const Question& asked) { return answerOnce(memory, asked, {}, stop); });
+  return told(answerInSteps(1, question, promptText(model_->config(), "unknown"),
+                            [&](std::size_t, const Question& asked) { return answerOnce(memory, asked, {}, stop); }),
+              onText);
 }
 
 Generation Generator::answerOnce(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
@@ -241,9 +201,11 @@ Generation Generator::answer(std::span<const CompressiveMemory* const> sections,
                              const TextCallback& onText, std::stop_token stop) {
   checkSections(sections);
   if (!answersInSteps()) return answerOnce(sections, question, onText, std::move(stop));
-  return inSteps(sections.size(), question, onText, [&](std::size_t count, const Question& asked) {
-    return answerOnce(sections.first(count), asked, {}, stop);
-  });
+  return told(answerInSteps(sections.size(), question, promptText(model_->config(), "unknown"),
+                            [&](std::size_t count, const Question& asked) {
+                              return answerOnce(sections.first(count), asked, {}, stop);
+                            }),
+              onText);
 }
 
 Generation Generator::answerOnce(std::span<const CompressiveMemory* const> sections, const Question& question,
@@ -288,8 +250,7 @@ SectionChoice Generator::chooseBy(const Prompt& asked, std::span<const Compressi
                        *unknownToken(model_->config(), model_->tokenizer()), std::move(stop));
 }
 
-std::optional<Generator::Recall> Generator::recall(const CompressiveMemory& section, const Prompt& asked,
-                                                   std::stop_token stop) {
+std::optional<Recall> Generator::recall(const CompressiveMemory& section, const Prompt& asked, std::stop_token stop) {
   Begun begun = begin(&section, asked.tokens, stop);
   StreamDecoder decoder(model_->tokenizer());
   Recall recall;
@@ -309,37 +270,17 @@ std::optional<Generator::Recall> Generator::recall(const CompressiveMemory& sect
   return std::nullopt;
 }
 
-std::optional<std::map<std::size_t, Generator::Recall>> Generator::recallAndChoose(
-    std::span<const CompressiveMemory* const> sections, const Prompt& asked, SectionChoice& choice,
-    std::stop_token stop) {
-  const TokenId mark = answerTokens(model_->config(), model_->tokenizer(), std::string_view(&kRecallMark, 1)).front();
-  std::vector<std::size_t> places;
-  for (std::size_t i = 0; i < sections.size(); ++i)
-    if (choice.first[i] == mark && choice.doubts[i] < kMayRecall) places.push_back(i);
-  if (places.empty()) return std::nullopt;
-  std::ranges::stable_sort(places, {}, [&](std::size_t i) { return choice.doubts[i]; });
-  places.resize(std::min(places.size(), kMostRecalls));
-  std::map<std::size_t, Recall> recalls;
-  for (const std::size_t i : places) {
-    auto recalled = recall(*sections[i], asked, stop);
-    if (!recalled) continue;
-    choice.doubts[i] = 1 - (1 - choice.doubts[i]) * (1 - recalled->doubt);
-    recalls.emplace(i, *std::move(recalled));
-  }
-  choice.chosen = 0;
-  for (std::size_t i = 1; i < sections.size(); ++i)
-    if (takesOver(choice.doubts[i], choice.doubts[choice.chosen], model_->config().infiniAttention->sureDoubt))
-      choice.chosen = i;
-  return recalls;
-}
-
 Generator::Begun Generator::beginFromSections(std::span<const CompressiveMemory* const> sections,
                                               const Question& question, const Prompt& prompt, Generation& generation,
                                               std::stop_token stop) {
   Prompt asked = question.passages.empty() ? prompt : promptOf(withoutPassages(question));
   SectionChoice choice = chooseBy(asked, sections, stop);
   std::optional<std::map<std::size_t, Recall>> recalls;
-  if (answersInSteps()) recalls = recallAndChoose(sections, asked, choice, stop);
+  if (answersInSteps()) {
+    const TokenId mark = answerTokens(model_->config(), model_->tokenizer(), std::string_view(&kRecallMark, 1)).front();
+    recalls = chooseByRecall(choice, mark, model_->config().infiniAttention->sureDoubt,
+                             [&](std::size_t place) { return recall(*sections[place], asked, stop); });
+  }
   generation.section = choice.chosen;
   generation.doubts = std::move(choice.doubts);
   const CompressiveMemory& chosen = *sections[choice.chosen];

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,6 +23,7 @@
 
 namespace palimpsest::engine {
 
+struct Recall;
 struct SectionChoice;
 
 struct Question {
@@ -159,22 +159,13 @@ class Generator {
                            const std::function<void()>& meanwhile = {}, PassPortions* portions = nullptr);
   Prompt promptOf(const Question& question) const;
   struct Begun;
-  struct Recall;
   bool answersInSteps() const;
-  // once: answers a question from the first so many sections.
-  Generation inSteps(std::size_t sections, const Question& question, const TextCallback& onText,
-                     const std::function<Generation(std::size_t sections, const Question& question)>& once);
   Generation answerOnce(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
                         std::stop_token stop);
   Generation answerOnce(std::span<const CompressiveMemory* const> sections, const Question& question,
                         const TextCallback& onText, std::stop_token stop);
   // None: its answer begins with no sentence that ends.
   std::optional<Recall> recall(const CompressiveMemory& section, const Prompt& asked, std::stop_token stop);
-  // Which section answers where some recall a sentence first: each of those doubts what it doubts behind it, too. By
-  // the sections' places; none where no section does, and the choice is as it was.
-  std::optional<std::map<std::size_t, Recall>> recallAndChoose(std::span<const CompressiveMemory* const> sections,
-                                                               const Prompt& asked, SectionChoice& choice,
-                                                               std::stop_token stop);
   void checkSections(std::span<const CompressiveMemory* const> sections) const;
   SectionChoice chooseBy(const Prompt& asked, std::span<const CompressiveMemory* const> sections, std::stop_token stop);
   Begun begin(const CompressiveMemory* memory, std::span<const TokenId> prompt, std::stop_token stop);

@@ -2,6 +2,7 @@ find_package(hwy REQUIRED)
 list(APPEND ENGINE_TEST_LIBS hwy::hwy)
 list(APPEND ENGINE_TEST_SOURCES
   allocation_test.cpp
+  answer_steps_test.cpp
   answers_file_test.cpp
   attend_test.cpp
   attention_layout_test.cpp
@@ -23,7 +24,6 @@ list(APPEND ENGINE_TEST_SOURCES
   quantized_product_test.cpp
   quantized_test.cpp
   reading_work_test.cpp
-  answer_steps_test.cpp
   section_choice_test.cpp
   section_memory_test.cpp
   section_rule_test.cpp
