@@ -157,6 +157,8 @@ void Assistant::Parts::answered(const AnswerResult& result) {
   item.section = result.section;
   item.sections = result.sections;
   item.doubt = result.doubt;
+  item.recalled = result.recalled;
+  item.askedOn = result.askedOn;
   keep(result);
 }
 

@@ -177,6 +177,8 @@ QJsonObject toJson(const ui::ConversationItem& item) {
     result[QLatin1String("sections")] = item.sections;
     result[QLatin1String("doubt")] = item.doubt;
   }
+  if (!item.recalled.isEmpty()) result[QLatin1String("recalled")] = item.recalled;
+  if (!item.askedOn.isEmpty()) result[QLatin1String("asked_on")] = QJsonArray::fromStringList(item.askedOn);
   if (item.bookId == 0) return result;
   // Of several books: the one that supports the answer (null = none), and the one that is quoted.
   const QJsonObject book{{QStringLiteral("id"), item.bookId}, {QStringLiteral("title"), item.bookTitle}};

@@ -1,6 +1,7 @@
 // The part of EngineWorker that answers and sums up.
 #include <algorithm>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "app/engine_parts.h"
@@ -166,7 +167,7 @@ EngineWorker::Source EngineWorker::sourceOf(const engine::BookMemory& book) cons
 
 // Without memory and passages an answer would be the model's own words, not the book's.
 engine::Generation EngineWorker::say(const AnswerJob& job, const Source& source, const engine::Question& question,
-                                     storage::TurnRecord& turn) {
+                                     AnswerResult& result) {
   const bool fromMemory = source.memory || !source.sections.empty();
   if (!fromMemory && question.passages.empty()) {
     if (job.shelf.empty())
@@ -185,6 +186,10 @@ engine::Generation EngineWorker::say(const AnswerJob& job, const Source& source,
   if (!fromMemory && made.passagesUsed == 0 && made.end != engine::Generation::End::Stopped)
     refuse(tr("The passages that match are too long for the context of %1. Ask from memory, or choose a larger model.")
                .arg(toQt(model_->name())));
+  result.recalled = toQt(made.recalled);
+  for (const engine::AnswerStep& step : std::span(made.steps).subspan(std::min<std::size_t>(1, made.steps.size())))
+    result.askedOn.append(toQt(step.question));
+  storage::TurnRecord& turn = result.turn;
   turn.answer = made.text;
   turn.finished = made.end != engine::Generation::End::Stopped;
   return made;
@@ -211,7 +216,7 @@ void EngineWorker::reply(const AnswerJob& job, const engine::BookMemory* book, c
   if (job.part.kind != storage::BookPart::Kind::Whole)
     std::erase_if(earlier, [&](const storage::TurnRecord& other) { return other.part != turn.part; });
   const Source source = book ? sourceOf(*book) : Source();
-  const engine::Generation made = say(job, source, questionOf(job, earlier, passages), turn);
+  const engine::Generation made = say(job, source, questionOf(job, earlier, passages), result);
   if (made.section && !made.text.empty()) {  // none gave an answer that was stopped before its first word
     result.section = static_cast<int>(*made.section);
     result.sections = static_cast<int>(source.sections.size());

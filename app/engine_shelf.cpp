@@ -120,6 +120,7 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
   Source source;
   const ShelfBook* answering = nullptr;  // where one of the books is asked, and not their sum
   std::optional<engine::CompressiveMemory> sum;
+  std::optional<engine::BookMemory> asked;
   if (way != ui::AnswerWay::Passages) {
     try {
       for (ShelfBook& book : books) recall(book, job, question, result);
@@ -128,8 +129,12 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
       return;
     }
     source = sourceOf(books, answering, sum);
+    if (answering && generator_->answersInSteps()) {  // what it asks on is asked of all of that book
+      const auto stored = storage::MemoryStore(database()).load(answering->document.id, model_->fingerprint());
+      if (stored) source = sourceOf(asked.emplace(bookOf(model_, *stored)));
+    }
   }
-  const engine::Generation made = say(job, source, question, turn);
+  const engine::Generation made = say(job, source, question, result);
 
   const auto used = std::span(passages).first(static_cast<std::size_t>(made.passagesUsed));
   std::vector<storage::DocumentRecord> documents;

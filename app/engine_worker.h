@@ -62,6 +62,8 @@ struct AnswerResult {
   // The section of the answering book that answered, of how many, and its doubt; -1 = no section was chosen.
   int section = -1, sections = 0;
   double doubt = 0;
+  QString recalled;        // Generation::recalled
+  QStringList askedOn;     // the questions of Generation::steps but the first
   QString problem;         // a sentence instead of an answer
   qint64 refusedBook = 0;  // the book whose stored memory cannot be used; 0 = none
 };
@@ -160,7 +162,7 @@ class EngineWorker : public QObject {
   };
   Source sourceOf(const engine::BookMemory& book) const;
   engine::Generation say(const AnswerJob& job, const Source& source, const engine::Question& question,
-                         storage::TurnRecord& turn);
+                         AnswerResult& result);
   static void quote(const storage::Library& library, bool unknown, const storage::TextRange& range,
                     storage::TurnRecord& turn);
 

@@ -128,6 +128,8 @@ class Generator {
                        std::stop_token stop = {});
   // Whether the model can choose between sections: it was trained to say that a book does not say something.
   bool choosesSections() const;
+  // Whether it was trained to answer in steps (answer_steps.h). Answers are told in one piece then.
+  bool answersInSteps() const;
 
   // How likely `answer` is after the same prompt that answer() would put before `memory` (nullptr: passages alone): the
   // mean log-probability of its tokens, with unknown_bias as in answer(), before any temperature. Says which of several
@@ -159,7 +161,6 @@ class Generator {
                            const std::function<void()>& meanwhile = {}, PassPortions* portions = nullptr);
   Prompt promptOf(const Question& question) const;
   struct Begun;
-  bool answersInSteps() const;
   Generation answerOnce(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
                         std::stop_token stop);
   Generation answerOnce(std::span<const CompressiveMemory* const> sections, const Question& question,

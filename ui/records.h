@@ -112,6 +112,9 @@ struct ConversationItem {
   // its doubt that the book says it (0..1); -1 = none was chosen. Not kept with the conversation.
   int section = -1, sections = 0;
   double doubt = 0;
+  // Likewise: what the model recalled of its memory to answer by, and which questions it asked itself on the way.
+  QString recalled;
+  QStringList askedOn;
 };
 
 struct ModelStatus {

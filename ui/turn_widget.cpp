@@ -39,6 +39,14 @@ QString scoreLines(const QList<BookScore>& scores) {
   return lines.join(QLatin1Char('\n')).toHtmlEscaped().replace(QLatin1Char('\n'), QStringLiteral("<br>"));
 }
 
+// How the model came to its answer, for whoever wants to know why it is wrong.
+QString stepLines(const ConversationItem& item) {
+  QStringList lines;
+  for (const QString& question : item.askedOn) lines << TurnWidget::tr("For that it asked itself: %1").arg(question);
+  if (!item.recalled.isEmpty()) lines << TurnWidget::tr("Its memory, in its own words: “%1”").arg(item.recalled);
+  return lines.join(QLatin1Char('\n'));
+}
+
 }  // namespace
 
 TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
@@ -48,6 +56,7 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
       origin_(new QLabel(this)),
       stop_(new IconButton(QStringLiteral("stop"), tr("Stop"), IconButton::Kind::Normal, this)),
       answer_(new PlainTextBlock(this)),
+      steps_(new QLabel(this)),
       remark_(new QLabel(this)),
       supporting_(new IconButton(QStringLiteral("book"), QString(), IconButton::Kind::Normal, this)),
       book_(new QWidget(this)),
@@ -61,6 +70,13 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
   remark_->setTextFormat(Qt::PlainText);
   remark_->setWordWrap(true);
   remark_->setContentsMargins(0, 4, 0, 0);
+
+  steps_->setObjectName(QStringLiteral("steps"));
+  steps_->setTextFormat(Qt::PlainText);
+  steps_->setWordWrap(true);
+  steps_->setContentsMargins(0, 4, 0, 0);
+  steps_->setProperty("faded", true);
+  steps_->setFont(uiFont(0.92));
 
   supporting_->setObjectName(QStringLiteral("supportingBook"));
   supporting_->setProperty("small", true);
@@ -77,6 +93,7 @@ TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
   column->addSpacing(6);
   column->addWidget(answer_);
   column->addWidget(remark_);
+  column->addWidget(steps_);
   auto* supportingRow = new QVBoxLayout;
   supportingRow->setContentsMargins(0, 8, 0, 0);
   supportingRow->addWidget(supporting_, 0, Qt::AlignLeft);
@@ -153,6 +170,9 @@ void TurnWidget::show(const ConversationItem& item) {
     remark_->setProperty("faded", item.error.isEmpty());
     remark_->style()->polish(remark_);
   }
+  const QString steps = stepLines(item);
+  steps_->setVisible(!steps.isEmpty() && !item.streaming);
+  steps_->setText(steps);
   const QString title = item.bookTitle.size() > kLongestTitle
                             ? item.bookTitle.left(kLongestTitle - 1).trimmed() + QChar(0x2026)
                             : item.bookTitle;

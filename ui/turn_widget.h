@@ -40,6 +40,7 @@ class TurnWidget : public QWidget {
   QLabel* origin_;
   IconButton* stop_;
   PlainTextBlock* answer_;
+  QLabel* steps_;                  // how the model came to its answer, if not at once
   QLabel* remark_;                 // stopped, or why there is no answer
   IconButton* supporting_;         // the book of a shelf that supports the answer best
   QWidget* book_;                  // the quotes under their heading
