@@ -261,7 +261,7 @@ def simulated(rng: random.Random, task: str, count: int) -> tuple[str, ...]:
         company = [p for p in people if p != person and here and where.get(p) == here]
         acts = {"go": 2.0}
         if task != "qa1":
-            acts |= {"take": 2.0 * bool(near), "drop": 1.6 * bool(own)}
+            acts |= {"take": 2.0 * bool(near), "drop": (1.6 if task == "qa2" else 0.8) * bool(own)}
         if task == "qa5":
             acts |= {"give": 4.0 * bool(own and company)}
         act = rng.choices(list(acts), list(acts.values()))[0]

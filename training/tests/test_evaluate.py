@@ -67,7 +67,7 @@ def test_the_questions_of_a_shelf_reach_the_sum():
 
     class Stub:
         tokenizer = train_tokenizer(["Who? Where? When? Question: Answer: \n" * 20], 300)
-        model = type("M", (), {"c": type("C", (), {"unknown_bias": 0.0, "sections": 1})})
+        model = type("M", (), {"c": type("C", (), {"unknown_bias": 0.0, "sections": 1, "answers_in_steps": False})})
 
         def segments(self, text):
             return [text]

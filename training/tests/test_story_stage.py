@@ -119,3 +119,9 @@ def test_stories_are_wanted_and_there_are_none(plain_books, tmp_path, wanted):
     arguments = ["--phase", "all", "--data", str(plain_books.folder / "books.npz"), "--tokenizer", str(plain_books.folder / "tokenizer"), "--device", "cpu"]
     with pytest.raises(SystemExit, match="^train: .*needs --babi$"):
         train(parser().parse_args([*arguments, "--out", str(tmp_path / "out.pt"), *wanted]))
+
+
+def test_now_and_then_a_story_begins_the_text(maker, plain_books):
+    first = [plain_books.tokenizer.decode(maker.story_document(STAGES["babi"], 600)[0][:16].tolist()) for _ in range(120)]
+    begun = [text for text in first if SENTENCE.match(text)]
+    assert 4 <= len(begun) <= 25 and not any(text.startswith(" ") for text in begun)
