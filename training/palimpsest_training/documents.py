@@ -22,7 +22,7 @@ from .mining import quote_of
 from .questions import EOS, Question
 from .stages import Stage
 
-BEGINNING_SHARE = 0.1  # of the texts: a statement is their first sentence, whose first word has other tokens there
+BEGINNING_SHARE = 0.1  # of the texts of stories begin with one, whose first word has other tokens there
 ABSENT_RATE = 0.25  # questions without an answer for each fact of a document
 # What somebody does in a sentence that tells who he is.
 _DID = ("came in", "was there too", "said nothing", "had gone out", "sat by the fire", "looked up", "was waiting at the door", "smiled",
@@ -150,14 +150,14 @@ class DocumentMaker:
             return self.books.stretch(begin, end)
         return self.books.stretch(begin, end, self.rng, self.names.surname, self.neighbours.renamed)
 
-    def strew(self, prose: Stretch, statements: list[str]) -> Strewn:
-        """The prose with the statements put in at sentence ends, now and then the first where the text begins."""
+    def strew(self, prose: Stretch, statements: list[str], first: bool = False) -> Strewn:
+        """The prose with the statements put in at sentence ends. first: the text begins with one."""
         pieces, begins, ends, at, length = [], [], [], 0, 0
         points = prose.insertion_points(self.rng, len(statements))
-        if points and self.rng.random() < BEGINNING_SHARE:
+        if first and points:
             points[0] = 0
         for point, statement in zip(points, statements):
-            fact = np.array(self.encode(" " + statement if point or pieces else statement), np.uint16)
+            fact = np.array(self.encode(" " + statement if point or pieces or not first else statement), np.uint16)
             pieces += [prose.tokens[at:point], fact]
             begins.append(length + point - at)
             length = begins[-1] + len(fact)
@@ -232,7 +232,7 @@ class DocumentMaker:
         merged = interleaved(rng, told)
         statements = [s for _, s in merged]
         prose = self.prose(max(16, length - taking(statements)))
-        strewn = self.strew(prose, statements)
+        strewn = self.strew(prose, statements, rng.random() < BEGINNING_SHARE)
         tokens, begins, ends = strewn.tokens, strewn.begins, strewn.ends
         tale = babi.Strewn(tuple(statements), tuple(begins), tuple(ends))
         lasting, passing, known, answered = [], [], set(), set()
