@@ -217,6 +217,7 @@ TEST(ModelConfig, WrongMemoryDescriptionsAreRefused) {
   EXPECT_THAT(errorWith(withMemory(), at + "epsilon", -1), HasSubstr("epsilon"));
   EXPECT_THAT(errorWith(withMemory(), at + "unknown_bias", 31), HasSubstr("unknown_bias"));
   EXPECT_THAT(errorWith(withMemory(), at + "sure_doubt", 1.5), HasSubstr("sure_doubt"));
+  EXPECT_THAT(errorWith(withMemory(), at + "answers_in_steps", 1), HasSubstr("answers_in_steps"));
   EXPECT_THAT(errorWith(withMemory(), at + "memory_value_dim", 0), HasSubstr("memory_value_dim"));
   EXPECT_THAT(errorWith(withMemory(), at + "memory_value_dim", 2000), HasSubstr("memory_value_dim"));
   EXPECT_THAT(errorWith(withMemory(), at + "memory_value_dim", {8, 8, 8}), HasSubstr("one entry for each of the 2"));

@@ -274,6 +274,32 @@ TEST_F(AskingSections, OfSureOnesTheNewestAnswers) {
   EXPECT_GT(answering.size(), 1U);
 }
 
+// Its answers have no steps: they are the same, and told in one piece.
+TEST_F(AskingSections, AModelThatMayAnswerInStepsNeedNot) {
+  const auto model = changed([](Json& infini) {
+    infini["sections"] = 4;
+    infini["answers_in_steps"] = true;
+  });
+  EXPECT_FALSE(generator_.answersInSteps());
+  Generator generator(model);
+  ASSERT_TRUE(generator.answersInSteps());
+  const auto sections = book_->sections();
+  const std::vector<std::function<Generation(Generator&, const TextCallback&)>> ways{
+      [&](Generator& asked, const TextCallback& onText) { return asked.answer(*book_, question_, onText); },
+      [&](Generator& asked, const TextCallback& onText) { return asked.answer(sections[1], question_, onText); }};
+  for (const auto& answer : ways) {
+    std::vector<std::string> pieces;
+    const Generation made = answer(generator, [&](std::string_view piece) { pieces.emplace_back(piece); });
+    const Generation alone = answer(generator_, {});
+    EXPECT_EQ(made.text, alone.text);
+    EXPECT_EQ(made.section, alone.section);
+    EXPECT_EQ(made.doubts, alone.doubts);
+    EXPECT_EQ(made.unknownLead, alone.unknownLead);
+    EXPECT_TRUE(made.steps.empty());
+    EXPECT_EQ(pieces, std::vector{made.text});
+  }
+}
+
 TEST_F(AskingSections, PassagesAreForTheAnswerAndNotForTheChoice) {
   const Generation bare = generator_.answer(*book_, question_);
   Question question = question_;
