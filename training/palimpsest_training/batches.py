@@ -254,12 +254,12 @@ class BatchMaker(DocumentMaker):
         while True:
             question, sentence, said = babi.told_by_one(self.rng)
             # as it is written in steps: the first token behind the sentence does not depend on what follows
-            recalled = self.prompt(question) + self.encode(" " + quoted(sentence, "").strip())
+            recalled = self.prompt(question) + self.encode(" " + quoted(sentence, "").rstrip())
             answer = self.encode(" " + said) + [EOS]
             if len(row) + len(recalled) + len(answer) > room:
                 return row, marks
             row += recalled
-            marks += [(len(row) + i, t) for i, t in enumerate(answer)]
+            marks += [(len(row) + i, t) for i, t in enumerate(answer[:1] if said == UNKNOWN else answer)]  # the rest of a refusal is known
             row += answer[:-1] + gap
 
     def _base_row(self, room: int) -> tuple[list[int], list[tuple[int, int]]]:

@@ -125,3 +125,24 @@ def test_now_and_then_a_story_begins_the_text(maker, plain_books):
     first = [plain_books.tokenizer.decode(maker.story_document(STAGES["babi"], 600)[0][:16].tolist()) for _ in range(120)]
     begun = [text for text in first if SENTENCE.match(text)]
     assert 4 <= len(begun) <= 25 and not any(text.startswith(" ") for text in begun)
+
+
+def test_rows_of_recalled_sentences_ask_for_nothing_but_what_they_say(maker, plain_books, monkeypatch):
+    decode = plain_books.tokenizer.decode
+    row, marks = maker._recalled_row(3000)
+    marked, seen = dict(marks), Counter()
+    text = decode(row)
+    for question, sentence, said in re.findall(r'Question: (.+)\nAnswer: "(.+)" (.+)', text):
+        assert babi.heard([sentence]).to_say(question) == f'"{sentence}" {said}'
+        seen[said == UNKNOWN] += 1
+    assert len(row) <= 3000 and seen[True] > 8 < seen[False] and text.count("Question") == seen.total()
+    assert all(t == (row[at] if at < len(row) and row[at] != maker.encode("\n\n")[0] else 1) for at, t in marks)
+    first = [at for at in marked if at - 1 not in marked]
+    assert len(first) == seen.total() and all(decode(row[:at]).endswith('"') for at in first)
+    refused = [at for at in first if decode([marked[at]]) == " The"]
+    assert len(refused) == seen[True] and not any(at + 1 in marked for at in refused)  # the rest of a refusal is known
+
+    for share, told in ((0, True), (1, False)):
+        monkeypatch.setattr("palimpsest_training.batches.RECALLED_SHARE", share)
+        batch = maker.base_batch(256)
+        assert (batch["labels"] != IGNORE).any() == told and (batch["answers"] != IGNORE).any()
