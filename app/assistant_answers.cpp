@@ -158,7 +158,7 @@ void Assistant::Parts::answered(const AnswerResult& result) {
   item.sections = result.sections;
   item.doubt = result.doubt;
   item.recalled = result.recalled;
-  item.askedOn = result.askedOn;
+  item.furtherQuestions = result.furtherQuestions;
   keep(result);
 }
 

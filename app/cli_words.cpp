@@ -178,7 +178,8 @@ QJsonObject toJson(const ui::ConversationItem& item) {
     result[QLatin1String("doubt")] = item.doubt;
   }
   if (!item.recalled.isEmpty()) result[QLatin1String("recalled")] = item.recalled;
-  if (!item.askedOn.isEmpty()) result[QLatin1String("asked_on")] = QJsonArray::fromStringList(item.askedOn);
+  if (!item.furtherQuestions.isEmpty())
+    result[QLatin1String("further_questions")] = QJsonArray::fromStringList(item.furtherQuestions);
   if (item.bookId == 0) return result;
   // Of several books: the one that supports the answer (null = none), and the one that is quoted.
   const QJsonObject book{{QStringLiteral("id"), item.bookId}, {QStringLiteral("title"), item.bookTitle}};

@@ -188,7 +188,7 @@ engine::Generation EngineWorker::say(const AnswerJob& job, const Source& source,
                .arg(toQt(model_->name())));
   result.recalled = toQt(made.recalled);
   for (const engine::AnswerStep& step : std::span(made.steps).subspan(std::min<std::size_t>(1, made.steps.size())))
-    result.askedOn.append(toQt(step.question));
+    result.furtherQuestions.append(toQt(step.question));
   storage::TurnRecord& turn = result.turn;
   turn.answer = made.text;
   turn.finished = made.end != engine::Generation::End::Stopped;
@@ -218,9 +218,9 @@ void EngineWorker::reply(const AnswerJob& job, const engine::BookMemory* book, c
   const Source source = book ? sourceOf(*book) : Source();
   const engine::Generation made = say(job, source, questionOf(job, earlier, passages), result);
   if (made.section && !made.text.empty()) {  // none gave an answer that was stopped before its first word
-    result.section = static_cast<int>(*made.section);
+    result.section = static_cast<int>(made.lastSection().value_or(*made.section));
     result.sections = static_cast<int>(source.sections.size());
-    result.doubt = made.doubt();
+    result.doubt = made.largestDoubt();
   }
   turn.pagesReread =
       countReread(std::span(passages).first(static_cast<std::size_t>(made.passagesUsed)), document.pageCount > 0);

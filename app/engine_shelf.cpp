@@ -70,24 +70,28 @@ std::vector<EngineWorker::ShelfBook> EngineWorker::openShelf(const AnswerJob& jo
 // Book after book, and of each no more is kept than is asked in the end: a library may be asked as a whole.
 void EngineWorker::recall(ShelfBook& book, const AnswerJob& job, const engine::Question& question,
                           AnswerResult& result) {
-  const auto stored = storage::MemoryStore(database()).load(book.document.id, model_->fingerprint());
-  if (!stored) refuse(lacks(book.document) + u'.');
+  engine::BookMemory memory = reopen(book.document, result);
+  if (!asksSections()) {
+    book.memory = std::move(memory).takeSnapshot();
+    return;
+  }
+  const auto sections = memory.sections();
+  const engine::ChosenSection chosen = generator_->choose(sections, question, job.stop);
+  book.section = static_cast<int>(chosen.place);
+  book.sections = static_cast<int>(sections.size());
+  book.doubt = chosen.doubt();
+  book.leastDoubt = chosen.leastDoubt();
+  book.memory.emplace().memory = std::move(memory).takeSection(chosen.place);
+}
+
+engine::BookMemory EngineWorker::reopen(const storage::DocumentRecord& document, AnswerResult& result) {
+  const auto stored = storage::MemoryStore(database()).load(document.id, model_->fingerprint());
+  if (!stored) refuse(lacks(document) + u'.');
   try {
-    engine::BookMemory memory = bookOf(model_, *stored);
-    if (!asksSections()) {
-      book.memory = std::move(memory).takeSnapshot();
-      return;
-    }
-    const auto sections = memory.sections();
-    const engine::ChosenSection chosen = generator_->choose(sections, question, job.stop);
-    book.section = static_cast<int>(chosen.place);
-    book.sections = static_cast<int>(sections.size());
-    book.doubt = chosen.doubt();
-    book.leastDoubt = chosen.leastDoubt();
-    book.memory.emplace().memory = std::move(memory).takeSection(chosen.place);
+    return bookOf(model_, *stored);
   } catch (const engine::SnapshotError& error) {
-    result.refusedBook = book.document.id;
-    refuse(tr("“%1”: %2 Retry reads it again from its stored text.").arg(titleOf(book.document), asSentence(error)));
+    result.refusedBook = document.id;
+    refuse(tr("“%1”: %2 Retry reads it again from its stored text.").arg(titleOf(document), asSentence(error)));
   }
 }
 
@@ -129,10 +133,8 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
       return;
     }
     source = sourceOf(books, answering, sum);
-    if (answering && generator_->answersInSteps()) {  // what it asks on is asked of all of that book
-      const auto stored = storage::MemoryStore(database()).load(answering->document.id, model_->fingerprint());
-      if (stored) source = sourceOf(asked.emplace(bookOf(model_, *stored)));
-    }
+    if (answering && generator_->answersInSteps())  // what it asks further is asked of all of that book
+      source = sourceOf(asked.emplace(reopen(answering->document, result)));
   }
   const engine::Generation made = say(job, source, question, result);
 
@@ -140,15 +142,34 @@ void EngineWorker::composeShelf(const AnswerJob& job, AnswerResult& result) {
   std::vector<storage::DocumentRecord> documents;
   for (const ShelfBook& book : books) documents.push_back(book.document);
   turn.pagesReread = countReread(used, havePages(documents));
-  if (!made.unknown && !made.text.empty()) turn.scores = scoresOf(job, books, question, used, made.text);
+  if (!made.unknown && !made.text.empty()) {
+    turn.scores = asked && !made.steps.empty() ? scoreOfSteps(job, answering->document.id, *asked, made)
+                                               : scoresOf(job, books, question, used, made.text);
+  }
   if (!turn.scores.empty()) turn.documentId = turn.scores.front().documentId;
   if (answering && !made.text.empty()) {
     if (!turn.scores.empty()) turn.documentId = answering->document.id;
-    result.section = answering->section;
+    const auto section = made.lastSection();
+    result.section = section ? static_cast<int>(*section) : answering->section;
     result.sections = answering->sections;
-    result.doubt = answering->doubt;
+    result.doubt = section ? made.largestDoubt() : answering->doubt;
   }
   quote(library, made.unknown, {}, turn);
+}
+
+// What was asked on the way was asked of one book alone, and there is nothing to compare the others by: how well it
+// supports the answer to the last question.
+std::vector<storage::BookScore> EngineWorker::scoreOfSteps(const AnswerJob& job, storage::Id answering,
+                                                           const engine::BookMemory& memory,
+                                                           const engine::Generation& made) {
+  const auto sections = memory.sections();
+  const engine::CompressiveMemory* section = sections[made.lastSection().value_or(0)];
+  try {
+    const engine::Question last{made.steps.back().question, {}, {}, {}};
+    return {{answering, generator_->score(section, last, made.text, job.stop).logProbability}};
+  } catch (const engine::Stopped&) {
+    return {};
+  }
 }
 
 // How well each book alone, asked in the same way, supports the answer: with its own memory, or its chosen

@@ -62,10 +62,10 @@ struct AnswerResult {
   // The section of the answering book that answered, of how many, and its doubt; -1 = no section was chosen.
   int section = -1, sections = 0;
   double doubt = 0;
-  QString recalled;        // Generation::recalled
-  QStringList askedOn;     // the questions of Generation::steps but the first
-  QString problem;         // a sentence instead of an answer
-  qint64 refusedBook = 0;  // the book whose stored memory cannot be used; 0 = none
+  QString recalled;              // Generation::recalled
+  QStringList furtherQuestions;  // those of Generation::steps but the first
+  QString problem;               // a sentence instead of an answer
+  qint64 refusedBook = 0;        // the book whose stored memory cannot be used; 0 = none
 };
 
 struct EngineOptions {
@@ -181,6 +181,9 @@ class EngineWorker : public QObject {
   void composeShelf(const AnswerJob& job, AnswerResult& result);
   QString lacks(const storage::DocumentRecord& document);
   std::vector<ShelfBook> openShelf(const AnswerJob& job, ui::AnswerWay way);
+  engine::BookMemory reopen(const storage::DocumentRecord& document, AnswerResult& result);
+  std::vector<storage::BookScore> scoreOfSteps(const AnswerJob& job, storage::Id answering,
+                                               const engine::BookMemory& memory, const engine::Generation& made);
   void recall(ShelfBook& book, const AnswerJob& job, const engine::Question& question, AnswerResult& result);
   Source sourceOf(const std::vector<ShelfBook>& books, const ShelfBook*& answering,
                   std::optional<engine::CompressiveMemory>& sum) const;

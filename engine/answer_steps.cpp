@@ -8,9 +8,9 @@ namespace palimpsest::engine {
 namespace {
 
 constexpr std::string_view kBefore = "Before: ";
-// Sections that recall a sentence first are few; of more, those that doubt most are taken by their first token.
+// Sections that recall a sentence first are few.
 constexpr std::size_t kMostRecalls = 8;
-constexpr double kMayRecall = 0.5;  // what doubts more does not answer, whatever it would recall
+constexpr double kMayRecall = 0.5;  // what doubts more does not recall; what was not asked for its sentence doubts so
 constexpr std::string_view kWhiteSpace = " \t\r\n";
 
 }  // namespace
@@ -35,35 +35,53 @@ Generation answerInSteps(std::size_t sections, const Question& question, std::st
                          const std::function<Generation(std::size_t, const Question&)>& once) {
   Generation answer = once(sections, question);
   Question asked = question;
-  std::size_t section = answer.section.value_or(0);
+  std::optional<std::size_t> section = answer.section;
+  double doubt = answer.doubt();
   const auto further = [&] {
     return answer.end == Generation::End::EndOfText ? furtherQuestion(answer.text) : std::nullopt;
   };
+  const auto say = [&](Generation said) {
+    section = said.section;
+    doubt = said.doubt();
+    answer.promptTokens += said.promptTokens;
+    answer.generatedTokens += said.generatedTokens;
+    answer.end = said.end;
+    answer.text = std::move(said.text);
+    answer.recalled = std::move(said.recalled);
+    answer.unknown = said.unknown;
+    if (said.unknownLead)
+      answer.unknownLead = std::max(*said.unknownLead, answer.unknownLead.value_or(*said.unknownLead));
+  };
   while (const auto next = further()) {
-    answer.steps.push_back({asked.text, answer.text, section});
-    if (answer.steps.size() > kMostSteps) {
+    if (answer.steps.size() == kMostSteps) {
       answer.text = unknown;
+      answer.recalled.clear();
       answer.unknown = true;
       break;
     }
+    answer.steps.push_back({asked.text, answer.text, section, doubt});
     asked.text = next->question;
     asked.earlierTurns.clear();
-    if (next->before) sections = section;
-    std::optional<Generation> said;
-    if (sections > 0) said = once(sections, asked);
-    // What was said before may stand in the same section.
-    if (next->before && (!said || said->unknown)) said = once(++sections, asked);
-    section = said->section.value_or(0);
-    answer.promptTokens += said->promptTokens;
-    answer.generatedTokens += said->generatedTokens;
-    answer.end = said->end;
-    answer.text = std::move(said->text);
-    answer.recalled = std::move(said->recalled);
-    answer.unknown = said->unknown;
-    if (said->unknownLead)
-      answer.unknownLead = std::max(*said->unknownLead, answer.unknownLead.value_or(*said->unknownLead));
+    if (!next->before) {
+      say(once(sections, asked));
+      continue;
+    }
+    asked.passages.clear();  // they may be from further on
+    sections = section.value_or(0);
+    // A section that holds what was said before should have answered by it. Where one errs, and none before it can
+    // answer, it is asked itself.
+    if (sections > 0) {
+      Question first = asked;
+      first.mustAnswer = false;
+      say(once(sections, first));
+    }
+    if (sections == 0 || answer.unknown) say(once(++sections, asked));
   }
-  if (!answer.steps.empty()) answer.steps.push_back({asked.text, answer.text, section});
+  if (!answer.steps.empty()) answer.steps.push_back({asked.text, answer.text, section, doubt});
+  if (answer.end == Generation::End::Stopped) {  // a step is no answer
+    answer.text.clear();
+    answer.recalled.clear();
+  }
   return answer;
 }
 
@@ -75,11 +93,14 @@ std::optional<std::map<std::size_t, Recall>> chooseByRecall(
     if (choice.first[i] == mark && choice.doubts[i] < kMayRecall) places.push_back(i);
   if (places.empty()) return std::nullopt;
   std::ranges::stable_sort(places, {}, [&](std::size_t i) { return choice.doubts[i]; });
-  places.resize(std::min(places.size(), kMostRecalls));
   std::map<std::size_t, Recall> recalls;
-  for (const std::size_t i : places) {
-    auto recalled = recall(i);
-    if (!recalled) continue;
+  for (std::size_t n = 0; n < places.size(); ++n) {
+    const std::size_t i = places[n];
+    auto recalled = n < kMostRecalls ? recall(i) : std::nullopt;
+    if (!recalled) {
+      choice.doubts[i] = kMayRecall;
+      continue;
+    }
     choice.doubts[i] = 1 - (1 - choice.doubts[i]) * (1 - recalled->doubt);
     recalls.emplace(i, *std::move(recalled));
   }

@@ -3,7 +3,7 @@
 //
 // An answer may begin with a sentence that is recalled from the memory, in quotation marks: whether it says what is
 // asked is told from that sentence by attention, not by the memory (as on a scratchpad, arXiv 2112.00114). And an
-// answer may be a question, which is asked in its place (self-ask, arXiv 2210.03350): of the whole book, or, behind
+// answer may be a question, which is asked in its place (self-ask, arXiv 2210.03350): of the same sections, or, behind
 // "Before: ", of what stands before the section that said so (of that section as well where nothing before it answers).
 #pragma once
 
@@ -40,8 +40,8 @@ struct FurtherQuestion {
 std::optional<FurtherQuestion> furtherQuestion(std::string_view answer);
 
 // The answer to a question, the questions that stand in its way answered first. once: puts a question to the first so
-// many sections of a book, and tells in Generation::unknown whether they do not say. unknown: what is answered after
-// kMostSteps. What stopped or ran out of tokens is not asked on.
+// many sections of a book, and tells in Generation::unknown whether they do not say. unknown: what is answered where
+// kMostSteps more would not do. An answer that was stopped is empty: a step is none.
 Generation answerInSteps(std::size_t sections, const Question& question, std::string_view unknown,
                          const std::function<Generation(std::size_t sections, const Question& question)>& once);
 
@@ -53,8 +53,9 @@ struct Recall {
 };
 
 // Chooses anew where sections would begin with `mark`, if they do not refuse anyway: each of these (those few that
-// doubt least) doubts what it doubts behind its sentence, too. recall: of the section at a place; none where its
-// sentence does not end. The recalls by their places; none where no section begins so, and the choice is as it was.
+// doubt least) doubts what it doubts behind its sentence, too; the others are not sure. recall: of the section at a
+// place; none where its sentence does not end. The recalls by their places; none where no section begins so, and the
+// choice is as it was.
 std::optional<std::map<std::size_t, Recall>> chooseByRecall(
     SectionChoice& choice, TokenId mark, double sure,
     const std::function<std::optional<Recall>(std::size_t place)>& recall);

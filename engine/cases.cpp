@@ -139,7 +139,7 @@ class Examination {
     const auto sections = book.sections();
     for (std::size_t i = 0; i < answered.doubts.size(); ++i)
       if (answered.doubts[i] < kMayAnswer && !said.contains(i))
-        said.emplace(i, finished(generator_.answer(sections[i], questionOf(question), {}, stop_)));
+        said.emplace(i, finished(generator_.answerBy(sections, i, questionOf(question), stop_)));
     return said;
   }
 

@@ -52,8 +52,7 @@ int tokensBefore(const Tokenizer& tokenizer, std::string_view text, std::int64_t
   return static_cast<int>(same - tokens.begin());
 }
 
-// Steps are told at their end, in one piece.
-Generation told(Generation answer, const TextCallback& onText) {
+Generation inOnePiece(Generation answer, const TextCallback& onText) {
   if (onText && !answer.text.empty()) onText(answer.text);
   return answer;
 }
@@ -64,6 +63,12 @@ Question withoutPassages(Question question) {
 }
 
 }  // namespace
+
+double Generation::largestDoubt() const {
+  double largest = doubt();
+  for (const AnswerStep& step : steps) largest = std::max(largest, step.doubt);
+  return largest;
+}
 
 struct Generator::Workspace {
   Workspace(const Model& model, int threads)
@@ -77,6 +82,12 @@ struct Generator::Workspace {
 struct Generator::Begun {
   AnswerWriter writer;
   std::vector<float> logits;  // [V] after the prompt
+};
+
+// Which section answers, and the sentences that sections have recalled for the choice, by their places.
+struct Generator::Chosen {
+  SectionChoice choice;
+  std::optional<std::map<std::size_t, Recall>> recalls;
 };
 
 Generator::Generator(std::shared_ptr<const Model> model, int threads)
@@ -186,9 +197,10 @@ bool Generator::answersInSteps() const {
 Generation Generator::answer(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
                              std::stop_token stop) {
   if (!answersInSteps()) return answerOnce(memory, question, onText, std::move(stop));
-  return told(answerInSteps(1, question, promptText(model_->config(), "unknown"),
-                            [&](std::size_t, const Question& asked) { return answerOnce(memory, asked, {}, stop); }),
-              onText);
+  return inOnePiece(
+      answerInSteps(1, question, promptText(model_->config(), "unknown"),
+                    [&](std::size_t, const Question& asked) { return answerOnce(memory, asked, {}, stop); }),
+      onText);
 }
 
 Generation Generator::answerOnce(const CompressiveMemory* memory, const Question& question, const TextCallback& onText,
@@ -201,11 +213,30 @@ Generation Generator::answer(std::span<const CompressiveMemory* const> sections,
                              const TextCallback& onText, std::stop_token stop) {
   checkSections(sections);
   if (!answersInSteps()) return answerOnce(sections, question, onText, std::move(stop));
-  return told(answerInSteps(sections.size(), question, promptText(model_->config(), "unknown"),
-                            [&](std::size_t count, const Question& asked) {
-                              return answerOnce(sections.first(count), asked, {}, stop);
-                            }),
-              onText);
+  return inOnePiece(answerInSteps(sections.size(), question, promptText(model_->config(), "unknown"),
+                                  [&](std::size_t count, const Question& asked) {
+                                    return answerOnce(sections.first(count), asked, {}, stop);
+                                  }),
+                    onText);
+}
+
+Generation Generator::answerBy(std::span<const CompressiveMemory* const> sections, std::size_t place,
+                               const Question& question, std::stop_token stop) {
+  checkSections(sections);
+  if (!answersInSteps()) return answerOnce(sections[place], question, {}, std::move(stop));
+  bool first = true;
+  Generation answer = answerInSteps(sections.size(), question, promptText(model_->config(), "unknown"),
+                                    [&](std::size_t count, const Question& asked) {
+                                      if (!std::exchange(first, false))
+                                        return answerOnce(sections.first(count), asked, {}, stop);
+                                      Generation said = answerOnce(sections[place], asked, {}, stop);
+                                      said.section = place;
+                                      said.doubts.assign(sections.size(), 0);
+                                      return said;
+                                    });
+  answer.section.reset();
+  answer.doubts.clear();
+  return answer;
 }
 
 Generation Generator::answerOnce(std::span<const CompressiveMemory* const> sections, const Question& question,
@@ -227,7 +258,7 @@ Generation Generator::answer(const BookMemory& book, const Question& question, c
 ChosenSection Generator::choose(std::span<const CompressiveMemory* const> sections, const Question& question,
                                 std::stop_token stop) {
   checkSections(sections);
-  SectionChoice choice = chooseBy(promptOf(withoutPassages(question)), sections, std::move(stop));
+  SectionChoice choice = chooseBy(promptOf(withoutPassages(question)), sections, std::move(stop)).choice;
   return {choice.chosen, std::move(choice.doubts)};
 }
 
@@ -244,27 +275,46 @@ bool Generator::choosesSections() const {
   return model_->hasMemory() && unknownToken(model_->config(), model_->tokenizer()).has_value();
 }
 
-SectionChoice Generator::chooseBy(const Prompt& asked, std::span<const CompressiveMemory* const> sections,
-                                  std::stop_token stop) {
-  return chooseSection(model_->transformer(), *workspace_->transformer, sections, asked.tokens,
-                       *unknownToken(model_->config(), model_->tokenizer()), std::move(stop));
+Generator::Chosen Generator::chooseBy(const Prompt& asked, std::span<const CompressiveMemory* const> sections,
+                                      std::stop_token stop) {
+  Chosen chosen;
+  chosen.choice = chooseSection(model_->transformer(), *workspace_->transformer, sections, asked.tokens,
+                                *unknownToken(model_->config(), model_->tokenizer()), stop);
+  if (const auto mark = recallMark()) {
+    chosen.recalls = chooseByRecall(chosen.choice, *mark, model_->config().infiniAttention->sureDoubt,
+                                    [&](std::size_t place) { return recall(sections[place], asked.tokens, stop); });
+  }
+  return chosen;
 }
 
-std::optional<Recall> Generator::recall(const CompressiveMemory& section, const Prompt& asked, std::stop_token stop) {
-  Begun begun = begin(&section, asked.tokens, stop);
+// None: the model does not answer in steps, or its tokenizer has no token of its own for the mark.
+std::optional<TokenId> Generator::recallMark() const {
+  if (!answersInSteps()) return std::nullopt;
+  const std::vector<TokenId> mark =
+      answerTokens(model_->config(), model_->tokenizer(), std::string_view(&kRecallMark, 1));
+  return mark.size() == 1 ? std::optional(mark.front()) : std::nullopt;
+}
+
+std::optional<Recall> Generator::recall(const CompressiveMemory* memory, std::span<const TokenId> prompt,
+                                        std::stop_token stop) {
+  const std::vector<TokenId> ends = stopTokens(model_->config(), model_->tokenizer());
+  const auto unknown = unknownToken(model_->config(), model_->tokenizer());
+  Begun begun = begin(memory, prompt, stop);
   StreamDecoder decoder(model_->tokenizer());
   Recall recall;
   std::string text;
   while (std::ssize(recall.tokens) < kRecallTokens) {
-    recall.tokens.push_back(likeliest(begun.logits));
-    text += decoder.push(recall.tokens.back());
-    const std::span<const float> logits = begun.writer.put(std::span(&recall.tokens.back(), 1), stop);
+    const TokenId token = likeliest(begun.logits);
+    if (std::ranges::find(ends, token) != ends.end()) break;
+    recall.tokens.push_back(token);
+    text += decoder.push(token);
+    const std::span<const float> logits = begun.writer.put(std::span(&token, 1), stop);
     begun.logits.assign(logits.begin(), logits.end());
     const auto open = text.find(kRecallMark);
     const auto close = open == text.npos ? open : text.find(kRecallMark, open + 1);
     if (close == text.npos) continue;
     recall.sentence = text.substr(open + 1, close - open - 1);
-    recall.doubt = std::exp(logProbability(begun.logits, *unknownToken(model_->config(), model_->tokenizer())));
+    if (unknown) recall.doubt = std::exp(logProbability(begun.logits, *unknown));
     return recall;
   }
   return std::nullopt;
@@ -274,27 +324,25 @@ Generator::Begun Generator::beginFromSections(std::span<const CompressiveMemory*
                                               const Question& question, const Prompt& prompt, Generation& generation,
                                               std::stop_token stop) {
   Prompt asked = question.passages.empty() ? prompt : promptOf(withoutPassages(question));
-  SectionChoice choice = chooseBy(asked, sections, stop);
-  std::optional<std::map<std::size_t, Recall>> recalls;
-  if (answersInSteps()) {
-    const TokenId mark = answerTokens(model_->config(), model_->tokenizer(), std::string_view(&kRecallMark, 1)).front();
-    recalls = chooseByRecall(choice, mark, model_->config().infiniAttention->sureDoubt,
-                             [&](std::size_t place) { return recall(*sections[place], asked, stop); });
-  }
+  auto [choice, recalls] = chooseBy(asked, sections, stop);
   generation.section = choice.chosen;
   generation.doubts = std::move(choice.doubts);
   const CompressiveMemory& chosen = *sections[choice.chosen];
   if (asked.tokens != prompt.tokens) return begin(&chosen, prompt.tokens, std::move(stop));
-  if (recalls) {  // the choice's own segment may have had to make room
-    const auto recalled = recalls->find(choice.chosen);
-    if (recalled != recalls->end()) {
-      asked.tokens.insert(asked.tokens.end(), recalled->second.tokens.begin(), recalled->second.tokens.end());
-      generation.recalled = std::move(recalled->second.sentence);
-    }
-    return begin(&chosen, asked.tokens, std::move(stop));
+  if (recalls) {  // by which another section may have been chosen than the one whose segment is there
+    Begun begun = begin(&chosen, asked.tokens, stop);
+    if (const auto recalled = recalls->find(choice.chosen); recalled != recalls->end())
+      goOnBehind(begun, recalled->second, generation, std::move(stop));
+    return begun;
   }
   return {AnswerWriter(*model_, *workspace_->transformer, chosen, std::move(choice.segment), std::move(asked.tokens)),
           std::move(choice.logits)};
+}
+
+void Generator::goOnBehind(Begun& begun, const Recall& recalled, Generation& generation, std::stop_token stop) {
+  const std::span<const float> logits = begun.writer.put(recalled.tokens, std::move(stop));
+  begun.logits.assign(logits.begin(), logits.end());
+  generation.recalled = recalled.sentence;
 }
 
 Generation Generator::answerWith(const std::function<Begun(const Prompt&, Generation&)>& begun,
@@ -306,6 +354,10 @@ Generation Generator::answerWith(const std::function<Begun(const Prompt&, Genera
   generation.passagesUsed = prompt.passagesUsed;
   const auto first = [&] {
     Begun answer = begun(prompt, generation);
+    if (generation.recalled.empty() && likeliest(answer.logits) == recallMark()) {
+      const auto recalled = recall(answer.writer.memory(), prompt.tokens, stop);
+      if (recalled) goOnBehind(answer, *recalled, generation, stop);
+    }
     if (const auto unknown = unknownToken(config, model_->tokenizer())) {
       generation.unknownLead = leadOf(*unknown, answer.logits);
       answer.logits[static_cast<std::size_t>(*unknown)] -=
@@ -313,12 +365,10 @@ Generation Generator::answerWith(const std::function<Begun(const Prompt&, Genera
     }
     return answer;
   };
-  generate(first, question.sampling, onText, std::move(stop), generation);
-  if (answersInSteps() && generation.end != Generation::End::Stopped) {
-    const AnswerParts parts = partsOf(generation.text);
-    if (!parts.recalled.empty()) generation.recalled = parts.recalled;
-    generation.text = std::string(parts.said);
-  }
+  generate(first, question.sampling, onText, stop, generation);
+  if (!generation.recalled.empty() && generation.text.empty() && generation.end == Generation::End::EndOfText)
+    generation.text =
+        kRecallMark + std::exchange(generation.recalled, {}) + kRecallMark;  // the quotation is the answer
   generation.unknown = isUnknownAnswer(config, generation.text);
   return generation;
 }

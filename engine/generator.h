@@ -24,7 +24,6 @@
 namespace palimpsest::engine {
 
 struct Recall;
-struct SectionChoice;
 
 struct Question {
   std::string text;
@@ -39,6 +38,7 @@ struct AnswerStep {
   std::string question;
   std::string said;
   std::optional<std::size_t> section;  // that said it, as Generation::section
+  double doubt = 0;                    // its
 };
 
 struct Generation {
@@ -51,11 +51,14 @@ struct Generation {
   int passagesUsed = 0;           // how many of Question::passages fitted
   std::string recalled;           // the sentence that `text` rests on, empty where it was told without one
   std::vector<AnswerStep> steps;  // where the question was not answered at once: the first is the question itself
-  // Where it was put to several sections: the one that answered (the first question, if there are steps), counted among
-  // them from 0, and the doubt of each.
+  // Where it was put to several sections: the one that answered (if there are steps, the first of them: the others are
+  // in `steps`), counted among them from 0, and the doubt of each.
   std::optional<std::size_t> section;
   std::vector<double> doubts;
   double doubt() const { return section ? doubts[*section] : 0; }  // of the one that answered
+  // Which section the answer came from in the end, and the largest doubt on the way to it.
+  std::optional<std::size_t> lastSection() const { return steps.empty() ? section : steps.back().section; }
+  double largestDoubt() const;
   // By how many nats the answer's first token was likelier to be that of prompts["unknown"] than any other (below 0:
   // less likely), before unknown_bias. A larger unknown_bias makes the model answer. None without that prompt.
   std::optional<double> unknownLead;
@@ -122,6 +125,10 @@ class Generator {
   // From one of its sections, where there are several and the model can choose; else from the whole.
   Generation answer(const BookMemory& book, const Question& question, const TextCallback& onText = {},
                     std::stop_token stop = {});
+  // From the section at `place`, as if it had been chosen; what that one asks further is asked of all. The choice is
+  // not made: no section, no doubts.
+  Generation answerBy(std::span<const CompressiveMemory* const> sections, std::size_t place, const Question& question,
+                      std::stop_token stop = {});
   // The section that would answer: to put a question to several books, one after another. That book is asked whose
   // least doubt is the smallest. Throws like answer(), and Stopped.
   ChosenSection choose(std::span<const CompressiveMemory* const> sections, const Question& question,
@@ -165,10 +172,13 @@ class Generator {
                         std::stop_token stop);
   Generation answerOnce(std::span<const CompressiveMemory* const> sections, const Question& question,
                         const TextCallback& onText, std::stop_token stop);
-  // None: its answer begins with no sentence that ends.
-  std::optional<Recall> recall(const CompressiveMemory& section, const Prompt& asked, std::stop_token stop);
+  std::optional<TokenId> recallMark() const;
+  // None: the answer to the prompt begins with no sentence that ends.
+  std::optional<Recall> recall(const CompressiveMemory* memory, std::span<const TokenId> prompt, std::stop_token stop);
+  struct Chosen;
+  void goOnBehind(Begun& begun, const Recall& recalled, Generation& generation, std::stop_token stop);
   void checkSections(std::span<const CompressiveMemory* const> sections) const;
-  SectionChoice chooseBy(const Prompt& asked, std::span<const CompressiveMemory* const> sections, std::stop_token stop);
+  Chosen chooseBy(const Prompt& asked, std::span<const CompressiveMemory* const> sections, std::stop_token stop);
   Begun begin(const CompressiveMemory* memory, std::span<const TokenId> prompt, std::stop_token stop);
   Begun beginFromSections(std::span<const CompressiveMemory* const> sections, const Question& question,
                           const Prompt& prompt, Generation& generation, std::stop_token stop);

@@ -114,7 +114,7 @@ struct ConversationItem {
   double doubt = 0;
   // Likewise: what the model recalled of its memory to answer by, and which questions it asked itself on the way.
   QString recalled;
-  QStringList askedOn;
+  QStringList furtherQuestions;
 };
 
 struct ModelStatus {

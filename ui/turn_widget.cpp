@@ -42,7 +42,8 @@ QString scoreLines(const QList<BookScore>& scores) {
 // How the model came to its answer, for whoever wants to know why it is wrong.
 QString stepLines(const ConversationItem& item) {
   QStringList lines;
-  for (const QString& question : item.askedOn) lines << TurnWidget::tr("For that it asked itself: %1").arg(question);
+  for (const QString& question : item.furtherQuestions)
+    lines << TurnWidget::tr("To answer, it asked itself: %1").arg(question);
   if (!item.recalled.isEmpty()) lines << TurnWidget::tr("Its memory, in its own words: “%1”").arg(item.recalled);
   return lines.join(QLatin1Char('\n'));
 }

@@ -92,14 +92,14 @@ TEST_F(ConversationViewTest, AnAnswerInStepsTellsThemOnceItIsThere) {
   ConversationItem item = turn("Where is the milk?", "office");
   model.show(1, {item});
   EXPECT_EQ(visibleChild<QLabel>(view, "steps"), nullptr);
-  item.askedOn = QStringList{"Where is <b>Mary</b>?"};
+  item.furtherQuestions = QStringList{"Where is <b>Mary</b>?"};
   item.recalled = "Mary went to the office.";
   model.show(1, {item});
   const auto* steps = visibleChild<QLabel>(view, "steps");
   ASSERT_NE(steps, nullptr);
   EXPECT_EQ(
       steps->text(),
-      "For that it asked itself: Where is <b>Mary</b>?\nIts memory, in its own words: “Mary went to the office.”");
+      "To answer, it asked itself: Where is <b>Mary</b>?\nIts memory, in its own words: “Mary went to the office.”");
   EXPECT_EQ(steps->textFormat(), Qt::PlainText);
   item.streaming = true;
   model.show(1, {item});

@@ -103,7 +103,6 @@ class World:
             out |= self._given(*gift)
         return out | {q: next(iter(places)) for q, places in self.sides.items() if len(places) == 1}
 
-
     def to_say(self, question: str) -> str | None:
         """What a memory of these sentences alone is to say to a question, in steps (steps.py): who carries a thing may go on elsewhere in
         the book, so where he is is asked on; which side of a place is meant is told from the sentence, once it is recalled. None: nothing."""
@@ -141,7 +140,7 @@ def last_of_thing(sentences, question: str) -> int | None:
 
 
 @dataclass(frozen=True)
-class Strewn:
+class Told:
     """The sentences of a document's stories in the order of its text, and at which tokens each begins and ends."""
 
     sentences: tuple[str, ...]

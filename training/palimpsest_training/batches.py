@@ -20,7 +20,7 @@ import numpy as np
 
 from .absent import Acquaintances
 from . import babi
-from .babi import Stories, Strewn
+from .babi import Stories, Told
 from .books import Books
 from .contests import OWN_SECTIONS, Contest, draw_contests
 from .cutter import cut_tokens
@@ -164,7 +164,7 @@ class BatchMaker(DocumentMaker):
         refused += self.strangers(strangers - len(refused) - len(others), asked, told, elsewhere)
         return [self.put(tale, question, cuts, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
 
-    def put(self, tale: Strewn | None, question: Question, cuts: list[int], begin: int, read: int, answer: list[int], contest: int) -> Put:
+    def put(self, tale: Told | None, question: Question, cuts: list[int], begin: int, read: int, answer: list[int], contest: int) -> Put:
         """What a section of a document of stories answers is told by those of its sentences that it holds. One that recalls the wrong sentence
         does not refuse with its first token, which a contest is about; one that was to refuse and has another answer is asked alone."""
         if question.story:

@@ -234,7 +234,7 @@ class DocumentMaker:
         prose = self.prose(max(16, length - taking(statements)))
         strewn = self.strew(prose, statements, rng.random() < BEGINNING_SHARE)
         tokens, begins, ends = strewn.tokens, strewn.begins, strewn.ends
-        tale = babi.Strewn(tuple(statements), tuple(begins), tuple(ends))
+        tale = babi.Told(tuple(statements), tuple(begins), tuple(ends))
         lasting, passing, known, answered = [], [], set(), set()
         for i, story in enumerate(told):
             places = [n for n, (k, _) in enumerate(merged) if k == i]  # of its sentences among all

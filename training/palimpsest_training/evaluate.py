@@ -88,7 +88,7 @@ def run_cell(reader: Reader, documents: list[tuple[np.ndarray | str, list[Asked]
     out: dict = {"documents": len(documents), "tokens": int(np.mean(lengths)), "tokens_per_second": round(sum(lengths) / read_seconds)}
     out |= scored(asked, answers)
     out["answers"] = answers["memory"]
-    if calibrate and any(a.kind == "unknown" for its in asked for a in its):
+    if calibrate and not reader.model.c.answers_in_steps and any(a.kind == "unknown" for its in asked for a in its):
         out["by_unknown_bias"] = calibration(reader, documents, prompts, states if sections > 1 else [[s] for s in states], counts)
     return out
 

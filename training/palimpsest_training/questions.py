@@ -22,7 +22,7 @@ class Question:
     until: int = 0  # it has another answer when more tokens than that have been read; 0: never
     told_at: int | None = None  # where the sentence begins that tells the answer, to who has read the text before it
     other_before: bool = False  # the text before that has another answer
-    story: object = None  # babi.Strewn: the sentences that tell what each section of the document answers
+    story: object = None  # babi.Told: the sentences that tell what each section of the document answers
     just_this: bool = False  # is about what stands between told_at and after, and nothing else: of a longer section the answer is another
 
 

@@ -82,15 +82,15 @@ class Reader:
                         end = begin + n
                         break
                     begin += n
-                answers[d][q] = self.asked_on(answer, states[begin:end], section - begin, unknown_bias, **options)
+                answers[d][q] = self.followed(answer, states[begin:end], section - begin, unknown_bias, **options)
         return answers
 
-    def asked_on(self, answer: str, sections: list, section: int, unknown_bias: float, **options) -> str:
-        """What an answer of one of a book's sections comes to, its further questions answered, its recalled sentence left away."""
+    def followed(self, answer: str, sections: list, section: int, unknown_bias: float, **options) -> str:
+        """What an answer of one of a book's sections comes to when its further questions are answered."""
         for _ in range(steps.MOST_STEPS):
-            further = steps.asked_on(answer)
+            further = steps.further_question(answer)
             if not further:
-                return steps.parted(answer)[1]
+                return answer
             question, before = further
             prompt = self.tokenizer.encode(PROMPTS["question"].format(question=question), add_special_tokens=False).ids
             for asked in (sections[:section], sections[: section + 1]) if before else (sections,):
@@ -101,18 +101,20 @@ class Reader:
                 if answer != UNKNOWN:
                     break
             section = place
-        return UNKNOWN if steps.asked_on(answer) else steps.parted(answer)[1]
+        return UNKNOWN if steps.further_question(answer) else answer
 
     def said_by_sections(self, prompts: list[list[list[int]]], sections: list, unknown_bias: float = 0.0, books: list[list[int]] | None = None,
                          **options) -> tuple[list[list[str]], list[np.ndarray]]:
-        """What the chosen section says to each question, and which one it is. A section that recalls a sentence first doubts what it doubts
-        behind it, too."""
+        """What the chosen section says to each question, without the sentence that it recalls, and which one it is. A section that recalls a
+        sentence first doubts what it doubts behind it, too."""
         doubts = [np.array(self.doubts([asked] * len(states), states)) for asked, states in zip(prompts, sections)]  # of [sections, Q]
+        recalls = [{}] * len(doubts)
         if self.model.c.answers_in_steps:
-            for asked, states, doubt in zip(prompts, sections, doubts):
-                self.doubt_behind_recalls(asked, states, doubt)
+            recalls = [self.recalls(asked, states, doubt) for asked, states, doubt in zip(prompts, sections, doubts)]
         sure = self.model.c.sure_doubt
         chosen = [np.apply_along_axis(section_chosen, 0, d, sure, b) for d, b in zip(doubts, books or [None] * len(doubts))]
+        behind = [[recalls[d].get((int(k), q), []) for q, k in enumerate(c)] for d, c in enumerate(chosen)]
+        prompts = [[p + ids for p, ids in zip(*both)] for both in zip(prompts, behind)] if any(recalls) else prompts
         used = [(d, k) for d, c in enumerate(chosen) for k in sorted(set(c.tolist()))]
         given: dict[tuple[int, int], list[str]] = {}
         for first in range(0, len(used), 64):
@@ -120,22 +122,37 @@ class Reader:
             asked = [[p for p, c in zip(prompts[d], chosen[d]) if c == k] for d, k in part]
             given |= dict(zip(part, self.answer(asked, [sections[d][k] for d, k in part], unknown_bias=unknown_bias, **options)))
         left = {pair: iter(answers) for pair, answers in given.items()}
-        return [[next(left[d, int(k)]) for k in c] for d, c in enumerate(chosen)], chosen
+        said = [[next(left[d, int(k)]) for k in c] for d, c in enumerate(chosen)]
+        for answers, recalled in zip(said, behind):  # a quotation alone is the answer
+            answers[:] = [a or self.tokenizer.decode(ids).strip() if ids else a for a, ids in zip(answers, recalled)]
+        return said, chosen
 
-    def doubt_behind_recalls(self, asked: list[list[int]], sections: list, doubts: np.ndarray) -> None:
-        """doubts [sections, Q]: of those sections that recall a sentence, changed to the doubt behind it, as the engine does
-        (Generator::recallAndChoose)."""
-        mark = self.tokenizer.encode(f" {steps.MARK}", add_special_tokens=False).ids[0]
-        for q, prompt in enumerate(asked):
+    def recalls(self, asked: list[list[int]], sections: list, doubts: np.ndarray) -> dict[tuple[int, int], list[int]]:
+        """(section, question) -> the tokens of the sentence with which the answer begins, for those few that doubt least; doubts [sections,
+        Q] become what they doubt behind it, too, as the engine's do (chooseByRecall())."""
+        mark, out = self.tokenizer.encode(f" {steps.MARK}", add_special_tokens=False).ids, {}
+        for q, prompt in enumerate(asked if len(mark) == 1 else []):
             first = self.logits_behind([[prompt]] * len(sections), sections)[:, 0].argmax(-1).tolist()
-            places = [k for k in range(len(sections)) if first[k] == mark and doubts[k, q] < steps.MAY_RECALL]
-            for k in sorted(places, key=lambda k: doubts[k, q])[: steps.MOST_RECALLS]:
-                ids, text = list(prompt), ""
-                while len(ids) < len(prompt) + steps.RECALL_TOKENS and text.count(steps.MARK) < 2:
-                    ids.append(int(self.logits_behind([[ids]], [sections[k]])[0, 0].argmax()))
-                    text = self.tokenizer.decode(ids[len(prompt) :])
-                if text.count(steps.MARK) > 1:
-                    doubts[k, q] = 1 - (1 - doubts[k, q]) * (1 - self.doubts([[ids]], [sections[k]])[0][0])
+            places = [k for k in range(len(sections)) if first[k] == mark[0] and doubts[k, q] < steps.MAY_RECALL]
+            for n, k in enumerate(sorted(places, key=lambda k: doubts[k, q])):
+                ids = self.recalled(prompt, sections[k]) if n < steps.MOST_RECALLS else None
+                if ids:
+                    out[k, q] = ids
+                    doubts[k, q] = 1 - (1 - doubts[k, q]) * (1 - self.doubts([[prompt + ids]], [sections[k]])[0][0])
+                else:
+                    doubts[k, q] = steps.MAY_RECALL
+        return out
+
+    def recalled(self, prompt: list[int], section) -> list[int] | None:
+        """The tokens of the sentence up to its closing mark; None where it does not end."""
+        ids: list[int] = []
+        while len(ids) < steps.RECALL_TOKENS:
+            ids.append(int(self.logits_behind([[prompt + ids]], [section])[0, 0].argmax()))
+            if ids[-1] == self.eos:
+                return None
+            if self.tokenizer.decode(ids).count(steps.MARK) > 1:
+                return ids
+        return None
 
     def batch_of(self, prompts: list[list[list[int]]], room: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids [documents, Q, longest prompt + 1 + room], BOS first and EOS behind; and how long each prompt is, BOS included."""

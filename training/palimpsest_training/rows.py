@@ -20,6 +20,7 @@ from .corpus import is_held_out, normalise
 from .facts import UNKNOWN
 from .questions import BOS, EOS
 from .reader import Reader, zeroed
+from .steps import parted
 
 ROWS = ("book-card people", "fairytale", "perplexity")
 
@@ -121,6 +122,8 @@ def fairytale(reader: Reader, tales: list[Tale], sections: int | None = None) ->
     # one tale at a time: its prompts are padded to the longest
     given["passage"] = [reader.answer([[(b + q)[-room:] for b, q in zip(bs, qs)]], [e[0]], max_new=48, unknown_bias=c.unknown_bias)[0]
                         for bs, qs, e in zip(before, questions, empty)]
+    if c.answers_in_steps:
+        given["passage"] = [[parted(answer)[1] for answer in answers] for answers in given["passage"]]
     out: dict = {"documents": len(tales), "tokens": int(np.mean(tokens)), "tokens_per_second": round(sum(tokens) / seconds)}
     count = np.array([len(t.asked) for t in tales])
     for name, answers in given.items():

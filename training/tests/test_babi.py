@@ -8,7 +8,7 @@ import pytest
 
 from palimpsest_training import babi
 from palimpsest_training.facts import Names
-from palimpsest_training.steps import asked_on, parted
+from palimpsest_training.steps import further_question, parted
 
 STORY = ("Mary went to the kitchen.", "John moved to the garden.", "Mary picked up the milk there.", "Mary journeyed to the office.",
          "Mary dropped the milk.", "Mary went back to the hallway.", "John grabbed the apple there.", "John gave the apple to Mary.")
@@ -175,5 +175,5 @@ def test_what_a_memory_of_some_sentences_is_to_say(sentences, question, said):
 def test_steps_of_an_answer():
     assert parted('"The garden is south of the kitchen." garden') == ("The garden is south of the kitchen.", "garden")
     assert parted("garden") == ("", "garden") and parted('"Yes."') == ("", '"Yes."') and parted('"Yes') == ("", '"Yes') and parted("") == ("", "")
-    assert asked_on("Where is Mary?") == ("Where is Mary?", False) and asked_on("Before: Where is Mary?") == ("Where is Mary?", True)
-    assert asked_on('"She had it." Where is Mary?') == ("Where is Mary?", False) and asked_on("office") is None
+    assert further_question("Where is Mary?") == ("Where is Mary?", False) and further_question("Before: Where is Mary?") == ("Where is Mary?", True)
+    assert further_question('"She had it." Where is Mary?') == ("Where is Mary?", False) and further_question("office") is None

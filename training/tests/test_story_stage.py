@@ -11,7 +11,7 @@ from palimpsest_training.batches import BatchMaker
 from palimpsest_training.facts import UNKNOWN
 from palimpsest_training.questions import IGNORE, Question, memories, section_begins
 from palimpsest_training.stages import CURRICULUM, STAGES, stage_at
-from palimpsest_training.steps import asked_on, parted
+from palimpsest_training.steps import further_question, parted
 from palimpsest_training.train import draw_stage, parser, train
 
 SENTENCE = re.compile("|".join(re.sub(r"\((?!\?)", "(?:", p.pattern) for p in (babi._MOVED, babi._TOOK, babi._DROPPED, babi._GAVE, babi._LIES)))
@@ -51,7 +51,7 @@ def test_questions_read_the_memory_of_which_their_answer_is_true(maker, plain_bo
                     seen["at the end" if last else "before", given == UNKNOWN] += 1
                     seen["of a section", given == UNKNOWN] += begin > 0
                     seen["recalled", said == UNKNOWN] += bool(recalled)
-                    seen["asked on", (asked_on(given) or ("", False))[1]] += asked_on(given) is not None
+                    seen["asked on", (further_question(given) or ("", False))[1]] += further_question(given) is not None
     assert shapes == widths if widths else {8, 16} <= shapes <= {8, 16, 32, 64}
     assert len(seen) == 10 and min(seen.values()) > 5, (shapes, seen)
 
