@@ -45,18 +45,22 @@ class Told {
 
   std::map<std::pair<std::string, std::size_t>, Said> said;
   std::vector<std::pair<std::string, std::size_t>> asked;
+  std::vector<bool> forced;
+  std::vector<std::size_t> passages;
 
   Generation answer(const std::string& question, std::size_t sections) {
-    Question first{question, {{"Who is Mary?", "a nurse"}}, {}, {}};
+    Question first{question, {{"Who is Mary?", "a nurse"}}, {"A passage."}, {}};
     first.mustAnswer = true;
     return answerInSteps(sections, first, kUnknown, [&](std::size_t count, const Question& put) {
       asked.emplace_back(put.text, count);
       EXPECT_EQ(put.earlierTurns.empty(), asked.size() > 1) << "what was said before belongs to the first question";
-      EXPECT_TRUE(put.mustAnswer);
+      forced.push_back(put.mustAnswer);
+      passages.push_back(put.passages.size());
       const Said found = said.contains({put.text, count}) ? said.at({put.text, count}) : Said{std::string(kUnknown)};
       Generation one;
       one.text = found.text;
       one.section = found.section;
+      one.doubts.assign(count, 0.1 * static_cast<double>(asked.size()));
       one.end = found.end;
       one.unknown = found.text == kUnknown;
       one.promptTokens = 10;
@@ -86,6 +90,11 @@ TEST(AnswerSteps, WhoHasAThingIsAskedForInTheWholeBook) {
   EXPECT_EQ(answer.steps[1].question, "Where is Mary?");
   EXPECT_EQ(answer.steps[1].said, "office");
   EXPECT_EQ(answer.steps[1].section, 7u);
+  EXPECT_EQ(answer.lastSection(), 7u);
+  EXPECT_DOUBLE_EQ(answer.largestDoubt(), 0.2);
+  EXPECT_DOUBLE_EQ(answer.doubt(), 0.1);
+  EXPECT_EQ(book.forced, (std::vector{true, true}));
+  EXPECT_EQ(book.passages, (std::vector<std::size_t>{1, 1}));
 }
 
 TEST(AnswerSteps, WhoPutAThingDownIsAskedForBeforeThat) {
@@ -94,6 +103,7 @@ TEST(AnswerSteps, WhoPutAThingDownIsAskedForBeforeThat) {
   book.said[{"Where is Mary?", 9}] = {"office", 7};
   book.said[{"Where is Mary?", 4}] = {"kitchen", 2};
   EXPECT_EQ(book.answer("Where is the milk?", 9).text, "kitchen");
+  EXPECT_EQ(book.passages, (std::vector<std::size_t>{1, 0})) << "a passage may be from further on";
 }
 
 TEST(AnswerSteps, WhereNothingBeforeAnswersTheSectionItselfMay) {
@@ -104,6 +114,8 @@ TEST(AnswerSteps, WhereNothingBeforeAnswersTheSectionItselfMay) {
     book.said[{"Where is Mary?", section + 1}] = {"kitchen", section};
     EXPECT_EQ(book.answer("Where is the milk?", 9).text, "kitchen") << section;
     EXPECT_EQ(book.asked.size(), section == 0 ? 2u : 3u) << "no memory is asked that is none";
+    EXPECT_TRUE(book.forced.back());
+    EXPECT_EQ(book.forced[1], section == 0) << "forced, those before would never let the section itself answer";
   }
 }
 
@@ -131,6 +143,8 @@ TEST(AnswerSteps, AModelThatAsksForEverComesToAnEnd) {
   EXPECT_TRUE(answer.unknown);
   EXPECT_EQ(answer.text, Told::kUnknown);
   EXPECT_EQ(book.asked.size(), kMostSteps + 1);
+  ASSERT_EQ(answer.steps.size(), kMostSteps + 1) << "each question once";
+  EXPECT_EQ(answer.steps.back().said, Told::kUnknown);
 }
 
 TEST(AnswerSteps, WhatWasStoppedIsNotAskedOn) {
@@ -138,7 +152,7 @@ TEST(AnswerSteps, WhatWasStoppedIsNotAskedOn) {
     Told book;
     book.said[{"Where is the milk?", 9}] = {"Where is Mary?", 4, end};
     const Generation answer = book.answer("Where is the milk?", 9);
-    EXPECT_EQ(answer.text, "Where is Mary?");
+    EXPECT_EQ(answer.text, end == Generation::End::Stopped ? "" : "Where is Mary?");
     EXPECT_EQ(answer.end, end);
     EXPECT_EQ(book.asked.size(), 1u);
   }
@@ -190,7 +204,8 @@ TEST(AnswerSteps, OfManyTheFewThatDoubtLeastRecall) {
   });
   EXPECT_EQ(asked, (std::vector<std::size_t>{19, 18, 17, 16, 15, 14, 13, 12}));
   EXPECT_EQ(recalls->size(), 7u);
-  EXPECT_EQ(choice.chosen, 19u);
+  for (const std::size_t unchecked : {0u, 11u, 19u}) EXPECT_EQ(choice.doubts[unchecked], 0.5);
+  EXPECT_EQ(choice.chosen, 0u) << "the first of those that were not checked";
 }
 
 TEST(AnswerSteps, TheNewestOfThoseThatAreSureBehindTheirSentencesIsChosen) {

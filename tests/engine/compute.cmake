@@ -24,6 +24,7 @@ list(APPEND ENGINE_TEST_SOURCES
   quantized_product_test.cpp
   quantized_test.cpp
   reading_work_test.cpp
+  recall_test.cpp
   section_choice_test.cpp
   section_memory_test.cpp
   section_rule_test.cpp
