@@ -113,6 +113,7 @@ QString listLine(const ui::LibraryItem& item) {
 QString underAnswer(const ui::ConversationItem& item) {
   QString text =
       QStringLiteral("[%1%2]\n").arg(item.provenance, item.stopped ? QStringLiteral(" · stopped") : QString());
+  for (const QString& line : ui::stepLines(item)) text += line + QLatin1Char('\n');
   if (!item.scores.isEmpty()) {
     text += QStringLiteral("From: %1\n").arg(item.bookTitle);
     text += QStringLiteral("How well each alone supports the answer (0 best; log-probability of its tokens):\n");

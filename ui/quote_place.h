@@ -1,5 +1,5 @@
-// Where a quote stands, or that there is none, said alike by the window, the command line and exports. Needs Qt Core
-// alone.
+// Where a quote stands, or that there is none, and how an answer came about: said alike by the window, the command line
+// and exports. Needs Qt Core alone.
 #pragma once
 
 #include <QCoreApplication>
@@ -46,6 +46,16 @@ inline QString noQuotesLine(const ConversationItem& item) {
         "Words", "No sentence of this part of the book is near enough to the question or the answer to be quoted.");
   return QCoreApplication::translate(
       "Words", "No sentence of the book is near enough to the question or the answer to be quoted.");
+}
+
+// How the model came to an answer just given, if not at once: for whoever wants to know why it is wrong.
+inline QStringList stepLines(const ConversationItem& item) {
+  QStringList lines;
+  for (const QString& question : item.furtherQuestions)
+    lines << QCoreApplication::translate("Words", "To answer, it asked itself: %1").arg(question);
+  if (!item.recalled.isEmpty())
+    lines << QCoreApplication::translate("Words", "Its memory, in its own words: “%1”").arg(item.recalled);
+  return lines;
 }
 
 }  // namespace palimpsest::ui

@@ -39,15 +39,6 @@ QString scoreLines(const QList<BookScore>& scores) {
   return lines.join(QLatin1Char('\n')).toHtmlEscaped().replace(QLatin1Char('\n'), QStringLiteral("<br>"));
 }
 
-// How the model came to its answer, for whoever wants to know why it is wrong.
-QString stepLines(const ConversationItem& item) {
-  QStringList lines;
-  for (const QString& question : item.furtherQuestions)
-    lines << TurnWidget::tr("To answer, it asked itself: %1").arg(question);
-  if (!item.recalled.isEmpty()) lines << TurnWidget::tr("Its memory, in its own words: “%1”").arg(item.recalled);
-  return lines.join(QLatin1Char('\n'));
-}
-
 }  // namespace
 
 TurnWidget::TurnWidget(const ConversationItem& item, QWidget* parent)
@@ -171,7 +162,7 @@ void TurnWidget::show(const ConversationItem& item) {
     remark_->setProperty("faded", item.error.isEmpty());
     remark_->style()->polish(remark_);
   }
-  const QString steps = stepLines(item);
+  const QString steps = stepLines(item).join(QLatin1Char('\n'));
   steps_->setVisible(!steps.isEmpty() && !item.streaming);
   steps_->setText(steps);
   const QString title = item.bookTitle.size() > kLongestTitle

@@ -117,6 +117,19 @@ TEST(CliWords, EveryLineOfAVerseIsMarkedAndLinesFitTheTerminal) {
   EXPECT_THAT(cli::listLine(book), testing::Not(HasText("1 pages")));
 }
 
+TEST(CliWords, AnAnswerInStepsTellsThem) {
+  ui::ConversationItem item;
+  EXPECT_FALSE(cli::toJson(item).contains(u"recalled"));
+  EXPECT_FALSE(cli::toJson(item).contains(u"further_questions"));
+  item.provenance = S("From memory");
+  item.furtherQuestions = QStringList{S("Where is Mary?")};
+  item.recalled = S("Mary went to the office.");
+  EXPECT_THAT(cli::underAnswer(item), HasText("[From memory]\nTo answer, it asked itself: Where is Mary?\n"
+                                              "Its memory, in its own words: “Mary went to the office.”\n"));
+  EXPECT_EQ(cli::toJson(item)[u"recalled"].toString(), item.recalled);
+  EXPECT_EQ(cli::toJson(item)[u"further_questions"].toArray().at(0).toString(), S("Where is Mary?"));
+}
+
 TEST_F(CliTest, AnAnswerToWhichNothingInTheBookComesNearSaysSo) {
   run({S("read"), book()});
   const Result asked = run({S("ask"), S("1"), S("Zyzzyva quetzalcoatl?")});
