@@ -217,8 +217,9 @@ void EngineWorker::reply(const AnswerJob& job, const engine::BookMemory* book, c
     std::erase_if(earlier, [&](const storage::TurnRecord& other) { return other.part != turn.part; });
   const Source source = book ? sourceOf(*book) : Source();
   const engine::Generation made = say(job, source, questionOf(job, earlier, passages), result);
-  if (made.section && !made.text.empty()) {  // none gave an answer that was stopped before its first word
-    result.section = static_cast<int>(made.lastSection().value_or(*made.section));
+  // None gave an answer that was stopped before its first word.
+  if (const auto section = made.lastSection(); section && !made.text.empty()) {
+    result.section = static_cast<int>(*section);
     result.sections = static_cast<int>(source.sections.size());
     result.doubt = made.largestDoubt();
   }

@@ -366,6 +366,11 @@ Generation Generator::answerWith(const std::function<Begun(const Prompt&, Genera
     return answer;
   };
   generate(first, question.sampling, onText, stop, generation);
+  if (answersInSteps() && generation.recalled.empty() && generation.end != Generation::End::Stopped) {
+    const AnswerParts parts = partsOf(generation.text);  // where the mark was not the likeliest token, or is no token
+    generation.recalled = parts.recalled;
+    generation.text = std::string(parts.said);
+  }
   if (!generation.recalled.empty() && generation.text.empty() && generation.end == Generation::End::EndOfText)
     generation.text =
         kRecallMark + std::exchange(generation.recalled, {}) + kRecallMark;  // the quotation is the answer

@@ -154,27 +154,27 @@ class BatchMaker(DocumentMaker):
         for g, c in enumerate(contests, 1):
             if c.teller != b:
                 if c.shared and self.untold(asked, told, [c.question]):
-                    refused.append(self.refused(c.question))
+                    refused.append(self.refused(c.question, tale))
                     contestant[id(refused[-1])] = -g
             elif c.question.told_at is not None and (self.sectioned or stage.stories):
                 sections = (section_without(self.rng, c.question, cuts, self.shortest_section(stage)) for _ in range(OWN_SECTIONS))
-                others += [self.put(tale, c.question, cuts, *section, self.refusal(), -g) for section in sections if section]
+                others += [self.put(c.question, cuts, *section, self.refusal(), -g) for section in sections if section]
         others = others[: strangers - len(refused)]
         elsewhere = [d[2] for d in documents[:b] + documents[b + 1 :]]
-        refused += self.strangers(strangers - len(refused) - len(others), asked, told, elsewhere)
-        return [self.put(tale, question, cuts, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
+        refused += self.strangers(strangers - len(refused) - len(others), asked, told, elsewhere, tale)
+        return [self.put(question, cuts, *self.asked_of(question, cuts, stage), contestant.get(id(question), 0)) for question in own + refused] + others
 
-    def put(self, tale: Told | None, question: Question, cuts: list[int], begin: int, read: int, answer: list[int], contest: int) -> Put:
+    def put(self, question: Question, cuts: list[int], begin: int, read: int, answer: list[int], contest: int) -> Put:
         """What a section of a document of stories answers is told by those of its sentences that it holds. One that recalls the wrong sentence
         does not refuse with its first token, which a contest is about; one that was to refuse and has another answer is asked alone."""
         if question.story:
-            said = tale.said(question.about, cuts[begin - 1] if begin else 0, cuts[read - 1])
+            said = question.story.said(question.about, cuts[begin - 1] if begin else 0, cuts[read - 1])
             answer = self.encode(" " + said) + [EOS] if said else self.refusal()
             if said and (contest < 0 or parted(said)[1] == UNKNOWN):
                 contest = 0
         return Put(question, begin, read, answer, contest)
 
-    def strangers(self, count: int, own: list[Question], told: set, others: list[list[Question]]) -> list[Question]:
+    def strangers(self, count: int, own: list[Question], told: set, others: list[list[Question]], tale: Told | None = None) -> list[Question]:
         """What other documents of the batch are asked: this one does not say. So a section learns what is not in it, above all
         (half of them, if there are) of somebody of whom it says something else. told: what this one tells beside `own`."""
         told = told | {q.about for q in own}
@@ -185,10 +185,11 @@ class BatchMaker(DocumentMaker):
         drawn = {id(q) for q in chosen}
         rest = [q for q in asked if id(q) not in drawn]
         chosen += self.rng.sample(rest, min(count - len(chosen), len(rest)))
-        return [self.refused(q) for q in chosen]
+        return [self.refused(q, tale) for q in chosen]
 
-    def refused(self, question: Question) -> Question:
-        return Question(question.prompt, self.refusal(), about=question.about, story=question.story)
+    def refused(self, question: Question, tale: Told | None) -> Question:
+        """As it is asked of another document. tale: what stories that one tells."""
+        return Question(question.prompt, self.refusal(), about=question.about, story=question.story and tale)
 
     @staticmethod
     def untold(own: list[Question], told: set, asked: list[Question]) -> list[Question]:

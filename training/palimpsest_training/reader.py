@@ -131,9 +131,11 @@ class Reader:
         """(section, question) -> the tokens of the sentence with which the answer begins, for those few that doubt least; doubts [sections,
         Q] become what they doubt behind it, too, as the engine's do (chooseByRecall())."""
         mark, out = self.tokenizer.encode(f" {steps.MARK}", add_special_tokens=False).ids, {}
-        for q, prompt in enumerate(asked if len(mark) == 1 else []):
-            first = self.logits_behind([[prompt]] * len(sections), sections)[:, 0].argmax(-1).tolist()
-            places = [k for k in range(len(sections)) if first[k] == mark[0] and doubts[k, q] < steps.MAY_RECALL]
+        if len(mark) > 1:
+            return out
+        first = self.logits_behind([asked] * len(sections), sections).argmax(-1)  # of [sections, Q]
+        for q, prompt in enumerate(asked):
+            places = [k for k in range(len(sections)) if first[k, q] == mark[0] and doubts[k, q] < steps.MAY_RECALL]
             for n, k in enumerate(sorted(places, key=lambda k: doubts[k, q])):
                 ids = self.recalled(prompt, sections[k]) if n < steps.MOST_RECALLS else None
                 if ids:
