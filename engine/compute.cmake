@@ -22,6 +22,7 @@ list(APPEND ENGINE_SOURCES
   cpu_stream.cpp
   devices.cpp
   generator.cpp
+  generator_summary.cpp
   memory_snapshot.cpp
   memory_sum.cpp
   model.cpp
